@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log: one event per line, to the journal, syslog, a file or standard error. Each kind of event is a LogId in a table;
+// its shape names the values it carries, and the same names become journal fields. Values come from outside and are
+// escaped here, so that no line can be forged. emit() is thread-safe and never blocks a mail thread on a full sink:
+// what cannot be written is counted.
+#pragma once
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "engine/base/error.h"
+
+namespace postern::base {
+
+enum class Level { error, warning, info, debug };
+
+// level_name returns "error", "warning", "info" or "debug".
+std::string_view level_name(Level level);
+
+// LogId describes one kind of event: a stable identifier (documented in posternd(8)), its level, and the line's shape,
+// in which each {name} is replaced by the value of that name. A table of them stands beside the code that emits them.
+struct LogId {
+  std::string_view id;
+  Level level;
+  std::string_view shape;
+};
+
+// LogValue is one named value of an event; the views need to live only as long as the call.
+struct LogValue {
+  std::string_view name;
+  std::string_view value;
+};
+
+// LogTarget says where lines go: "journal", "syslog", "stderr" or "file:PATH" (opened for append, not through a
+// symbolic link, mode 0640).
+struct LogTarget {
+  std::string to = "stderr";
+  Level level = Level::info;
+};
+
+// open_log sets the process's log target; safe to call again (reload, reopen after rotation). On error the old target
+// stays.
+Result<void> open_log(const LogTarget& target);
+
+// emit writes one line: shape with its values, then " queue-id=Q" when `queue_id` is known, then " [id]".
+void emit(const LogId& id, std::initializer_list<LogValue> values, std::string_view queue_id = {});
+
+// log_lines_lost returns how many lines could not be written since start.
+uint64_t log_lines_lost();
+
+}  // namespace postern::base

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text: small ASCII helpers used everywhere. None depends on the locale; all are linear.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::base {
+
+// ascii_lower folds A–Z only, so that header names compare the same in every locale.
+constexpr char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+std::string lower(std::string_view text);
+
+// iequals compares two ASCII texts without case.
+bool iequals(std::string_view a, std::string_view b);
+// istarts_with tells whether `text` begins with `prefix`, without case.
+bool istarts_with(std::string_view text, std::string_view prefix);
+
+// trim cuts blanks, tabs, CR and LF at both ends; the view points into `text`.
+std::string_view trim(std::string_view text);
+
+// escape_for_log makes `text` from outside safe for one log line and a terminal: control bytes, DEL, backslash, invalid
+// UTF-8 and the Unicode line, paragraph and bidirectional controls become \xNN; cut to `limit` bytes with "..." at the
+// end.
+std::string escape_for_log(std::string_view text, size_t limit = 512);
+
+// one_line makes a value safe to stand in a header field or SMTP reply: CR, LF and NUL (and the white space round them)
+// become one blank.
+std::string one_line(std::string_view text);
+
+// is_valid_utf8 tells whether `text` is well-formed UTF-8.
+bool is_valid_utf8(std::string_view text);
+
+// parse_size reads "50M": digits and an optional b, k, M or G (any case). nullopt on anything else or overflow.
+std::optional<uint64_t> parse_size(std::string_view text);
+// format_size writes the shortest text that parse_size reads back.
+std::string format_size(uint64_t bytes);
+// parse_duration reads "30s": digits and s, m, h or d; the result is in seconds. A bare number is refused: the unit
+// must be said.
+std::optional<uint64_t> parse_duration(std::string_view text);
+std::string format_duration(uint64_t seconds);
+
+// nearest returns the candidate closest to `word` when it is near enough for "did you mean", else an empty view.
+std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
+
+// split cuts `text` at each `separator`; the views point into `text`.
+std::vector<std::string_view> split(std::string_view text, char separator);
+
+}  // namespace postern::base

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Regex: PCRE2 with JIT and hard limits. Patterns are unanchored searches, UTF-8 aware (invalid UTF-8 in the subject is
+// tolerated, never an error), case-sensitive unless (?i). Hitting a limit is an answer of its own, for that subject
+// only. A Regex is immutable and may be used by many threads at once: match data, JIT stack and match context are per
+// thread.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+
+namespace postern::match {
+
+// Verdict of one search; `limit` means the match, depth, heap or JIT-stack limit was hit, so the answer is unknown.
+enum class Verdict { no, yes, limit };
+
+// RegexLimits bound one search.
+struct RegexLimits {
+  uint32_t match = 200'000;
+  uint32_t depth = 10'000;
+  uint32_t heap_kib = 8'192;
+};
+
+class Regex {
+ public:
+  // compile compiles `pattern`; a malformed error's text names the byte offset, which `error_offset` gets too when not
+  // null. Patterns over 32 KiB, with more than 250 nested parentheses, or using \C or callouts are refused; a pattern
+  // cannot raise the limits.
+  static base::Result<Regex> compile(std::string_view pattern, size_t* error_offset = nullptr);
+
+  Regex(Regex&&) noexcept;
+  Regex& operator=(Regex&&) noexcept;
+  ~Regex();
+
+  // search tells whether the pattern occurs in `subject`; `matched`, when not null, gets the text that matched (a view
+  // into `subject`).
+  Verdict search(std::string_view subject, std::string_view* matched = nullptr) const;
+
+  // count counts non-overlapping matches, up to `enough`; an empty match counts once and moves on by one character.
+  // `limit` when a search hit a limit before `enough` was reached.
+  Verdict count(std::string_view subject, uint32_t enough, uint32_t& found, std::string_view* first = nullptr) const;
+
+  // replace_all substitutes every match by `replacement` ($1, ${name} groups); Cause::limit when a limit or `max_bytes`
+  // of output was hit, and then nothing changed.
+  base::Result<std::string> replace_all(std::string_view subject, std::string_view replacement, size_t max_bytes) const;
+
+  const std::string& pattern() const;
+  // literal returns the pattern's text when the pattern has no special character at all and so is a plain substring
+  // search, else an empty view.
+  std::string_view literal() const;
+
+ private:
+  struct Code;
+  explicit Regex(std::unique_ptr<Code> code);
+  std::unique_ptr<Code> code_;
+};
+
+// set_regex_limits changes the limits for searches from now on, in all threads.
+void set_regex_limits(const RegexLimits& limits);
+
+}  // namespace postern::match

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Charsets to UTF-8 by ICU, for an allowed list of names only. Invalid input becomes U+FFFD and is reported; conversion
+// is linear and always ends.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace postern::mime {
+
+struct Converted {
+  std::string utf8;
+  bool known = true;     // false: the charset is not one we decode; utf8 is then the bytes read as Latin-1
+  bool damaged = false;  // something was not valid in that charset
+};
+
+// to_utf8 converts `bytes`; an empty charset means US-ASCII, read as UTF-8 where that is valid and else as
+// windows-1252. Long labels are cut at 64 bytes.
+Converted to_utf8(std::string_view bytes, std::string_view charset);
+
+// from_utf8 converts for writing into a part of charset `charset`; false when a character does not exist there (the
+// caller then uses UTF-8).
+bool from_utf8(std::string_view utf8, std::string_view charset, std::string& out);
+
+// is_known_charset tells whether to_utf8 decodes `charset`.
+bool is_known_charset(std::string_view charset);
+
+}  // namespace postern::mime

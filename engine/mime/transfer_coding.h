@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Content-Transfer-Encoding: base64, quoted-printable, 7bit, 8bit, binary (RFC 2045 section 6) and uuencode as seen in
+// the wild. Decoders accept broken input the way mail readers do and report that it was broken; they are linear and
+// never produce more than the input's size.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace postern::mime {
+
+enum class TransferEncoding { identity, base64, quoted_printable, uuencode, unknown };
+
+// parse_transfer_encoding reads a Content-Transfer-Encoding value; an absent one is identity, nonsense is unknown.
+TransferEncoding parse_transfer_encoding(std::string_view raw);
+
+// Decoded is the outcome of one decode; `damaged` when bytes had to be skipped or were missing.
+struct Decoded {
+  std::string bytes;
+  bool damaged = false;
+};
+Decoded decode_transfer(TransferEncoding encoding, std::string_view encoded);
+
+// encode_base64 writes lines of 76 characters ending in CRLF; encode_quoted_printable likewise, line ends of text kept
+// as CRLF.
+std::string encode_base64(std::string_view bytes);
+std::string encode_quoted_printable(std::string_view text);
+
+}  // namespace postern::mime

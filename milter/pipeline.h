@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pipeline: one message's way through the stages, phase by phase, without knowing libmilter. The daemon's session and
+// `postern trace` drive the same object.
+//
+// A Transaction is made at MAIL (or at connect for the early phases of a session) and destroyed at end of message,
+// abort, close and the next MAIL: it is never reset. Each step returns a Decision; anything but `proceed` is final. At
+// end of message finish() has the answer and the change list; nothing was sent to the MTA before.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/message/changes.h"
+#include "engine/message/message.h"
+#include "milter/settings.h"
+#include "rules/eval.h"
+
+namespace postern::milter {
+
+enum class Verdict : uint8_t { proceed, accept, reject, tempfail, discard, quarantine };
+std::string_view verdict_name(Verdict verdict);
+
+// Decision is the answer to one step, with the SMTP reply when there is one of our own.
+struct Decision {
+  Verdict verdict = Verdict::proceed;
+  rules::Reply reply;      // code 0: the MTA's default text for the verdict
+  std::string decided_by;  // filter or limit that decided
+};
+
+// StageReport is one stage's line in a trace.
+struct StageReport {
+  std::string name;
+  std::string outcome;  // "done", "skipped", "failed"
+  std::string detail;
+};
+
+// Finished is the end of a message: verdict, what to tell the MTA, what to say in logs and traces.
+struct Finished {
+  Decision decision;
+  message::ChangeList changes;
+  std::vector<StageReport> stages;
+};
+
+// decision_for_error is the one place where an Error becomes an SMTP answer: limit 552, everything else a tempfail;
+// never accept.
+Decision decision_for_error(const base::Error& error);
+
+class Transaction {
+ public:
+  // `generation` is held until the end. `memory` may be null (command line). `work_count` for workqueue-count.
+  Transaction(std::shared_ptr<const Generation> generation, base::MemoryAccount* memory, uint64_t mid,
+              uint64_t work_count);
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction();
+
+  message::Message& message() { return message_; }
+  const Generation& generation() const { return *generation_; }
+  const Flow* flow() const { return flow_; }
+  rules::Outcome& outcome() { return outcome_; }
+
+  // The steps, in SMTP order. The caller fills message().connection and .envelope before each; `reports` of every
+  // filter are kept when `report_all`.
+  Decision connect();
+  Decision helo();
+  Decision mail();
+  Decision recipient(message::Recipient recipient);  // a refused recipient is not added
+  Decision data();
+  // header adds one field; past the limits the message is marked and refused at finish(). `value` as in
+  // mime::HeaderField.
+  void header(std::string_view name, std::string_view value);
+  void end_of_header();
+  void body(std::string_view chunk);
+  // finish runs the stages on the whole message. `body_delivered` false: the body step was not negotiated.
+  Finished finish(bool body_delivered);
+
+  bool report_all = false;
+
+ private:
+  Decision run_phase(rules::Phase phase);
+  std::shared_ptr<const Generation> generation_;
+  base::MemoryLease lease_;
+  message::Message message_;
+  std::unique_ptr<message::Spool> spool_;
+  std::unique_ptr<rules::Facts> facts_;
+  rules::Outcome outcome_;
+  const Flow* flow_ = nullptr;
+  uint64_t work_count_;
+  std::optional<base::Error> failure_;
+  bool oversize_logged_ = false;
+};
+
+}  // namespace postern::milter

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings: postern.yaml (and the rule files it names) read into one immutable Generation. Loading never changes
+// anything of the running daemon; a bad file leaves diagnostics and no generation.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/base/limits.h"
+#include "engine/base/log.h"
+#include "engine/config/options.h"
+#include "engine/config/source.h"
+#include "engine/match/regex.h"
+#include "engine/message/envelope.h"
+#include "rules/ruleset.h"
+
+namespace postern::milter {
+
+// Listen is where the MTA reaches us. `socket` is "unix:PATH" or "inet:PORT@HOST".
+struct Listen {
+  std::string socket = "unix:/var/spool/postfix/postern/milter.sock";
+  uint32_t mode = 0660;
+  std::string group;  // empty: the process's group
+};
+
+// ClientMatch is one term of a flow's `when`; the set members must all hold, each list holds if any entry does.
+struct ClientMatch {
+  std::vector<rules::IpPattern> client;
+  std::optional<bool> authenticated;
+  std::vector<std::string> daemon_name;
+};
+
+// Flow is one mail-flow policy; the first whose `when` holds takes the message. `any_of` empty: takes every message.
+struct Flow {
+  std::string name;
+  std::vector<ClientMatch> any_of;
+  bool all_filters = true;
+  std::vector<std::string> filters;      // names or rule file names, when not all
+  std::vector<uint32_t> filter_indexes;  // indexes into RuleSet::filters(), in order, resolved at load
+};
+
+struct Settings {
+  std::string path;  // of postern.yaml
+  std::string hostname;
+  Listen listen;
+  std::string control_socket = "/run/postern/control.sock";
+  std::string control_group;
+  std::string user;  // run as; empty: stay
+  std::string group;
+  std::string spool_directory = "/var/spool/postern";
+  std::string mta = "postfix";     // or "sendmail"
+  std::vector<std::string> rules;  // patterns as written
+  std::vector<Flow> flows;
+  std::vector<std::string> quarantines;
+  base::Limits limits;
+  bool message_size_given = false;  // limits.message-size stands in the file, so it holds for every message
+  match::RegexLimits regex;
+  base::LogTarget log;
+  std::array<rules::OnUnknown, 5> on_unknown{};
+};
+
+// Generation is one loaded configuration: settings, rules and the number of the load. Immutable and shared.
+struct Generation {
+  uint64_t number = 0;
+  Settings settings;
+  std::shared_ptr<const rules::RuleSet> rules;
+  std::vector<std::string> files;  // every file read
+};
+
+// option_table is every key of postern.yaml.
+std::span<const config::OptionRow> option_table();
+
+// load_generation reads `path` and everything it names. Errors of all files go to `diagnostics` (constructed over
+// `sources`); nullptr when there is any.
+std::shared_ptr<Generation> load_generation(const std::string& path, config::Sources& sources,
+                                            config::Diagnostics& diagnostics);
+
+// dump_settings writes the effective configuration as YAML that load_generation reads to the same settings (rule files
+// by absolute path).
+std::string dump_settings(const Settings& settings);
+
+// choose_flow returns the flow that takes a message from this client, or nullptr when no flow does (flows with a last
+// catch-all never give that).
+const Flow* choose_flow(const Settings& settings, const message::Connection& connection,
+                        const message::Envelope& envelope);
+
+}  // namespace postern::milter

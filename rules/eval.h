@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Evaluation: runs the filters of one phase over one message. Tests have no side effects; `and` and `or` run the
+// cheapest operand first and stop when the answer is certain; Kleene logic. Actions edit the Message only. DESIGN: a
+// filter whose condition is unknown runs no action and its on-unknown decides.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rules/facts.h"
+#include "rules/ruleset.h"
+
+namespace postern::rules {
+
+// VerdictKind says what happens to the transaction: `pass` goes on, the others are final. `quarantine` is not final for
+// the filters but is what becomes of the message.
+enum class VerdictKind : uint8_t { pass, accept, reject, bounce, tempfail, discard };
+
+struct Reply {
+  int code = 0;          // 0: the default for the verdict
+  std::string enhanced;  // "5.7.1"
+  std::string text;      // one line, ASCII or UTF-8, no percent handling needed by the caller
+};
+
+// FilterReport is one filter's outcome for trace and tracking.
+struct FilterReport {
+  const Filter* filter = nullptr;
+  Truth result;
+  std::vector<std::string> actions;  // what was done (or would be, when observing): "insert-header X-Path: …"
+  std::string detail;                // on-unknown outcome, errors
+  bool observed = false;
+};
+
+struct Outcome {
+  VerdictKind verdict = VerdictKind::pass;
+  Reply reply;
+  std::string decided_by;                // filter name
+  std::vector<std::string> quarantines;  // named quarantines, in order
+  std::string quarantine_reason;         // filter names
+  std::vector<std::string> log_entries;  // log-entry texts, "filter: text"
+  std::vector<std::string> tags;         // tag-message
+  std::vector<FilterReport>
+      reports;  // filled for filters whose condition was not plainly false, or for all when `report_all`
+};
+
+struct EvalOptions {
+  bool report_all = false;                         // trace: report false filters too
+  const std::vector<uint32_t>* filters = nullptr;  // indexes of the filters that the flow runs, or nullptr for all
+};
+
+// evaluate runs every enabled filter of `phase` in order until a final action; `outcome` accumulates over phases.
+void evaluate(const RuleSet& rules, Phase phase, Facts& facts, const EvalOptions& options, Outcome& outcome);
+
+// evaluate_condition is the bare condition, for tests.
+Truth evaluate_condition(const Condition& condition, const RuleSet& rules, Facts& facts);
+
+// expand writes a template for the running filter; line ends in values become blanks unless `keep_lines`.
+std::string expand(const Template& text, const Filter& filter, Facts& facts, bool keep_lines);
+
+}  // namespace postern::rules

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// RuleSet: all filters of one configuration generation, checked and frozen. Immutable; shared by all threads through
+// shared_ptr; each message uses one RuleSet from start to end.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/config/source.h"
+#include "engine/config/yaml.h"
+#include "rules/ast.h"
+
+namespace postern::rules {
+
+// LoadContext is what the daemon's file says that rules may refer to.
+struct LoadContext {
+  std::vector<std::string> flows;        // names of the flows
+  std::vector<std::string> quarantines;  // names that `quarantine` may use
+  bool sendmail = false;                 // mta: sendmail — actions that only Postfix can do are refused
+  std::array<OnUnknown, 5> on_unknown = {OnUnknown::skip, OnUnknown::by_action, OnUnknown::by_action,
+                                         OnUnknown::tempfail, OnUnknown::skip};  // by Unknown
+  std::string default_quarantine = "Policy";
+};
+
+class RuleSet {
+ public:
+  // load parses and checks the rule files `sources` (ids in order); every error of every file goes to `diagnostics`.
+  // Returns nullptr when there is any error.
+  static std::shared_ptr<const RuleSet> load(const config::Sources& sources, const std::vector<uint32_t>& files,
+                                             const LoadContext& context, config::Diagnostics& diagnostics);
+
+  const std::vector<Filter>& filters() const { return filters_; }
+  // header_names are the header fields that conditions name, lower case, each once; Test::header_slot indexes it.
+  const std::vector<std::string>& header_names() const { return header_names_; }
+  const LoadContext& context() const { return context_; }
+  // needs is the union over enabled filters of `flow`; an empty flow name means all flows.
+  uint32_t needs() const { return needs_; }
+  // has_phase tells whether any enabled filter runs at `phase`.
+  bool has_phase(Phase phase) const { return phases_ >> static_cast<unsigned>(phase) & 1; }
+
+ private:
+  friend class Loader;
+  std::vector<Filter> filters_;
+  std::vector<std::string> header_names_;
+  LoadContext context_;
+  uint32_t needs_ = 0;
+  uint32_t phases_ = 0;
+};
+
+}  // namespace postern::rules
