@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands of `postern`: one struct of options and one function each, so that the command-line parser (main.cc) and the work (one file a command) stay apart. Functions write data to
+// standard output and diagnostics to standard error and return the process's exit status.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::cli {
+
+// Exit statuses, as sysexits.h numbers them; 1 means that the answer is "no".
+inline constexpr int kDone = 0;
+inline constexpr int kNo = 1;
+inline constexpr int kUsage = 64;
+inline constexpr int kBadData = 65;
+inline constexpr int kUnavailable = 69;
+inline constexpr int kTemporary = 75;
+inline constexpr int kDenied = 77;
+inline constexpr int kBadConfig = 78;
+
+inline constexpr std::string_view kDefaultConfig = "/etc/postern/postern.yaml";
+
+struct CheckOptions {
+  std::string config{kDefaultConfig};
+  bool dump = false;
+  bool json = false;
+};
+int run_check(const CheckOptions& options);
+
+struct TraceOptions {
+  std::string config{kDefaultConfig};
+  std::string from;
+  bool from_given = false;
+  std::vector<std::string> recipients;
+  std::string client_ip;
+  std::string client_name;
+  std::string helo;
+  std::string auth;
+  std::string daemon_name;
+  bool json = false;
+  std::string out;
+  std::string message = "-";
+};
+int run_trace(const TraceOptions& options);
+
+struct ControlOptions {
+  std::string config{kDefaultConfig};
+  std::string socket;  // empty: as the configuration says
+  bool json = false;
+};
+int run_status(const ControlOptions& options);
+int run_reload(const ControlOptions& options);
+
+struct DoctorOptions {
+  std::string config{kDefaultConfig};
+  std::string mta;               // postfix, sendmail or empty: as the configuration says
+  std::string postconf = "postconf";
+  std::string postfix_config;    // as postconf -c
+  std::string sendmail_cf = "/etc/mail/sendmail.cf";
+  bool json = false;
+};
+int run_doctor(const DoctorOptions& options);
+
+struct SchemaOptions {
+  std::string which = "postern";  // postern or rules
+};
+int run_schema(const SchemaOptions& options);
+
+// The subcommands by name, for --help and for the test that compares code, man page and tests.
+std::span<const std::string_view> subcommands();
+
+}  // namespace postern::cli
