@@ -43,7 +43,10 @@ struct IpPattern {
   uint8_t high[16] = {};
 };
 
-// Test is one rule with its arguments, ready to run.
+// Test is one rule with its arguments, ready to run. Where the letters of the row's arguments and compared value go:
+// R `regex`; an N argument `threshold`; a compared N, Z or D `number`; O `ip` (one entry per pattern); H, I, Y, M, S, L
+// `texts`, in order (H, I and M in lower case), the compared value last. `!=` is `op == ne`: the evaluator negates the
+// whole test. A test on header fields has the slot of its first field name in `header_slot` (subject: of "subject").
 struct Test {
   const RuleRow* rule = nullptr;
   Operator op = Operator::none;
@@ -51,9 +54,11 @@ struct Test {
   std::vector<std::string> texts;     // text arguments and the value of an `equal` comparison (last)
   std::optional<match::Regex> regex;  // the value of a regex comparison or the pattern argument
   int64_t number = 0;                 // number compared with, size, date (seconds since 1970, local time at load)
-  uint32_t threshold = 1;             // second argument of content rules
+  uint32_t threshold = 1;             // random: N; header-repeats, body-contains and its kin: how often
   uint32_t header_slot = 0;           // index into RuleSet::header_names for header rules
   std::vector<IpPattern> ip;
+  uint32_t needs = 0;            // the row's, and what the arguments add
+  Phase phase = Phase::connect;  // earliest phase at which this test has an answer
 };
 
 struct Node {
@@ -81,11 +86,14 @@ struct Template {
   uint32_t needs = 0;
 };
 
+// Action is one action with its arguments. By argument letter: T, t, X, C, c are `templates`; R is `regex`; N, Z, K
+// `number` (K: 0 when not given); all others `texts`, checked and trimmed, as written.
 struct Action {
   const ActionRow* row = nullptr;
   config::Position position;
-  std::vector<Template> templates;  // one per argument, in the row's order (empty where not given)
-  std::vector<bool> given;
+  std::vector<Template> templates;  // one per argument, in the row's order (empty where not given or no template)
+  std::vector<std::string> texts;   // one per argument, in the row's order (also the source text of the others)
+  std::vector<bool> given;          // one per argument
   std::optional<match::Regex> regex;
   int64_t number = 0;
 };
@@ -120,7 +128,7 @@ struct Filter {
   std::optional<OnUnknown> on_unknown;  // unset: the daemon's setting per reason
   Branch body;                          // `if`, `then`, `else`
   bool strict = false;                  // `then` drops, bounces, rejects, encrypts or quarantines: what by-action asks
-  uint32_t needs = 0;
+  uint32_t needs = 0;                   // of condition and actions; 0 when not enabled
 };
 
 }  // namespace postern::rules

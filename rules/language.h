@@ -41,13 +41,17 @@ enum class Compare : uint8_t {
 };
 
 // Argument types of rules and actions, in order; an upper-case letter is required, a lower-case one optional.
-//   S text · R regex · N number · H header name · A address · T text with action variables · Z size · M MIME type · C
-//   comment (text with variables) · Q quarantine name · P percent-free host X text resource · K SMTP code · E enhanced
-//   code
+//   S text · R regex · N number · H header name · A address · T one line of text with action variables · Z size ·
+//   M MIME type, "*" allowed for the part after '/' · C comment, lines of text with action variables, left in place of
+//   what was dropped · X lines of text with action variables · Q quarantine name · P host name or IP address without
+//   port · K SMTP code · E enhanced code · G replacement text of a regex ($1, ${name}) ·
+//   I identity of smtp-auth-id-matches ("*Any") · Y one separator character
+// and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern
 struct RuleRow {
   std::string_view name;
   std::string_view arguments;  // letters as above; '+' after the last one: repeated
   Compare compare;
+  char value;   // letter of the compared value, '-' where none is compared
   Phase phase;  // earliest phase at which it is known
   uint32_t needs;
   uint32_t cost;             // relative CPU cost of one evaluation
@@ -68,6 +72,7 @@ struct ActionRow {
 
 std::span<const RuleRow> rule_table();
 std::span<const ActionRow> action_table();
+// find_rule and find_action want the exact name; '_' is taken for '-'. nullptr: there is none.
 const RuleRow* find_rule(std::string_view name);
 const ActionRow* find_action(std::string_view name);
 
@@ -78,5 +83,19 @@ struct VariableRow {
   std::string_view doc;
 };
 std::span<const VariableRow> variable_table();
+// find_variable returns the index in variable_table() of `name` (without '$', any case), or -1.
+int find_variable(std::string_view name);
+
+// phase_of_needs is the earliest phase at which everything in `needs` is known.
+Phase phase_of_needs(uint32_t needs);
+
+// The relative CPU cost of evaluating one test once; operands of `and` and `or` run in rising order of their sums. Only
+// the order matters: what is there already < envelope < header < MIME structure < decoded text.
+inline constexpr uint32_t kCostConstant = 1;       // a value at hand: true, date, random, a count
+inline constexpr uint32_t kCostEnvelope = 4;       // comparison or pattern over an envelope or connection value
+inline constexpr uint32_t kCostHeader = 20;        // decode the named fields and look
+inline constexpr uint32_t kCostAddresses = 60;     // parse address lists
+inline constexpr uint32_t kCostStructure = 1'000;  // parse the MIME structure
+inline constexpr uint32_t kCostText = 20'000;      // decode text parts and search them
 
 }  // namespace postern::rules
