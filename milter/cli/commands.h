@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands of `postern`: one struct of options and one function each, so that the command-line parser (main.cc) and the work (one file a command) stay apart. Functions write data to
-// standard output and diagnostics to standard error and return the process's exit status.
+// Commands of `postern`: one struct of options and one function each, so that the command-line parser (main.cc) and the
+// work (one file a command) stay apart. Functions write data to standard output and diagnostics to standard error and
+// return the process's exit status.
 #pragma once
 #include <span>
 #include <string>
@@ -54,9 +55,8 @@ int run_reload(const ControlOptions& options);
 
 struct DoctorOptions {
   std::string config{kDefaultConfig};
-  std::string mta;               // postfix, sendmail or empty: as the configuration says
-  std::string postconf = "postconf";
-  std::string postfix_config;    // as postconf -c
+  std::string mta;  // postfix, sendmail or empty: as the configuration says
+  std::string postfix_config = "/etc/postfix";
   std::string sendmail_cf = "/etc/mail/sendmail.cf";
   bool json = false;
 };

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// postern: the mail administrator's command. This file reads the command line and nothing else; each subcommand's work
+// is in its own file. No subcommand starts another program.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "milter/cli/commands.h"
+#include "milter/version.h"
+
+namespace postern::cli {
+
+namespace {
+constexpr std::array<std::string_view, 6> kSubcommands = {"check", "trace", "status", "reload", "doctor", "schema"};
+
+void add_config(CLI::App* command, std::string& config) {
+  command->add_option("-c,--config", config, "the daemon's configuration file")->capture_default_str();
+}
+
+void add_json(CLI::App* command, bool& json) { command->add_flag("--json", json, "machine-readable output"); }
+
+int run(int argc, char** argv) {
+  CLI::App app("Postern, a mail-policy gateway for Postfix and Sendmail", "postern");
+  app.set_version_flag("--version", std::string("postern ") + std::string(milter::kVersion));
+  app.require_subcommand(1);
+  app.footer("postern COMMAND --help explains each command; postern(1) and postern.yaml(5) explain the rest.");
+
+  int status = kDone;
+
+  CheckOptions check;
+  CLI::App* command = app.add_subcommand("check", "load the configuration and every rule file, and print all errors");
+  add_config(command, check.config);
+  command->add_flag("--dump", check.dump, "print the effective configuration, which loads to itself");
+  add_json(command, check.json);
+  command->callback([&] { status = run_check(check); });
+
+  TraceOptions trace;
+  command = app.add_subcommand("trace", "run one message through every stage; sends nothing and stores nothing");
+  add_config(command, trace.config);
+  auto* from =
+      command->add_option("--from", trace.from, "envelope sender; <> for the null sender (default: the From field)");
+  command->add_option("--rcpt", trace.recipients, "envelope recipient, repeatable (default: To and Cc)")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--client-ip", trace.client_ip, "address of the SMTP client");
+  command->add_option("--client-name", trace.client_name, "host name of the SMTP client");
+  command->add_option("--helo", trace.helo, "name given with HELO");
+  command->add_option("--auth", trace.auth, "SMTP AUTH user");
+  command->add_option("--daemon-name", trace.daemon_name, "{daemon_name} of the MTA's listener");
+  add_json(command, trace.json);
+  command->add_option("--out", trace.out, "write the resulting message to this file");
+  command->add_option("message", trace.message, "file with the message, - for standard input")->capture_default_str();
+  command->callback([&, from] {
+    trace.from_given = from->count() > 0;
+    status = run_trace(trace);
+  });
+
+  ControlOptions ask;
+  command =
+      app.add_subcommand("status", "what the running daemon does: generation, last reload, sessions, memory, counters");
+  add_config(command, ask.config);
+  command->add_option("--socket", ask.socket, "the daemon's control socket");
+  add_json(command, ask.json);
+  command->callback([&] { status = run_status(ask); });
+
+  ControlOptions order;
+  command = app.add_subcommand("reload", "load the configuration again; a bad one changes nothing");
+  add_config(command, order.config);
+  command->add_option("--socket", order.socket, "the daemon's control socket");
+  add_json(command, order.json);
+  command->callback([&] { status = run_reload(order); });
+
+  DoctorOptions doctor;
+  command = app.add_subcommand("doctor", "look at the MTA's configuration and this one, and say what is unsafe");
+  add_config(command, doctor.config);
+  command->add_option("--mta", doctor.mta, "postfix or sendmail (default: as the configuration says)")
+      ->check(CLI::IsMember({"postfix", "sendmail"}));
+  command->add_option("--postfix-config", doctor.postfix_config, "folder of main.cf and master.cf")
+      ->capture_default_str();
+  command->add_option("--sendmail-cf", doctor.sendmail_cf, "Sendmail's configuration file")->capture_default_str();
+  add_json(command, doctor.json);
+  command->callback([&] { status = run_doctor(doctor); });
+
+  SchemaOptions schema;
+  command = app.add_subcommand("schema", "print a JSON Schema for editors");
+  command->add_option("which", schema.which, "postern (postern.yaml) or rules (rules.d/*.yaml)")
+      ->check(CLI::IsMember({"postern", "rules"}))
+      ->capture_default_str();
+  command->callback([&] { status = run_schema(schema); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? kDone : kUsage;
+  }
+  if (std::fflush(stdout) != 0) return kTemporary;
+  return status;
+}
+}  // namespace
+
+std::span<const std::string_view> subcommands() { return kSubcommands; }
+
+}  // namespace postern::cli
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return postern::cli::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "postern: %s\n", error.what());
+    return 70;
+  }
+}
