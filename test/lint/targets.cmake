@@ -1,0 +1,4 @@
+# Lint: what a reviewer would otherwise have to look for.
+add_test(NAME lint-includes COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/lint/includes" "${PROJECT_SOURCE_DIR}")
+add_test(NAME lint-style COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/lint/style" "${PROJECT_SOURCE_DIR}")
+set_tests_properties(lint-includes lint-style PROPERTIES LABELS "ci;lint" TIMEOUT 300)
