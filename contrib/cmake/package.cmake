@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# Where things are installed (as Debian would) and how `cpack` makes a .deb of it. Configuration files are never overwritten.
+install(FILES README.md ARCHITECTURE.md CHANGELOG.md SECURITY.md LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(DIRECTORY conf/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/conf")
+install(DIRECTORY contrib/postfix contrib/sendmail DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES contrib/systemd/posternd.service DESTINATION lib/systemd/system)
+install(FILES contrib/systemd/postern.sysusers DESTINATION lib/sysusers.d RENAME postern.conf)
+install(FILES contrib/systemd/postern.tmpfiles DESTINATION lib/tmpfiles.d RENAME postern.conf)
+install(FILES conf/postern.schema.json conf/rules.schema.json DESTINATION "${CMAKE_INSTALL_DATADIR}/postern")
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME postern)
+set(CPACK_PACKAGE_VERSION "${PROJECT_VERSION}")
+set(CPACK_PACKAGE_CONTACT "Postern maintainers <postern@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION mail)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "postfix | sendmail")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/contrib/debian/postinst;${PROJECT_SOURCE_DIR}/contrib/debian/prerm")
+set(CPACK_STRIP_FILES ON)
+include(CPack)
