@@ -16,7 +16,8 @@ import shutil
 import signal
 import subprocess
 
-from support.process import SOURCE, Process, Timeout, free_port, port_open, temporary_directory, wait_until
+from support import smtp
+from support.process import SOURCE, Process, Timeout, free_port, listening, temporary_directory, wait_until
 
 PACKAGES = os.environ.get("POSTERN_MTA_DIR", os.path.join(SOURCE, "build", "mta"))
 # What test/support/preload.cc became.
@@ -53,10 +54,10 @@ class Mta:
             self.configure()
             self.process = self.launch()
             try:
-                wait_until(lambda: port_open(self.port) or not self.process.alive(), f"{self.name} on port {self.port}", 30)
+                wait_until(lambda: listening(self.port) or not self.process.alive(), f"{self.name} on port {self.port}", 30)
             except Timeout:
                 pass
-            if self.process.alive() and port_open(self.port):
+            if self.process.alive() and listening(self.port):
                 return self
             self.process.kill()
         raise RuntimeError(f"{self.name} does not start:\n" + self.log_text())
@@ -141,6 +142,7 @@ class Postfix(Mta):
             "setgid_group": self.setgid_group,
             "default_privs": self.nobody,
             "import_environment": "MAIL_CONFIG TZ LD_LIBRARY_PATH",
+            "export_environment": "MAIL_CONFIG TZ LD_LIBRARY_PATH",
             "maillog_file": self.log,
             "maillog_file_prefixes": self.directory,
             "myhostname": "mta.test",
@@ -238,7 +240,8 @@ class Sendmail(Mta):
         super().__init__(sink_port, directory, None, default_action)
         self.root = unpacked("sendmail")
         self.queue = os.path.join(self.directory, "queue")
-        self.milter_socket = os.path.join(self.directory, "milter.sock")
+        # Sendmail refuses a socket below a directory that all may write, as /tmp is.
+        self.milter_socket = os.path.join(temporary_directory("postern-sendmail-", "/run"), "milter.sock")
         self.extra = extra or {}
         self.milter = milter
         self.config = os.path.join(self.directory, "sendmail.cf")
@@ -308,11 +311,11 @@ class Sendmail(Mta):
             "MAILER(`smtp')dnl",
             "LOCAL_CONFIG",
             "Kstore macro",
-            # A client that says "EHLO auth-NAME.test" counts as authenticated as NAME: no SASL is needed to test rules about it.
+            # A client that says "EHLO auth.NAME.test" counts as authenticated as NAME: no SASL is needed to test rules about it.
             "LOCAL_RULESETS",
             "SLocal_check_mail",
             "R$*\t\t\t$: < $&s > $1",
-            "R< auth-$+ . test > $*\t$: $(store {auth_authen} $@ $1 $) $(store {auth_type} $@ PLAIN $) $2",
+            "R< auth . $+ . test > $*\t$: $(store {auth_authen} $@ $1 $) $(store {auth_type} $@ PLAIN $) $2",
             "R< $* > $*\t\t$: $2",
         ]
         mc = os.path.join(self.directory, "sendmail.mc")
@@ -328,11 +331,10 @@ class Sendmail(Mta):
                        env=self.environment)
 
     def submit(self, sender, data):
-        """Hands a message in as local programs do. A stand-alone submission goes through the daemon by SMTP, so that Sendmail's
-        filters see it as mail from the local host. Returns its queue id."""
-        run = subprocess.run([self.root + "/usr/libexec/sendmail/sendmail", "-C", self.config, "-i", "-t", "-f", sender, "-v"],
-                             env=self.environment, input=data.replace(b"\r\n", b"\n"), stdout=subprocess.PIPE, timeout=60)
-        return run.stdout.decode("utf-8", "replace")
+        """Hands a message in as local programs do: Debian's submission program passes it on by SMTP from the local host. Returns
+        its queue id."""
+        recipients = re.findall(r"[^\s,<>]+@[^\s,<>]+", re.search(rb"(?mi)^To:(.*)$", data).group(1).decode())
+        return smtp.queue_id(smtp.send(self.port, sender, recipients, data, helo="localhost", source="127.0.0.1")["message"])
 
     def state(self, queue_id):
         for prefix, state in (("hf", "held"), ("qf", "queued"), ("df", "queued")):

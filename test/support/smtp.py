@@ -96,13 +96,21 @@ def queue_id(reply):
     return match.group(1) if match else None
 
 
-def send(port, sender, recipients, data, helo="client.test", source=None, parameters=""):
-    """Sends one message; returns {stage: Reply} up to and including the step that was refused; key "message" is the final dot."""
+def send(port, sender, recipients, data, helo="client.test", source=None, parameters="", login=None):
+    """Sends one message; returns {stage: Reply} up to and including the step that was refused; key "message" is the final dot.
+    `login`: the client counts as authenticated by that name, by Postfix's XCLIENT or by our Sendmail's host name convention."""
     replies = {}
     with Client(port, source) as client:
         replies["connect"] = client.read()
         if not replies["connect"].ok:
             return replies
+        if login:
+            if "XCLIENT" in client.ehlo(helo).text:
+                replies["connect"] = client.command("XCLIENT LOGIN=" + login)
+                if not replies["connect"].ok:
+                    return replies
+            else:
+                helo = f"auth.{login}.test"
         replies["helo"] = client.ehlo(helo)
         if not replies["helo"].ok:
             return replies
