@@ -36,7 +36,7 @@ struct Truth {
 enum class Operator : uint8_t { none, eq, ne, lt, le, gt, ge };
 
 // IpPattern is one remote-ip pattern: an address, a prefix ("10.0.0.0/8", "10.1."), or a range in the last part
-// ("10.1.1.50-55"). Compiled at load into low and high bounds.
+// ("10.1.1.50-55"). Compiled at load into low and high bounds; IPv4 in the first four bytes, IPv4-mapped IPv6 as IPv4.
 struct IpPattern {
   bool v6 = false;
   uint8_t low[16] = {};

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Loading of all rule files of a configuration into one frozen rule set, and the words for its small types.
 #include "rules/ruleset.h"
+
+#include "rules/yaml_loader.h"
 
 namespace postern::rules {
 
@@ -11,6 +14,13 @@ std::string_view unknown_name(Unknown reason) {
 std::string_view on_unknown_name(OnUnknown value) {
   constexpr std::string_view kNames[] = {"skip", "tempfail", "quarantine", "match", "by-action"};
   return kNames[static_cast<size_t>(value)];
+}
+
+std::shared_ptr<const RuleSet> RuleSet::load(const config::Sources& sources, const std::vector<uint32_t>& files,
+                                             const LoadContext& context, config::Diagnostics& diagnostics) {
+  Loader loader(sources, context, diagnostics);
+  for (const uint32_t file : files) loader.load_file(file);
+  return loader.finish();
 }
 
 }  // namespace postern::rules
