@@ -17,18 +17,26 @@ namespace postern::match {
 // Verdict of one search; `limit` means the match, depth, heap or JIT-stack limit was hit, so the answer is unknown.
 enum class Verdict { no, yes, limit };
 
-// RegexLimits bound one search.
+// RegexLimits bound one search. `match` counts backtracking steps from one start position, `depth` and `heap_kib` hold
+// where the interpreter runs (the JIT has a stack of at most 512 KiB instead), and `milliseconds` of CPU time bound a
+// search over a text longer than kPlainSearch; longer texts get 20 ns more per byte.
 struct RegexLimits {
   uint32_t match = 200'000;
   uint32_t depth = 10'000;
   uint32_t heap_kib = 8'192;
+  uint32_t milliseconds = 20;
+  bool operator==(const RegexLimits&) const = default;
 };
+
+// kPlainSearch is the length up to which a subject is searched in one call; above it the search goes by windows of
+// start positions, so that its time can be looked at.
+inline constexpr size_t kPlainSearch = 512;
 
 class Regex {
  public:
   // compile compiles `pattern`; a malformed error's text names the byte offset, which `error_offset` gets too when not
-  // null. Patterns over 32 KiB, with more than 250 nested parentheses, or using \C or callouts are refused; a pattern
-  // cannot raise the limits.
+  // null. Patterns over 32 KiB, with more than 250 nested parentheses, or using \C, \G, callouts, (*COMMIT), (*SKIP) or
+  // (*NO_JIT) are refused; a pattern cannot raise the limits.
   static base::Result<Regex> compile(std::string_view pattern, size_t* error_offset = nullptr);
 
   Regex(Regex&&) noexcept;
@@ -43,8 +51,12 @@ class Regex {
   // `limit` when a search hit a limit before `enough` was reached.
   Verdict count(std::string_view subject, uint32_t enough, uint32_t& found, std::string_view* first = nullptr) const;
 
-  // replace_all substitutes every match by `replacement` ($1, ${name} groups); Cause::limit when a limit or `max_bytes`
-  // of output was hit, and then nothing changed.
+  // check_replacement tells whether replace_all can use `replacement` with this pattern: groups exist, braces close.
+  base::Result<void> check_replacement(std::string_view replacement) const;
+
+  // replace_all substitutes every match by `replacement`, in which $1, ${1} and ${name} stand for groups, $0 for the
+  // whole match, $$ for a dollar sign; any other $ stands for itself. Cause::limit when a limit or `max_bytes` of
+  // output was hit, Cause::malformed for a replacement that check_replacement refuses; nothing changed then.
   base::Result<std::string> replace_all(std::string_view subject, std::string_view replacement, size_t max_bytes) const;
 
   const std::string& pattern() const;
