@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Facts: what rules can ask about one transaction, computed once when first asked. A fact that was never delivered or
 // could not be computed is unknown, never empty. One object per transaction, used by one thread; the message is edited
-// while it lives, and header facts follow the edits.
+// while it lives, and header facts follow the edits. Parts that a filter dropped are no longer among the attachments
+// and texts. Structure and texts are those of the message as received.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/message/message.h"
 #include "rules/ast.h"
+#include "rules/body_edits.h"
 #include "rules/ruleset.h"
 
 namespace postern::rules {
@@ -22,15 +26,58 @@ class Facts {
   Facts(message::Message& message, const RuleSet& rules, std::string_view flow, uint64_t work_count);
 
   message::Message& message() { return message_; }
+  const RuleSet& rules() const { return rules_; }
   std::string_view flow() const { return flow_; }
   void set_flow(std::string_view flow) { flow_ = flow; }
   uint64_t work_count() const { return work_count_; }
+  // hostname is this gateway's name for $Hostname; what the MTA calls itself where none was set. The text must outlive
+  // the object.
+  std::string_view hostname() const;
+  void set_hostname(std::string_view hostname) { hostname_ = hostname; }
+
+  // The phase that evaluate() runs; facts of later phases are unknown.
+  Phase phase = Phase::message;
+  // headers_delivered false: the MTA was not asked for header fields, so facts about them are unknown.
+  bool headers_delivered = true;
+  bool headers_known() const { return phase == Phase::message && headers_delivered; }
+
+  // now is seconds since 1970, the same during one transaction; set_now is for tests.
+  int64_t now();
+  void set_now(int64_t seconds) { now_ = seconds; }
 
   // header_values returns the decoded values of all fields in header slot `slot` of the rule set, as edited so far.
   const std::vector<std::string>& header_values(uint32_t slot);
+  // header_present tells whether any field of that slot is there, decoding nothing.
+  bool header_present(uint32_t slot);
+  // header_text returns the decoded value of the first field called `name`; where none is there any more, the one that
+  // a filter stripped last; else "".
+  std::string header_text(std::string_view name);
+  // remember_stripped keeps the first value of `name` for header_text before a filter strips it.
+  void remember_stripped(std::string_view name);
 
-  // The last match of a content or regex rule of the running filter, for $MatchedContent.
+  // client_address is the client's address as IpPattern's bytes, first true for IPv6; nullopt when the MTA gave none. A
+  // mapped IPv4 address is IPv4.
+  const std::optional<std::pair<bool, std::array<uint8_t, 16>>>& client_address();
+
+  // structure is nullptr when the body was never delivered.
+  const mime::Structure* structure();
+  // saw_everything tells whether the structure holds all parts with whole headers: no limit stopped it.
+  bool saw_everything();
+  // attachments are the indexes of leaves that are attachments and of whole attached messages, document order, without
+  // the dropped.
+  const std::vector<uint32_t>& attachments();
+  // is_body_text tells whether leaf `part` is text of the body: not an attachment, not in an attached message.
+  bool is_body_text(uint32_t part);
+  bool dropped(uint32_t part) const { return part < dropped_.size() && dropped_[part]; }
+  // mark_dropped takes `part` and everything below it out of the facts.
+  void mark_dropped(uint32_t part);
+
+  // What filters want done to the body; evaluate() writes it into the message when all filters have run.
+  BodyEdits body_edits;
+
+  // The last match of a content or regex rule of the running filter, for $MatchedContent; at most kMaxMatched bytes.
   std::string matched_content;
+  static constexpr size_t kMaxMatched = 1024;
   // Names, types of attachments dropped so far, for $dropped_filename and its kin.
   std::vector<std::string> dropped_names;
   std::vector<std::string> dropped_types;
@@ -38,14 +85,27 @@ class Facts {
   std::optional<std::string> current_recipient;
 
  private:
-  void refresh_headers();
+  struct Slot {
+    uint32_t found_at = UINT32_MAX;    // HeaderList::generation() for which `fields` holds
+    uint32_t decoded_at = UINT32_MAX;  // the same for `values`
+    std::vector<uint32_t> fields;
+    std::vector<std::string> values;
+  };
+  Slot& find_slot(uint32_t slot);
+
   message::Message& message_;
   const RuleSet& rules_;
   std::string_view flow_;
+  std::string_view hostname_;
   uint64_t work_count_;
-  uint32_t header_generation_ = UINT32_MAX;
-  std::vector<std::vector<uint32_t>> slot_fields_;
-  std::vector<std::optional<std::vector<std::string>>> slot_values_;
+  std::optional<int64_t> now_;
+  std::vector<Slot> slots_;
+  std::vector<std::pair<std::string, std::string>> stripped_;  // lower-case name, decoded value
+  bool client_parsed_ = false;
+  std::optional<std::pair<bool, std::array<uint8_t, 16>>> client_;
+  bool attachments_known_ = false;
+  std::vector<uint32_t> attachments_;
+  std::vector<bool> dropped_;
 };
 
 }  // namespace postern::rules

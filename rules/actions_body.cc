@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Actions on the body: attachments dropped, texts added above and below. They only plan (BodyEdits); evaluate() writes
+// the body once when all filters have run. Nothing inside an encrypted part is taken out. An attachment inside a signed
+// part goes as policy asked, which breaks the signature, and the report says so. When not every part could be seen,
+// what was found goes and the action reports that it could not tell.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "engine/base/text.h"
+#include "rules/actions.h"
+#include "rules/mime_facts.h"
+#include "rules/tests.h"
+
+namespace postern::rules {
+namespace {
+
+constexpr size_t kMaxAddedText = 256 * 1024;
+constexpr size_t kMaxReported = 400;
+
+std::string name_of(const mime::Part& part) {
+  return part.file_names.empty() ? std::string() : base::one_line(part.file_names.front());
+}
+
+// The text left in place of an attachment: the action's comment, or one that says what was there.
+std::string notice_for(const Action& action, const mime::Part& part, ActionContext& context) {
+  if (action.given.size() > 1 && action.given[1]) {
+    std::string text = expand(action.templates[1], context.filter, context.facts, false);
+    cut_utf8(text, kMaxAddedText);
+    return text;
+  }
+  const std::string name = name_of(part);
+  std::string text = "An attachment was removed by policy: ";
+  text += name.empty() ? "unnamed" : '"' + name + '"';
+  text += " (" + base::one_line(part.type.value) + ", " + std::to_string(part.content.size()) + " bytes).";
+  return text;
+}
+
+void note(std::string& detail, std::string_view text) {
+  if (detail.size() > kMaxReported) return;
+  if (!detail.empty()) detail += "; ";
+  detail += text;
+}
+
+// Whether taking out `part` leaves another reading of the same content, in which a notice would hide the message: the
+// last alternative is the one that is shown.
+bool has_alternative(Facts& facts, const mime::Structure& tree, uint32_t part) {
+  const uint32_t parent = tree.parts[part].parent;
+  if (part == 0 || tree.parts[parent].type.value != "multipart/alternative") return false;
+  return std::ranges::any_of(tree.children(parent),
+                             [&](uint32_t child) { return child != part && !facts.dropped(child); });
+}
+
+template <class Hit>
+ActionResult drop_attachments(const Action& action, ActionContext& context, Hit hit) {
+  Facts& facts = context.facts;
+  ActionResult result;
+  std::string names;
+  size_t count = 0;
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) {
+    return {std::string(action.row->name), "the body is not known", Unknown::unscannable};
+  }
+  const std::vector<uint32_t> attachments = facts.attachments();
+  for (const uint32_t index : attachments) {
+    if (facts.dropped(index)) continue;  // went with the attached message it stood in
+    const mime::Part& part = tree->parts[index];
+    const Truth answer = hit(part);
+    if (answer.is_unknown()) {
+      result.problem = answer.reason;
+      note(result.detail, "could not tell for part " + part.path);
+    }
+    if (!answer.is_yes()) continue;
+    const std::string name = name_of(part);
+    if (inside_type(facts, index, "multipart/encrypted")) {
+      note(result.detail, "part " + part.path + " is inside an encrypted part and stays");
+      continue;
+    }
+    ++count;
+    if (names.size() < kMaxReported) names += (names.empty() ? "" : ", ") + (name.empty() ? "unnamed" : name);
+    if (inside_type(facts, index, "multipart/signed"))
+      note(result.detail, "breaks the signature over part " + part.path);
+    if (context.dry) continue;
+    facts.dropped_names.push_back(name);
+    facts.dropped_types.push_back(part.type.value);
+    std::string notice = notice_for(action, part, context);
+    if (has_alternative(facts, *tree, index)) notice.clear();
+    facts.body_edits.drops.push_back({index, std::move(notice)});
+    facts.body_edits.pending = true;
+    facts.mark_dropped(index);
+  }
+  if (!facts.saw_everything()) {
+    result.problem = Unknown::unscannable;
+    note(result.detail, "not every part could be seen");
+  }
+  result.text = std::string(action.row->name) + " (" + std::to_string(count) + ")";
+  if (count > 0) result.text += ": " + names;
+  return result;
+}
+
+ActionResult drop_by_name(const Action& action, ActionContext& context) {
+  return drop_attachments(action, context, [&](const mime::Part& part) {
+    Truth answer = Truth::of(false);
+    for (const std::string& name : part.file_names) {
+      if (!action.regex) return not_known();
+      const match::Verdict verdict = action.regex->search(name);
+      answer = either(answer, verdict == match::Verdict::limit ? Truth::unknown(Unknown::regex_limit)
+                                                               : Truth::of(verdict == match::Verdict::yes));
+    }
+    return answer;
+  });
+}
+
+ActionResult drop_by_mimetype(const Action& action, ActionContext& context) {
+  return drop_attachments(action, context, [&](const mime::Part& part) {
+    return Truth::of(type_matches(action.texts[0], part.type.value));
+  });
+}
+
+ActionResult drop_by_type(const Action& action, ActionContext& context) {
+  return drop_attachments(action, context,
+                          [&](const mime::Part& part) { return Truth::of(part_type_matches(action.texts[0], part)); });
+}
+
+ActionResult drop_by_size(const Action& action, ActionContext& context) {
+  return drop_attachments(action, context, [&](const mime::Part& part) {
+    return Truth::of(static_cast<int64_t>(part.content.size()) >= action.number);
+  });
+}
+
+ActionResult add_text(const Action& action, ActionContext& context, std::vector<std::string>& texts) {
+  std::string text = expand(action.templates[0], context.filter, context.facts, true);
+  cut_utf8(text, kMaxAddedText);
+  ActionResult result;
+  result.text = std::string(action.row->name) + " (" + std::to_string(text.size()) + " bytes)";
+  if (!context.facts.message().has_body()) {
+    result.detail = std::string(action.row->name) + ": the body is not known";
+    result.problem = Unknown::unscannable;
+    return result;
+  }
+  if (context.dry || text.empty()) return result;
+  texts.push_back(std::move(text));
+  context.facts.body_edits.pending = true;
+  return result;
+}
+
+ActionResult add_footer(const Action& action, ActionContext& context) {
+  return add_text(action, context, context.facts.body_edits.footers);
+}
+
+ActionResult add_heading(const Action& action, ActionContext& context) {
+  return add_text(action, context, context.facts.body_edits.headings);
+}
+
+constexpr NamedAction kActions[] = {
+    {"add-footer", add_footer},
+    {"add-heading", add_heading},
+    {"drop-attachments-by-name", drop_by_name},
+    {"drop-attachments-by-mimetype", drop_by_mimetype},
+    {"drop-attachments-by-type", drop_by_type},
+    {"drop-attachments-by-size", drop_by_size},
+};
+
+}  // namespace
+
+std::span<const NamedAction> body_actions() { return kActions; }
+
+}  // namespace postern::rules

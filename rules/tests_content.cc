@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Evaluation of rules over MIME structure, attachments and decoded body text. What was found is true; "not found" is
+// only false when everything was seen: behind a limit, in damaged or undecodable text it is unknown(unscannable). RFC
+// 2045, 2046, 1847 (multipart/signed, multipart/encrypted), 8551 (S/MIME), 3156 and 9580 section 6 (OpenPGP).
+#include <algorithm>
+#include <vector>
+
+#include "engine/base/text.h"
+#include "rules/mime_facts.h"
+#include "rules/tests.h"
+
+namespace postern::rules {
+namespace {
+
+using mime::Defect;
+
+Truth body_size(const Test& test, Facts& facts) {
+  if (!facts.headers_known() || !facts.message().has_body()) return not_known();
+  return Truth::of(compare(static_cast<int64_t>(facts.message().size()), test.op, test.number));
+}
+
+// The defects that make two mail programs see different messages; not among them are mere blemishes (long lines, raw
+// 8-bit bytes, a wrong charset label, a line end without CR), which every reader shows alike.
+constexpr Defect kAmbiguous[] = {
+    Defect::duplicate_content_type,
+    Defect::duplicate_transfer_encoding,
+    Defect::duplicate_disposition,
+    Defect::duplicate_boundary,
+    Defect::duplicate_parameter,
+    Defect::malformed_content_type,
+    Defect::malformed_disposition,
+    Defect::unknown_transfer_encoding,
+    Defect::encoding_on_multipart,
+    Defect::missing_boundary,
+    Defect::missing_final_boundary,
+    Defect::missing_first_boundary,
+    Defect::missing_blank_line,
+    Defect::malformed_header,
+    Defect::header_too_large,
+    Defect::bare_cr,
+    Defect::nul_byte,
+    Defect::damaged_encoding,
+    Defect::too_deep,
+    Defect::too_many_parts,
+};
+
+constexpr Defect kHeaderDefects[] = {
+    Defect::duplicate_content_type, Defect::duplicate_transfer_encoding,
+    Defect::duplicate_disposition,  Defect::duplicate_mime_version,
+    Defect::malformed_content_type, Defect::malformed_disposition,
+    Defect::missing_blank_line,     Defect::malformed_header,
+    Defect::header_too_large,
+};
+
+bool has_any(const mime::Structure& tree, std::span<const Defect> defects) {
+  return std::ranges::any_of(defects, [&](Defect defect) { return tree.defects.has(defect); });
+}
+
+Truth valid(const Test&, Facts& facts) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) return not_known();
+  return Truth::of(tree->complete && !has_any(*tree, kAmbiguous));
+}
+
+Truth malformed_header(const Test&, Facts& facts) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) return not_known();
+  if (has_any(*tree, kHeaderDefects)) return Truth::of(true);
+  return facts.saw_everything() ? Truth::of(false) : not_known();
+}
+
+Truth duplicate_boundaries(const Test&, Facts& facts) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) return not_known();
+  if (tree->defects.has(Defect::duplicate_boundary)) return Truth::of(true);
+  return facts.saw_everything() ? Truth::of(false) : not_known();
+}
+
+// Runs `hit` over the attachments: true at the first that answers true, else false or unknown.
+template <class Hit>
+Truth any_attachment(Facts& facts, Hit hit) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) return not_known();
+  Truth answer = facts.saw_everything() ? Truth::of(false) : not_known();
+  for (const uint32_t index : facts.attachments()) {
+    answer = either(answer, hit(tree->parts[index]));
+    if (answer.is_yes()) break;
+  }
+  return answer;
+}
+
+Truth attachment_filename(const Test& test, Facts& facts) {
+  return any_attachment(facts, [&](const mime::Part& part) {
+    Truth answer = Truth::of(false);
+    for (const std::string& name : part.file_names) {
+      answer = either(answer, search_pattern(test, name, facts));
+      if (answer.is_yes()) break;
+    }
+    return answer;
+  });
+}
+
+Truth attachment_mimetype(const Test& test, Facts& facts) {
+  if (test.texts.empty()) return not_known();
+  return any_attachment(
+      facts, [&](const mime::Part& part) { return Truth::of(type_matches(test.texts.back(), part.type.value)); });
+}
+
+Truth attachment_type(const Test& test, Facts& facts) {
+  if (test.texts.empty()) return not_known();
+  return any_attachment(facts,
+                        [&](const mime::Part& part) { return Truth::of(part_type_matches(test.texts.back(), part)); });
+}
+
+Truth attachment_size(const Test& test, Facts& facts) {
+  return any_attachment(facts, [&](const mime::Part& part) {
+    return Truth::of(compare(static_cast<int64_t>(part.content.size()), test.op, test.number));
+  });
+}
+
+// Whether any body text holds `armor` at the start of a line.
+Truth body_has_armor(Facts& facts, const mime::Structure& tree, std::string_view armor) {
+  Truth answer = facts.saw_everything() ? Truth::of(false) : not_known();
+  for (uint32_t i = 0; i < tree.parts.size() && !answer.is_yes(); ++i) {
+    if (facts.is_body_text(i)) answer = either(answer, text_has_armor(facts, i, armor));
+  }
+  return answer;
+}
+
+Truth is_signed(const Test&, Facts& facts) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) return not_known();
+  for (uint32_t i = 0; i < tree->parts.size(); ++i) {
+    const mime::Part& part = tree->parts[i];
+    if (part.type.value == "multipart/signed") return Truth::of(true);
+    if (part.is_leaf() && smime_kind(part, facts.message().received_body()) == SmimeKind::signed_data) {
+      return Truth::of(true);
+    }
+  }
+  return body_has_armor(facts, *tree, "-----BEGIN PGP SIGNED MESSAGE-----");
+}
+
+Truth is_encrypted(const Test&, Facts& facts) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) return not_known();
+  const std::vector<mime::Part>& parts = tree->parts;
+  bool first_leaf = true;
+  for (uint32_t i = 0; i < parts.size(); ++i) {
+    // What lies in an attached message is an attachment.
+    uint32_t up = i;
+    while (up != 0 && parts[parts[up].parent].kind != mime::PartKind::message) up = parts[up].parent;
+    if (up != 0) continue;
+    if (parts[i].type.value == "multipart/encrypted") return Truth::of(true);
+    if (!parts[i].is_leaf()) continue;
+    if (first_leaf && smime_kind(parts[i], facts.message().received_body()) == SmimeKind::enveloped_data) {
+      return Truth::of(true);
+    }
+    first_leaf = false;
+  }
+  return body_has_armor(facts, *tree, "-----BEGIN PGP MESSAGE-----");
+}
+
+// Result of counting in one text part.
+struct Count {
+  uint32_t found = 0;
+  Unknown reason = Unknown::none;  // why there may be more
+};
+
+Count count_in(const Test& test, Facts& facts, uint32_t part) {
+  const mime::Text& text = facts.message().text(part);
+  Count out;
+  std::string_view first;
+  const match::Verdict verdict = test.regex->count(text.utf8, test.threshold, out.found, &first);
+  if (verdict == match::Verdict::limit) out.reason = Unknown::regex_limit;
+  if (out.found > 0) keep_match(facts, first);
+  if (text.damaged || text.undecodable) out.reason = Unknown::unscannable;
+  return out;
+}
+
+Truth body_contains(const Test& test, Facts& facts) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr || !test.regex) return not_known();
+  const std::vector<mime::Part>& parts = tree->parts;
+  std::vector<uint64_t> found(parts.size(), 0);
+  Truth missing = facts.saw_everything() ? Truth::of(false) : not_known();
+  // Children before parents: the sum over the children, of alternatives the best. Alternatives of which one alone has
+  // enough end the search.
+  for (uint32_t i = static_cast<uint32_t>(parts.size()); i-- > 0;) {
+    const mime::Part& part = parts[i];
+    if (part.is_leaf() && part.is_text() && !facts.dropped(i)) {
+      const Count count = count_in(test, facts, i);
+      found[i] = count.found;
+      if (count.reason != Unknown::none) missing = either(missing, Truth::unknown(count.reason));
+      if (count.found >= test.threshold) return Truth::of(true);
+    }
+    if (i == 0) break;
+    uint64_t& up = found[part.parent];
+    up = parts[part.parent].type.value == "multipart/alternative" ? std::max(up, found[i]) : up + found[i];
+  }
+  if (found[0] >= test.threshold) return Truth::of(true);
+  return missing;
+}
+
+Truth only_body_contains(const Test& test, Facts& facts) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr || !test.regex) return not_known();
+  Truth answer = Truth::of(true);
+  bool any = false;
+  for (uint32_t i = 0; i < tree->parts.size() && !answer.is_no(); ++i) {
+    if (!facts.is_body_text(i)) continue;
+    any = true;
+    const Count count = count_in(test, facts, i);
+    if (count.found >= test.threshold) continue;
+    answer = both(answer, count.reason == Unknown::none ? Truth::of(false) : Truth::unknown(count.reason));
+  }
+  if (any) return answer;
+  return facts.saw_everything() ? Truth::of(false) : not_known();
+}
+
+constexpr NamedTest kTests[] = {
+    {"body-size", body_size},
+    {"valid", valid},
+    {"malformed-header", malformed_header},
+    {"duplicate-boundaries", duplicate_boundaries},
+    {"attachment-filename", attachment_filename},
+    {"attachment-mimetype", attachment_mimetype},
+    {"attachment-type", attachment_type},
+    {"attachment-size", attachment_size},
+    {"signed", is_signed},
+    {"encrypted", is_encrypted},
+    {"body-contains", body_contains},
+    {"only-body-contains", only_body_contains},
+};
+
+}  // namespace
+
+std::span<const NamedTest> content_tests() { return kTests; }
+
+}  // namespace postern::rules
