@@ -28,7 +28,10 @@ std::string_view op_name(Op op);
 
 // Change is one step. `index` counts instances of `name` from 1 as the MTA saw them (change_header, delete_header), or
 // is 0 for insert_header. `value` is a header value with exactly the bytes to stand after the colon (its leading space
-// included, folds as LF), an address, or a quarantine reason; for replace_body the bytes are in ChangeList::body.
+// included, folds as LF, no CR, no NUL, never empty in change_header), an address without angle brackets ("" for the
+// null sender), or a quarantine reason; for replace_body the bytes are in ChangeList::body. An MTA that did not agree
+// to leading spaces adds one of its own: the sender cuts one then, and must not let a change become empty, which
+// deletes.
 struct Change {
   Op op;
   std::string name;
@@ -36,13 +39,17 @@ struct Change {
   std::string value;
 };
 
+// ChangeList is a whole script, in the order in which it must be sent: header changes and deletions, insertions,
+// additions, envelope, body.
 struct ChangeList {
   std::vector<Change> changes;
-  mime::Pieces body;  // with an Op::replace_body
+  mime::Pieces body;  // with an Op::replace_body; good as long as the message and until its next edit
 };
 
 // diff compares the message's received state with its present one and returns the smallest script. No changes: an empty
-// list.
+// list. Recipients are a set to an MTA, compared without case: Postfix deletes every copy of an address at once and
+// then takes an addition of the same address for a duplicate, so an address is never both deleted and added, and one
+// that only changed its case is left as it is.
 ChangeList diff(Message& message);
 
 }  // namespace postern::message

@@ -55,17 +55,20 @@ class Message {
   // limits.decoded_text, past which it is `undecodable`.
   const mime::Text& text(uint32_t part);
 
-  // Body edits. edit_part replaces or removes one part of the structure; several edits of one part: the last one holds.
-  // body_edited tells whether any is there.
-  void edit_part(mime::PartEdit edit);
+  // Body edits. edit_part replaces or removes one part of the structure; several edits of one part: the last one holds,
+  // but what was removed, or lies in a part that was removed or replaced, stays gone (false), and nothing can be edited
+  // after replace_body (false). body_edited tells whether any edit is there.
+  bool edit_part(mime::PartEdit edit);
   const std::vector<mime::PartEdit>& part_edits() const { return edits_; }
+  // part_removed tells whether `part` will not be in the final body: removed, or inside a part that was edited.
   bool part_removed(uint32_t part) const;
-  // wrap_body replaces the whole body and the MIME header fields that describe it (Content-Type,
-  // Content-Transfer-Encoding, Content-Disposition, MIME-Version) in one step; earlier part edits must already be in
-  // `content`.
+  // replace_body replaces the whole body and the header fields that describe it in one step: Content-Type and
+  // Content-Transfer-Encoding (none where empty) and MIME-Version are set, Content-Disposition, Content-MD5 and
+  // Content-Length go. Earlier part edits must already be in `content`, whose views must outlive the message.
   void replace_body(std::string content_type, std::string transfer_encoding, mime::Pieces content);
   bool body_edited() const { return !edits_.empty() || replaced_; }
-  // final_body gives the body as edited: the received one where nothing was.
+  // final_body gives the body as edited: the received one where nothing was. Views into it live as long as the message
+  // and end with the next edit.
   mime::Pieces final_body();
 
   // whole writes header and final body as a file (CRLF), for command-line output and copies.

@@ -16,7 +16,7 @@ namespace postern::message {
 class Spool {
  public:
   // `directory` is where the unlinked file goes (O_TMPFILE, or created and unlinked at once); `max_bytes` is what may
-  // be stored.
+  // be stored; `lease`, which may be null, is charged for the memory and must outlive the spool.
   Spool(std::string directory, uint64_t memory_bytes, uint64_t max_bytes, base::MemoryLease* lease);
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
@@ -26,7 +26,8 @@ class Spool {
   // Cause::unavailable when memory or disk is short: the message must then be tempfailed.
   base::Result<void> append(std::string_view chunk);
 
-  // finish ends writing; view() may be used from then on.
+  // finish ends writing; view() may be used from then on, and is good until the spool goes. An error where append gave
+  // one.
   base::Result<void> finish();
   std::string_view view() const { return view_; }
 
@@ -35,13 +36,16 @@ class Spool {
   bool over_limit() const { return over_limit_; }
 
  private:
+  base::Result<void> store(std::string_view chunk);
   base::Result<void> spill();
+  void release_memory();
   void drop();
   std::string directory_;
   uint64_t memory_bytes_;
   uint64_t max_bytes_;
   base::MemoryLease* lease_;
   std::string memory_;
+  uint64_t charged_ = 0;  // what the lease holds for memory_
   base::UniqueFd file_;
   void* map_ = nullptr;
   uint64_t map_size_ = 0;
