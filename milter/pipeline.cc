@@ -1,2 +1,285 @@
 // SPDX-License-Identifier: Apache-2.0
+// The stages of one message. Every limit that ends a message is noticed here, remembered once, and answered at end of
+// message: nothing is decided while header and body stream in, because the MTA waits for no answer there.
 #include "milter/pipeline.h"
+
+#include <utility>
+
+namespace postern::milter {
+namespace {
+
+constexpr std::string_view kRefusedText = "Message refused by local policy";
+constexpr std::string_view kDeferredText = "Message deferred by local policy, try again later";
+
+// with_defaults completes a reply whose code, enhanced code or text the filter left open.
+rules::Reply with_defaults(rules::Reply reply, Verdict verdict) {
+  const bool permanent = verdict == Verdict::reject;
+  if (reply.code == 0) reply.code = permanent ? 550 : 451;
+  if (reply.enhanced.empty()) reply.enhanced = permanent ? "5.7.1" : "4.7.1";
+  if (reply.text.empty()) reply.text = permanent ? kRefusedText : kDeferredText;
+  return reply;
+}
+
+Verdict verdict_of(rules::VerdictKind kind) {
+  switch (kind) {
+    case rules::VerdictKind::pass:
+      return Verdict::proceed;
+    case rules::VerdictKind::accept:
+      return Verdict::accept;
+    case rules::VerdictKind::reject:
+    case rules::VerdictKind::bounce:
+      return Verdict::reject;
+    case rules::VerdictKind::tempfail:
+      return Verdict::tempfail;
+    case rules::VerdictKind::discard:
+      return Verdict::discard;
+  }
+  return Verdict::tempfail;
+}
+
+std::string filter_label(const std::string& name) { return "filter '" + name + "'"; }
+
+Decision temporary(std::string_view enhanced, std::string_view text, std::string_view decided_by, int code = 451) {
+  return {Verdict::tempfail, {code, std::string(enhanced), std::string(text)}, std::string(decided_by)};
+}
+
+}  // namespace
+
+std::string_view verdict_name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::proceed:
+      return "proceed";
+    case Verdict::accept:
+      return "accept";
+    case Verdict::reject:
+      return "reject";
+    case Verdict::tempfail:
+      return "tempfail";
+    case Verdict::discard:
+      return "discard";
+    case Verdict::quarantine:
+      return "quarantine";
+  }
+  return "tempfail";
+}
+
+Decision decision_for_error(const base::Error& error) {
+  switch (error.cause()) {
+    case base::Cause::limit:
+      return {Verdict::reject, {552, "5.3.4", "Message size exceeds fixed limit"}, {}};
+    case base::Cause::unavailable:
+      return temporary("4.3.2", "System not accepting mail just now, try again later", {});
+    case base::Cause::malformed:
+    case base::Cause::not_found:
+    case base::Cause::denied:
+    case base::Cause::misconfigured:
+    case base::Cause::internal:
+      break;
+  }
+  return temporary("4.3.0", "Temporary processing failure, try again later", {});
+}
+
+Transaction::Transaction(std::shared_ptr<const Generation> generation, base::MemoryAccount* memory, uint64_t mid,
+                         uint64_t work_count)
+    : generation_(std::move(generation)),
+      lease_(memory),
+      message_(generation_->settings.limits),
+      work_count_(work_count) {
+  message_.mid = mid;
+}
+
+Transaction::~Transaction() = default;
+
+Decision Transaction::run_phase(rules::Phase phase) {
+  const rules::RuleSet& rules = *generation_->rules;
+  if (!rules.has_phase(phase) || flow_ == nullptr) return {};
+  if (!flow_->all_filters && flow_->filter_indexes.empty()) return {};
+  if (facts_ == nullptr) {
+    facts_ = std::make_unique<rules::Facts>(message_, rules, flow_->name, work_count_);
+  } else {
+    facts_->set_flow(flow_->name);
+  }
+  rules::EvalOptions options;
+  options.report_all = report_all;
+  options.filters = flow_->all_filters ? nullptr : &flow_->filter_indexes;
+  rules::evaluate(rules, phase, *facts_, options, outcome_);
+
+  const Verdict verdict = verdict_of(outcome_.verdict);
+  if (verdict == Verdict::proceed) return {};
+  if (verdict == Verdict::accept) {
+    // skip-filters ends its own phase only; at end of message that is the end of all filters.
+    if (phase == rules::Phase::message) return {Verdict::accept, {}, filter_label(outcome_.decided_by)};
+    outcome_.verdict = rules::VerdictKind::pass;
+    outcome_.decided_by.clear();
+    return {};
+  }
+  Decision decision{verdict, {}, filter_label(outcome_.decided_by)};
+  if (verdict != Verdict::discard) decision.reply = with_defaults(outcome_.reply, verdict);
+  return decision;
+}
+
+Decision Transaction::connect() {
+  flow_ = choose_flow(generation_->settings, message_.connection, message_.envelope);
+  return run_phase(rules::Phase::connect);
+}
+
+Decision Transaction::helo() {
+  flow_ = choose_flow(generation_->settings, message_.connection, message_.envelope);
+  return run_phase(rules::Phase::helo);
+}
+
+Decision Transaction::mail() {
+  const base::Limits& limits = message_.limits();
+  if (!lease_.grow(kTransactionBytes)) {
+    return temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory");
+  }
+  if (message_.envelope.declared_size.value_or(0) > limits.message_size) {
+    Decision decision = decision_for_error(base::Error(base::Cause::limit, "declared size"));
+    decision.decided_by = "limits.message-size";
+    return decision;
+  }
+  flow_ = choose_flow(generation_->settings, message_.connection, message_.envelope);
+  return run_phase(rules::Phase::mail);
+}
+
+bool Transaction::add_recipient(message::Recipient recipient) {
+  if (message_.envelope.recipients.size() >= message_.limits().recipients) return false;
+  if (!lease_.grow(recipient.address.size() + sizeof(message::Recipient))) return false;
+  message_.envelope.recipients.push_back(std::move(recipient));
+  return true;
+}
+
+Decision Transaction::recipient(message::Recipient recipient) {
+  if (message_.envelope.recipients.size() >= message_.limits().recipients) {
+    return temporary("4.5.3", "Too many recipients", "limits.recipients", 452);
+  }
+  if (generation_->rules->has_phase(rules::Phase::rcpt)) {
+    if (facts_ == nullptr && flow_ != nullptr) {
+      facts_ = std::make_unique<rules::Facts>(message_, *generation_->rules, flow_->name, work_count_);
+    }
+    if (facts_ != nullptr) facts_->current_recipient = recipient.address;
+    Decision decision = run_phase(rules::Phase::rcpt);
+    if (facts_ != nullptr) facts_->current_recipient.reset();
+    if (decision.verdict != Verdict::proceed) {
+      // A refusal is about this recipient; the next one starts afresh.
+      if (decision.verdict != Verdict::discard) {
+        outcome_.verdict = rules::VerdictKind::pass;
+        outcome_.reply = {};
+        outcome_.decided_by.clear();
+      }
+      return decision;
+    }
+  }
+  if (!add_recipient(std::move(recipient))) {
+    return temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory", 452);
+  }
+  return {};
+}
+
+Decision Transaction::data() { return run_phase(rules::Phase::data); }
+
+void Transaction::fail_once(base::Error error, std::string_view limit) {
+  if (failure_) return;
+  failure_ = std::move(error);
+  failed_limit_ = limit;
+  spool_.reset();
+}
+
+void Transaction::header(std::string_view name, std::string_view value) {
+  const uint64_t bytes = name.size() + value.size() + 3;
+  bytes_seen_ += bytes;
+  if (failure_) return;
+  const base::Limits& limits = message_.limits();
+  if (message_.headers.bytes() + bytes > limits.header_size) {
+    fail_once({base::Cause::limit, "header larger than limits.header-size"}, "limits.header-size");
+  } else if (message_.headers.size() >= limits.header_count) {
+    fail_once({base::Cause::limit, "more header fields than limits.header-count"}, "limits.header-count");
+  } else if (bytes_seen_ > limits.message_size) {
+    fail_once({base::Cause::limit, "message larger than limits.message-size"}, "limits.message-size");
+  } else if (!lease_.grow(bytes + sizeof(mime::HeaderField))) {
+    fail_once({base::Cause::unavailable, "limits.memory reached"}, "limits.memory");
+  } else {
+    message_.headers.add_received(name, value);
+  }
+}
+
+void Transaction::end_of_header() {
+  if (header_ended_) return;
+  header_ended_ = true;
+  bytes_seen_ += 2;
+  message_.keep_received_header_size();
+}
+
+void Transaction::body(std::string_view chunk) {
+  end_of_header();
+  bytes_seen_ += chunk.size();
+  if (failure_) return;
+  const base::Limits& limits = message_.limits();
+  if (bytes_seen_ > limits.message_size) {
+    fail_once({base::Cause::limit, "message larger than limits.message-size"}, "limits.message-size");
+    return;
+  }
+  if (spool_ == nullptr) {
+    spool_ = std::make_unique<message::Spool>(generation_->settings.spool_directory, limits.spool_memory,
+                                              limits.message_size, &lease_);
+  }
+  if (auto stored = spool_->append(chunk); !stored) {
+    // The spool says "unavailable" for the memory bound and for a full disk alike; the account itself tells which.
+    const bool has_room = lease_.grow(chunk.size());
+    if (has_room) lease_.shrink(chunk.size());
+    fail_once(std::move(stored.error()), has_room ? "" : "limits.memory");
+  }
+}
+
+// give_up ends a message that a limit or a failure decided; no filter sees it.
+Finished Transaction::give_up() {
+  Finished finished;
+  finished.decision = decision_for_error(*failure_);
+  finished.decision.decided_by = failed_limit_;
+  finished.error = *failure_;
+  finished.stages.push_back({"filter", "skipped", failure_->text()});
+  return finished;
+}
+
+Finished Transaction::finish(bool body_delivered) {
+  end_of_header();
+  if (failure_) return give_up();
+  if (body_delivered) {
+    if (spool_ != nullptr) {
+      if (auto done = spool_->finish(); !done) {
+        fail_once(std::move(done.error()), "");
+        return give_up();
+      }
+      message_.set_body(spool_->view());
+    } else {
+      message_.set_body({});
+    }
+  }
+  message_.keep_received_envelope();
+
+  Finished finished;
+  const size_t reports_before = outcome_.reports.size();
+  finished.decision = run_phase(rules::Phase::message);
+  if (flow_ == nullptr) {
+    finished.stages.push_back({"filter", "skipped", "no flow takes this message"});
+  } else {
+    finished.stages.push_back(
+        {"filter", "done",
+         "flow " + flow_->name + ", " + std::to_string(outcome_.reports.size() - reports_before) + " filters reported"});
+  }
+  if (finished.decision.verdict != Verdict::proceed && finished.decision.verdict != Verdict::accept) return finished;
+
+  finished.decision.verdict = Verdict::accept;
+  finished.changes = message::diff(message_);
+  if (!outcome_.quarantines.empty()) {
+    finished.decision.verdict = Verdict::quarantine;
+    std::string reason;
+    for (const std::string& name : outcome_.quarantines) reason += (reason.empty() ? "" : ", ") + name;
+    if (!outcome_.quarantine_reason.empty()) reason += ": " + outcome_.quarantine_reason;
+    finished.decision.decided_by = outcome_.quarantine_reason;
+    finished.changes.changes.push_back({message::Op::quarantine, {}, 0, base::one_line(reason)});
+  }
+  return finished;
+}
+
+}  // namespace postern::milter

@@ -23,11 +23,15 @@ namespace postern::milter {
 enum class Verdict : uint8_t { proceed, accept, reject, tempfail, discard, quarantine };
 std::string_view verdict_name(Verdict verdict);
 
+// kTransactionBytes is what one message in flight costs before anything of it is stored; it is taken from
+// limits.memory at MAIL.
+inline constexpr uint64_t kTransactionBytes = 16u << 10;
+
 // Decision is the answer to one step, with the SMTP reply when there is one of our own.
 struct Decision {
   Verdict verdict = Verdict::proceed;
   rules::Reply reply;      // code 0: the MTA's default text for the verdict
-  std::string decided_by;  // filter or limit that decided
+  std::string decided_by;  // "filter 'x'", or the limit's name as in postern.yaml
 };
 
 // StageReport is one stage's line in a trace.
@@ -40,6 +44,7 @@ struct StageReport {
 // Finished is the end of a message: verdict, what to tell the MTA, what to say in logs and traces.
 struct Finished {
   Decision decision;
+  std::optional<base::Error> error;  // why it was refused or deferred, when no rule did that
   message::ChangeList changes;
   std::vector<StageReport> stages;
 };
@@ -77,10 +82,18 @@ class Transaction {
   // finish runs the stages on the whole message. `body_delivered` false: the body step was not negotiated.
   Finished finish(bool body_delivered);
 
+  // add_recipient puts a recipient into the envelope without asking any filter; false past limits.recipients or
+  // limits.memory.
+  bool add_recipient(message::Recipient recipient);
+  // bytes_seen is what the MTA sent of the message so far, stored or not.
+  uint64_t bytes_seen() const { return bytes_seen_; }
+
   bool report_all = false;
 
  private:
   Decision run_phase(rules::Phase phase);
+  void fail_once(base::Error error, std::string_view limit);
+  Finished give_up();
   std::shared_ptr<const Generation> generation_;
   base::MemoryLease lease_;
   message::Message message_;
@@ -90,7 +103,9 @@ class Transaction {
   const Flow* flow_ = nullptr;
   uint64_t work_count_;
   std::optional<base::Error> failure_;
-  bool oversize_logged_ = false;
+  std::string failed_limit_;
+  uint64_t bytes_seen_ = 0;
+  bool header_ended_ = false;
 };
 
 }  // namespace postern::milter

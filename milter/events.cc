@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of posternd's log lines. Shapes follow the mail logs administrators of the reference product know: ICID is a
+// connection, MID a message, RID a recipient's place in the envelope.
+#include "milter/events.h"
+
+#include <cstddef>
+#include <iterator>
+
+namespace postern::milter {
+namespace {
+
+using base::Level;
+
+constexpr base::LogId kEvents[] = {
+    {"started", Level::info,
+     "posternd {version} started, generation {generation}, {filters} filters, listening on {socket}"},
+    {"stopping", Level::info, "posternd stops: {inflight} messages in flight get {seconds} s to finish"},
+    {"stopped", Level::info, "posternd stopped"},
+    {"not-drained", Level::warning, "posternd stops with {inflight} messages unfinished; the MTA answers them 4xx"},
+    {"milter-ended", Level::error, "libmilter ended by itself; posternd exits so that it is started again"},
+    {"watchdog-failed", Level::error, "posternd does not answer on its own milter socket: {reason}"},
+    {"reload-done", Level::info, "Reload done: generation {generation}, {filters} filters from {files} files"},
+    {"reload-failed", Level::error, "Reload failed, generation {generation} stays: {diagnostics}"},
+    {"log-reopened", Level::info, "Log reopened"},
+    {"log-target-failed", Level::error, "Log target not changed: {reason}"},
+    {"control-failed", Level::warning, "Control socket: {reason}"},
+    {"control-request", Level::info, "Control request '{command}' from uid {uid}"},
+    {"connection-new", Level::info,
+     "New SMTP ICID {icid} interface {interface} address {address} reverse dns host {host}"},
+    {"connection-close", Level::debug, "ICID {icid} close"},
+    {"connection-refused", Level::error,
+     "ICID {icid} refused: the MTA does not offer {missing}, which the loaded rules need; its mail is deferred"},
+    {"connection-denied", Level::info, "ICID {icid} {verdict} by {by}: {reply}"},
+    {"connection-stale", Level::info,
+     "ICID {icid} answered 421: it negotiated generation {negotiated}, generation {generation} needs {missing}"},
+    {"connection-draining", Level::info, "ICID {icid} answered 421: posternd stops"},
+    {"message-start", Level::debug, "Start MID {mid} ICID {icid}"},
+    {"message-from", Level::info, "MID {mid} ICID {icid} From: <{from}>"},
+    {"message-to", Level::info, "MID {mid} ICID {icid} RID {rid} To: <{to}>"},
+    {"message-id", Level::debug, "MID {mid} Message-ID '{message_id}'"},
+    {"message-subject", Level::debug, "MID {mid} Subject '{subject}'"},
+    {"message-ready", Level::info, "MID {mid} ready {bytes} bytes from <{from}>"},
+    {"message-done", Level::info, "Message finished MID {mid} done"},
+    {"message-dropped", Level::info, "Message aborted MID {mid} Dropped by {by}"},
+    {"message-refused", Level::info, "Message aborted MID {mid} Refused by {by}: {reply}"},
+    {"message-deferred", Level::info, "Message aborted MID {mid} Deferred by {by}: {reply}"},
+    {"message-quarantined", Level::info, "MID {mid} quarantined by {by}: {reason}"},
+    {"message-aborted", Level::info, "Message aborted MID {mid} Given up by the MTA or its client"},
+    {"message-oversize", Level::warning, "MID {mid} is larger than {limit}: {bytes} bytes, answered 552 5.3.4"},
+    {"message-over-memory", Level::warning,
+     "MID {mid} answered 451 4.3.2: {used} of {bound} bytes for messages in flight are in use"},
+    {"message-failed", Level::error, "MID {mid} deferred, it could not be processed: {reason}"},
+    {"message-slow", Level::warning, "MID {mid} deferred: {seconds} s of work are over the limit"},
+    {"recipient-refused", Level::info, "MID {mid} ICID {icid} To: <{to}> refused by {by}: {reply}"},
+    {"recipient-late", Level::info,
+     "MID {mid} ICID {icid} To: <{to}> refused by {by}; the mail did not come by SMTP, so this holds for all of it at "
+     "end of message"},
+    {"filter-match", Level::info, "MID {mid} filter '{filter}' matched: {actions}"},
+    {"filter-observed", Level::info, "MID {mid} filter '{filter}' would have matched: {actions}"},
+    {"filter-unknown", Level::warning, "MID {mid} filter '{filter}' unknown ({reason}): {detail}"},
+    {"filter-log-entry", Level::info, "MID {mid} log-entry {text}"},
+    {"filter-tag", Level::info, "MID {mid} tag {tag}"},
+    {"mta-call-failed", Level::error, "MID {mid} deferred: the MTA refused {operation}"},
+    {"callback-failed", Level::error, "ICID {icid} callback {callback} failed, answered with a temporary error: {reason}"},
+};
+static_assert(std::size(kEvents) == static_cast<size_t>(Event::count_));
+
+}  // namespace
+
+const base::LogId& event(Event event) { return kEvents[static_cast<size_t>(event)]; }
+
+std::span<const base::LogId> events() { return kEvents; }
+
+}  // namespace postern::milter

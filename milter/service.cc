@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "milter/service.h"
+
+#include <ctime>
+
+#include "milter/mta.h"
+
+namespace postern::milter {
+namespace {
+
+constexpr int64_t kFirstSecond = 1735689600;  // 2025-01-01 00:00:00 UTC
+
+uint64_t first_id() {
+  const int64_t now = static_cast<int64_t>(std::time(nullptr));
+  const int64_t since = now > kFirstSecond ? now - kFirstSecond : 0;
+  return (static_cast<uint64_t>(since) << 16) + 1;
+}
+
+// may_quarantine tells whether a filter's on-unknown can end in quarantine, whatever its actions are.
+bool may_quarantine(const rules::Filter& filter, const rules::LoadContext& context) {
+  const auto quarantines = [&](rules::OnUnknown what) {
+    return what == rules::OnUnknown::quarantine || (what == rules::OnUnknown::by_action && filter.strict);
+  };
+  if (filter.phase != rules::Phase::message) return false;
+  if (filter.on_unknown) return quarantines(*filter.on_unknown);
+  for (const rules::OnUnknown what : context.on_unknown) {
+    if (quarantines(what)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Negotiable wants_of(const Generation& generation) {
+  const rules::RuleSet& rules = *generation.rules;
+  const uint32_t needs = rules.needs();
+  const bool count_size = generation.settings.message_size_given;
+  Negotiable wants;
+
+  if (needs & (rules::kEditHeader | rules::kEditBody)) wants.actions |= kActionAddHeader | kActionChangeHeader;
+  if (needs & rules::kEditBody) wants.actions |= kActionChangeBody;
+  if (needs & rules::kEditRecipients) wants.actions |= kActionAddRecipient | kActionDeleteRecipient;
+  if (needs & rules::kEditSender) wants.actions |= kActionChangeFrom;
+  bool quarantine = (needs & rules::kEditQuarantine) != 0;
+  for (const rules::Filter& filter : rules.filters()) {
+    quarantine = quarantine || (filter.enabled && may_quarantine(filter, rules.context()));
+  }
+  if (quarantine) wants.actions |= kActionQuarantine;
+
+  // Connect tells the log and the flows who is there; MAIL and RCPT make the envelope. The end of the header is seen at
+  // the first byte of the body or at end of message.
+  wants.steps_off = kNoEndOfHeader | kNoUnknown;
+  if (!(needs & rules::kNeedHelo) && !rules.has_phase(rules::Phase::helo)) wants.steps_off |= kNoHelo;
+  if (!rules.has_phase(rules::Phase::data)) wants.steps_off |= kNoData;
+  const uint32_t body = rules::kNeedBody | rules::kNeedStructure | rules::kEditBody;
+  if (!(needs & body) && !count_size) wants.steps_off |= kNoBody;
+  if (!(needs & (body | rules::kNeedHeader)) && !count_size) wants.steps_off |= kNoHeader;
+
+  wants.no_replies = kNoReplyHeader | kNoReplyEndOfHeader | kNoReplyBody | kNoReplyUnknown;
+  if (!rules.has_phase(rules::Phase::connect)) wants.no_replies |= kNoReplyConnect;
+  if (!rules.has_phase(rules::Phase::helo)) wants.no_replies |= kNoReplyHelo;
+  if (!rules.has_phase(rules::Phase::data)) wants.no_replies |= kNoReplyData;
+  return wants;
+}
+
+Live::Live(std::shared_ptr<const Generation> loaded)
+    : generation(std::move(loaded)), wants(wants_of(*generation)), filters(generation->rules->filters().size()) {}
+
+Service::Service(std::shared_ptr<const Generation> first)
+    : live_(std::make_shared<Live>(first)),
+      number_(first->number),
+      memory_(first->settings.limits.memory),
+      next_id_(first_id()),
+      started_(std::chrono::steady_clock::now()) {}
+
+std::shared_ptr<Live> Service::current() { return *live_.lock(); }
+
+void Service::install(std::shared_ptr<const Generation> generation) {
+  auto next = std::make_shared<Live>(generation);
+  std::shared_ptr<Live> previous;  // freed outside the lock
+  {
+    auto live = live_.lock();
+    previous = std::exchange(*live, std::move(next));
+  }
+  memory_.set_bound(generation->settings.limits.memory);
+  number_.store(generation->number, std::memory_order_release);
+}
+
+}  // namespace postern::milter

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Session: one connection from an MTA. It negotiates what the loaded rules need, turns each milter step into a step of
+// the message's Transaction, and sends the result in one burst at end of message. The callbacks of one session come one
+// at a time but on any thread; sessions share only the Service. close() may be the only callback there is.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "milter/mta.h"
+#include "milter/pipeline.h"
+#include "milter/service.h"
+
+namespace postern::milter {
+
+// Bits is a pair of action and protocol-step bits, as offered by an MTA or asked for by us.
+struct Bits {
+  uint32_t actions = 0;
+  uint32_t steps = 0;
+};
+
+class Session {
+ public:
+  explicit Session(Service& service);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  // negotiate answers the MTA's offer; what it returns is always a subset of the offer.
+  Bits negotiate(Bits offered, Mta& mta);
+
+  // negotiated returns what was agreed, and adopt takes it over for another client on the same connection: an MTA that
+  // keeps the connection after QUIT does not negotiate again.
+  std::optional<Bits> negotiated() const;
+  void adopt(Bits bits);
+
+  // The steps. `arguments` of MAIL and RCPT: the path, then ESMTP parameters.
+  Answer connect(Mta& mta, const Peer& peer);
+  Answer helo(Mta& mta, std::string_view name);
+  Answer mail(Mta& mta, std::span<const std::string_view> arguments);
+  Answer recipient(Mta& mta, std::span<const std::string_view> arguments);
+  Answer data(Mta& mta);
+  Answer header(std::string_view name, std::string_view value);
+  Answer end_of_header() const;
+  Answer body(std::string_view chunk);
+  Answer unknown() const;
+  Answer end_of_message(Mta& mta);
+  void abort();
+
+  // failed is the answer after an exception in a callback; the message is given up.
+  Answer failed(Mta& mta, std::string_view callback, std::string_view reason);
+
+  uint64_t icid() const { return icid_; }
+
+ private:
+  struct Open;  // the message in progress
+
+  bool answers(uint32_t no_reply_bit) const { return (steps_ & no_reply_bit) == 0; }
+  Answer silent(uint32_t no_reply_bit) const { return answers(no_reply_bit) ? Answer::proceed : Answer::no_reply; }
+  Answer answer(Mta& mta, const Decision& decision);
+  Answer early(Mta& mta, const Decision& decision, uint32_t no_reply_bit);
+  Answer refuse(Mta& mta);
+  std::optional<Decision> follow_generation();
+  void read_connection_macros(Mta& mta);
+  void ensure_data_phase();
+  Answer finish(Mta& mta, Open& open);
+  bool send(Mta& mta, Open& open, const message::ChangeList& changes);
+  bool send_body(Mta& mta, const mime::Pieces& body);
+  void log_reports(Transaction& transaction, Live& live, size_t& logged);
+  void log_end(const Open& open, const Decision& decision);
+  void log_ready(Open& open);
+
+  Service& service_;
+  std::shared_ptr<Live> live_;
+  uint64_t icid_;
+  uint32_t actions_ = 0;
+  uint32_t steps_ = 0;
+  bool negotiated_ = false;
+  bool refused_ = false;   // the MTA cannot do what the rules need
+  bool by_smtp_ = true;    // false: mail the MTA itself submitted, which has no SMTP client to refuse to
+  std::string missing_;    // what it cannot do
+  message::Connection connection_;
+  std::unique_ptr<Transaction> before_mail_;  // filters of the connect and HELO phases
+  std::unique_ptr<Open> open_;
+};
+
+}  // namespace postern::milter
