@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// posternd: start, signals, reload, drain. Threads: this one owns signals (read from a signalfd) and systemd's watchdog;
+// one runs libmilter, which makes its own workers; one serves the control socket and does reloads. Why libmilter's own
+// signal handling is put to rest stands in mfapi.h.
+//
+// SIGHUP loads the configuration again; SIGUSR1 opens the log again, after rotation; SIGTERM and SIGINT drain: the socket
+// closes, a new MAIL is answered 421, messages in flight get kDrain to finish, then the process ends. A second SIGTERM or
+// SIGINT ends it at once.
+#include <malloc.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <syslog.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include "engine/base/privilege.h"
+#include "milter/control.h"
+#include "milter/events.h"
+#include "milter/mfapi.h"
+#include "milter/reload.h"
+#include "milter/service.h"
+
+extern "C" {
+void __gcov_dump(void) __attribute__((weak));
+}
+
+namespace postern::milter {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kDrain{30};
+constexpr std::chrono::seconds kStart{30};
+constexpr std::chrono::milliseconds kDrainCheck{20};
+
+constexpr int kDone = 0;
+constexpr int kUsage = 64;
+constexpr int kUnavailable = 69;
+constexpr int kSoftware = 70;
+constexpr int kDenied = 77;
+constexpr int kBadConfig = 78;
+
+int status_for(const base::Error& error) {
+  switch (error.cause()) {
+    case base::Cause::misconfigured:
+    case base::Cause::malformed:
+    case base::Cause::not_found:
+      return kBadConfig;
+    case base::Cause::denied:
+      return kDenied;
+    case base::Cause::unavailable:
+    case base::Cause::limit:
+      return kUnavailable;
+    case base::Cause::internal:
+      break;
+  }
+  return kSoftware;
+}
+
+int refuse_start(const base::Error& error) {
+  std::fprintf(stderr, "posternd: %s\n", error.text().c_str());
+  return status_for(error);
+}
+
+// end_process leaves without running destructors: libmilter's detached workers are still there and would use what those
+// destroy.
+[[noreturn]] void end_process(int status) {
+  std::fflush(nullptr);
+  if (__gcov_dump != nullptr) __gcov_dump();
+  ::_exit(status);
+}
+
+// tune_memory keeps what large messages used from staying with the process: big blocks are mapped and go back when
+// freed, and the many threads share few heaps.
+void tune_memory() {
+  ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 20);
+  ::mallopt(M_ARENA_MAX, 4);
+}
+
+// raise_file_limit lets as many connections be open as the administrator allows; one connection is one descriptor, a
+// large message one more.
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+sigset_t our_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal_number : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) ::sigaddset(&set, signal_number);
+  return set;
+}
+
+class Daemon {
+ public:
+  Daemon(Service& service, Reloader& reloader, ControlServer& control)
+      : service_(service), reloader_(reloader), control_(control) {}
+
+  int run(base::UniqueFd signals, uint64_t watchdog_microseconds);
+
+ private:
+  bool start_milter();
+  void reopen_log();
+  void tell_ready();
+  [[noreturn]] void drain(int signals);
+
+  Service& service_;
+  Reloader& reloader_;
+  ControlServer& control_;
+  base::UniqueFd milter_ended_;
+};
+
+void Daemon::tell_ready() {
+  const auto live = service_.current();
+  ::sd_notifyf(0, "READY=1\nSTATUS=generation %llu, %zu filters",
+               static_cast<unsigned long long>(live->generation->number), live->generation->rules->filters().size());
+}
+
+bool Daemon::start_milter() {
+  milter_ended_ = base::UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  std::thread([fd = milter_ended_.get()] {
+    run_milter();
+    const uint64_t one = 1;
+    if (::write(fd, &one, sizeof one) < 0) end_process(kSoftware);
+  }).detach();
+  const Clock::time_point deadline = Clock::now() + kStart;
+  while (!signals_parked() && Clock::now() < deadline) {
+    pollfd entry{milter_ended_.get(), POLLIN, 0};
+    if (::poll(&entry, 1, 1) > 0) return false;
+  }
+  return signals_parked();
+}
+
+void Daemon::reopen_log() {
+  const auto live = service_.current();
+  if (auto opened = base::open_log(live->generation->settings.log); !opened) {
+    base::emit(event(Event::log_target_failed), {{"reason", opened.error().text()}});
+  } else {
+    base::emit(event(Event::log_reopened), {});
+  }
+}
+
+void Daemon::drain(int signals) {
+  ::sd_notify(0, "STOPPING=1");
+  service_.drain();
+  stop_accepting();
+  const auto inflight = [&] { return service_.counters().inflight.load(); };
+  base::emit(event(Event::stopping),
+             {{"inflight", std::to_string(inflight())}, {"seconds", std::to_string(kDrain.count())}});
+  const Clock::time_point deadline = Clock::now() + kDrain;
+  while (inflight() != 0 && Clock::now() < deadline) {
+    pollfd entry{signals, POLLIN, 0};
+    if (::poll(&entry, 1, static_cast<int>(kDrainCheck.count())) <= 0) continue;
+    signalfd_siginfo info{};
+    if (::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
+    if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) break;
+  }
+  control_.stop();
+  if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
+  base::emit(event(Event::stopped), {});
+  end_process(kDone);
+}
+
+int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
+  if (!start_milter()) {
+    std::fprintf(stderr, "posternd: libmilter did not start, or keeps the signals to itself\n");
+    end_process(kSoftware);
+  }
+  auto started = control_.start([this](bool begins) {
+    if (begins) {
+      timespec now{};
+      ::clock_gettime(CLOCK_MONOTONIC, &now);
+      ::sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                   static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
+    } else {
+      tell_ready();
+    }
+  });
+  if (!started) {
+    refuse_start(started.error());
+    end_process(kSoftware);
+  }
+  const auto live = service_.current();
+  base::emit(event(Event::started), {{"version", POSTERN_VERSION},
+                                     {"generation", std::to_string(live->generation->number)},
+                                     {"filters", std::to_string(live->generation->rules->filters().size())},
+                                     {"socket", live->generation->settings.listen.socket}});
+  tell_ready();
+
+  const int wait = watchdog_microseconds == 0 ? -1 : static_cast<int>(watchdog_microseconds / 3000);
+  Clock::time_point next_ping = Clock::now();
+  for (;;) {
+    if (wait > 0 && Clock::now() >= next_ping) {
+      next_ping = Clock::now() + std::chrono::milliseconds(wait);
+      if (auto alive = probe_milter(); alive) {
+        ::sd_notify(0, "WATCHDOG=1");
+      } else {
+        base::emit(event(Event::watchdog_failed), {{"reason", alive.error().text()}});
+      }
+    }
+    pollfd entries[2] = {{signals.get(), POLLIN, 0}, {milter_ended_.get(), POLLIN, 0}};
+    if (::poll(entries, 2, wait) <= 0) continue;
+    if (entries[1].revents != 0) {
+      base::emit(event(Event::milter_ended), {});
+      end_process(kUnavailable);
+    }
+    signalfd_siginfo info{};
+    if (::read(signals.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
+    switch (info.ssi_signo) {
+      case SIGHUP:
+        control_.request_reload();
+        break;
+      case SIGUSR1:
+        reopen_log();
+        break;
+      default:
+        drain(signals.get());
+    }
+  }
+}
+
+int run_daemon(const std::string& config) {
+  FirstLoad loaded = load_first(config);
+  std::fputs(loaded.result.diagnostics.c_str(), stderr);
+  if (loaded.generation == nullptr) return kBadConfig;
+  const Settings settings = loaded.generation->settings;
+
+  tune_memory();
+  raise_file_limit();
+  // Before any thread is there: threads inherit the mask.
+  const sigset_t set = our_signals();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  base::UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC));
+  if (!signals) return refuse_start(base::system_error("signalfd", errno));
+  ::openlog("posternd", LOG_PID | LOG_NDELAY, LOG_MAIL);  // what libmilter itself has to say
+
+  Service service(loaded.generation);
+  Reloader reloader(service, config, loaded.result);
+  ControlServer control(service, reloader);
+  apply_process_settings(settings);
+  if (auto opened = open_milter(settings.listen, service); !opened) return refuse_start(opened.error());
+  if (auto opened = control.open(settings.control_socket, settings.control_group); !opened) {
+    return refuse_start(std::move(opened.error()).in("control socket"));
+  }
+  if (auto dropped = base::drop_privileges(settings.user, settings.group); !dropped) {
+    return refuse_start(dropped.error());
+  }
+  if (auto hardened = base::harden_process(); !hardened) return refuse_start(hardened.error());
+  // As the user that will reopen it after rotation.
+  if (auto opened = base::open_log(settings.log); !opened) return refuse_start(opened.error());
+  loaded.generation.reset();
+
+  uint64_t watchdog = 0;
+  if (::sd_watchdog_enabled(0, &watchdog) <= 0) watchdog = 0;
+  return Daemon(service, reloader, control).run(std::move(signals), watchdog);
+}
+
+int check_only(const std::string& config) {
+  const FirstLoad loaded = load_first(config);
+  std::fputs(loaded.result.diagnostics.c_str(), stderr);
+  return loaded.generation == nullptr ? kBadConfig : kDone;
+}
+
+}  // namespace
+
+int daemon_main(int argc, char** argv) {
+  CLI::App app{"Postern's milter daemon: applies mail policy for Postfix and Sendmail", "posternd"};
+  std::string config = "/etc/postern/postern.yaml";
+  bool check = false;
+  bool foreground = true;
+  app.add_option("-c,--config", config, "configuration file")->capture_default_str();
+  app.add_flag("--check", check, "load the configuration, print every error, and exit");
+  app.add_flag("--foreground", foreground, "stay in the foreground; always so, systemd or another supervisor does the rest");
+  app.set_version_flag("--version", std::string("posternd ") + POSTERN_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  return check ? check_only(config) : run_daemon(config);
+}
+
+}  // namespace postern::milter
+
+int main(int argc, char** argv) {
+  try {
+    return postern::milter::daemon_main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "posternd: %s\n", error.what());
+    return 70;
+  }
+}
