@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Control: the daemon's administrative socket. One request a connection: a JSON object on one line, {"command":"status"}
-// or {"command":"reload"}; one JSON object comes back and the connection closes. Who may ask is decided by the socket's
-// mode 0660 and group. Requests are bounded in size and time; the server has a thread of its own, so neither a slow
-// client nor a long reload holds up mail or signals.
+// Control: the daemon's administrative socket. One request a connection: a JSON object on one line,
+// {"command":"status"} or {"command":"reload"}; one JSON object comes back and the connection closes. Who may ask is
+// decided by the socket's mode 0660 and group. Requests are bounded in size and time; the server has a thread of its
+// own, so neither a slow client nor a long reload holds up mail or signals.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -23,9 +23,9 @@ inline constexpr size_t kControlRequest = 4u << 10;
 inline constexpr size_t kControlAnswer = 64u << 20;
 
 // status_json describes the daemon: {"version", "generation", "config", "files", "uptime", "started", "draining",
-// "last_reload": {"ok", "generation", "at", "errors", "diagnostics"}, "sessions", "connections", "messages", "in_flight",
-// "memory": {"used", "bound"}, "verdicts": {"accept", "reject", "tempfail", "discard", "quarantine"}, "aborted",
-// "oversize", "over_memory", "failed", "filters": [{"name", "where", "matched", "unknown", "observed"}],
+// "last_reload": {"ok", "generation", "at", "errors", "diagnostics"}, "sessions", "connections", "messages",
+// "in_flight", "memory": {"used", "bound"}, "verdicts": {"accept", "reject", "tempfail", "discard", "quarantine"},
+// "aborted", "oversize", "over_memory", "failed", "filters": [{"name", "where", "matched", "unknown", "observed"}],
 // "log_lines_lost"}.
 std::string status_json(Service& service, const Reloader& reloader);
 
@@ -62,8 +62,8 @@ class ControlServer {
   std::thread thread_;
 };
 
-// control_request asks the daemon behind `socket` and returns its JSON answer. Cause::unavailable when nobody answers in
-// time or at all, denied when the socket may not be opened.
+// control_request asks the daemon behind `socket` and returns its JSON answer. Cause::unavailable when nobody answers
+// in time or at all, denied when the socket may not be opened.
 base::Result<std::string> control_request(const std::string& socket, std::string_view command,
                                           std::chrono::seconds deadline = std::chrono::seconds(120));
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of posternd's log lines. Shapes follow the mail logs administrators of the reference product know: ICID is a
-// connection, MID a message, RID a recipient's place in the envelope.
+// The table of posternd's log lines. Shapes follow the mail logs administrators of the reference product know: ICID is
+// a connection, MID a message, RID a recipient's place in the envelope.
 #include "milter/events.h"
 
 #include <cstddef>
@@ -61,7 +61,8 @@ constexpr base::LogId kEvents[] = {
     {"filter-log-entry", Level::info, "MID {mid} log-entry {text}"},
     {"filter-tag", Level::info, "MID {mid} tag {tag}"},
     {"mta-call-failed", Level::error, "MID {mid} deferred: the MTA refused {operation}"},
-    {"callback-failed", Level::error, "ICID {icid} callback {callback} failed, answered with a temporary error: {reason}"},
+    {"callback-failed", Level::error,
+     "ICID {icid} callback {callback} failed, answered with a temporary error: {reason}"},
 };
 static_assert(std::size(kEvents) == static_cast<size_t>(Event::count_));
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// posternd: start, signals, reload, drain. Threads: this one owns signals (read from a signalfd) and systemd's watchdog;
-// one runs libmilter, which makes its own workers; one serves the control socket and does reloads. Why libmilter's own
-// signal handling is put to rest stands in mfapi.h.
+// posternd: start, signals, reload, drain. Threads: this one owns signals (read from a signalfd) and systemd's
+// watchdog; one runs libmilter, which makes its own workers; one serves the control socket and does reloads. Why
+// libmilter's own signal handling is put to rest stands in mfapi.h.
 //
-// SIGHUP loads the configuration again; SIGUSR1 opens the log again, after rotation; SIGTERM and SIGINT drain: the socket
-// closes, a new MAIL is answered 421, messages in flight get kDrain to finish, then the process ends. A second SIGTERM or
-// SIGINT ends it at once.
+// SIGHUP loads the configuration again; SIGUSR1 opens the log again, after rotation; SIGTERM and SIGINT drain: the
+// socket closes, a new MAIL is answered 421, messages in flight get kDrain to finish, then the process ends. A second
+// SIGTERM or SIGINT ends it at once.
 #include <malloc.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -283,7 +283,8 @@ int daemon_main(int argc, char** argv) {
   bool foreground = true;
   app.add_option("-c,--config", config, "configuration file")->capture_default_str();
   app.add_flag("--check", check, "load the configuration, print every error, and exit");
-  app.add_flag("--foreground", foreground, "stay in the foreground; always so, systemd or another supervisor does the rest");
+  app.add_flag("--foreground", foreground,
+               "stay in the foreground; always so, systemd or another supervisor does the rest");
   app.set_version_flag("--version", std::string("posternd ") + POSTERN_VERSION);
   try {
     app.parse(argc, argv);

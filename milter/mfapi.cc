@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <libmilter/mfapi.h>
 #include <libmilter/mfdef.h>
 #include <netinet/in.h>
@@ -260,9 +261,8 @@ sfsistat on_end_of_header(SMFICTX* context) noexcept {
 }
 
 sfsistat on_body(SMFICTX* context, unsigned char* bytes, size_t size) noexcept {
-  return guarded(context, "body", [&](Session& session, Mta&) {
-    return session.body({reinterpret_cast<const char*>(bytes), size});
-  });
+  return guarded(context, "body",
+                 [&](Session& session, Mta&) { return session.body({reinterpret_cast<const char*>(bytes), size}); });
 }
 
 sfsistat on_end_of_message(SMFICTX* context) noexcept {
@@ -371,8 +371,8 @@ base::Result<void> open_milter(const Listen& listen, Service& service) {
   }
   if (g_listener < 0) return base::fail(base::Cause::internal, "the milter socket is not among the open descriptors");
   if (on_unix) return set_socket_group(g_socket_path, listen.group);
-  // Edits are many small packets; connections inherit the option from the listener. Without it each message that is edited
-  // waits 40 ms for a delayed acknowledgement.
+  // Edits are many small packets; connections inherit the option from the listener. Without it each message that is
+  // edited waits 40 ms for a delayed acknowledgement.
   const int on = 1;
   ::setsockopt(g_listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return {};

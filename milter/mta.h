@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mta: the milter protocol as the session sees it, without libmilter. The bits are those of the protocol (mfapi.cc checks
-// them against libmilter's header); the class is what a callback may ask of the MTA. Tests put a fake behind it.
+// Mta: the milter protocol as the session sees it, without libmilter. The bits are those of the protocol (mfapi.cc
+// checks them against libmilter's header); the class is what a callback may ask of the MTA. Tests put a fake behind it.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "engine/base/text.h"
+
 namespace postern::milter {
 namespace {
 
@@ -263,9 +265,9 @@ Finished Transaction::finish(bool body_delivered) {
   if (flow_ == nullptr) {
     finished.stages.push_back({"filter", "skipped", "no flow takes this message"});
   } else {
-    finished.stages.push_back(
-        {"filter", "done",
-         "flow " + flow_->name + ", " + std::to_string(outcome_.reports.size() - reports_before) + " filters reported"});
+    finished.stages.push_back({"filter", "done",
+                               "flow " + flow_->name + ", " + std::to_string(outcome_.reports.size() - reports_before) +
+                                   " filters reported"});
   }
   if (finished.decision.verdict != Verdict::proceed && finished.decision.verdict != Verdict::accept) return finished;
 

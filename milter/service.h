@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Service: what all connections of the daemon share: the current configuration generation, numbers for connections and
-// messages, the memory account, counters, and whether the daemon is draining. Everything a message touches is an atomic;
-// the one lock is taken when a connection opens or notices that a newer generation is there.
+// messages, the memory account, counters, and whether the daemon is draining. Everything a message touches is an
+// atomic; the one lock is taken when a connection opens or notices that a newer generation is there.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -67,8 +67,8 @@ class Service {
   Counters& counters() { return counters_; }
 
   // next_id gives numbers for MIDs and ICIDs. They never repeat, also not after a restart: counting starts at
-  // (seconds since 2025-01-01) * 65536, so it would take more than 65536 new numbers a second, sustained, or a clock set
-  // back, to meet a number of an earlier run.
+  // (seconds since 2025-01-01) * 65536, so it would take more than 65536 new numbers a second, sustained, or a clock
+  // set back, to meet a number of an earlier run.
   uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
 
   // drain makes every new message answer 421 from now on.

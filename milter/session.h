@@ -70,8 +70,14 @@ class Session {
   Answer finish(Mta& mta, Open& open);
   bool send(Mta& mta, Open& open, const message::ChangeList& changes);
   bool send_body(Mta& mta, const mime::Pieces& body);
-  void log_reports(Transaction& transaction, Live& live, size_t& logged);
-  void log_end(const Open& open, const Decision& decision);
+  // Logged says how much of an Outcome is in the log already; it grows from step to step.
+  struct Logged {
+    size_t reports = 0;
+    size_t entries = 0;
+    size_t tags = 0;
+  };
+  void log_reports(Transaction& transaction, Live& live, Logged& logged);
+  void log_end(Open& open, const Decision& decision);
   void log_ready(Open& open);
 
   Service& service_;
@@ -80,11 +86,12 @@ class Session {
   uint32_t actions_ = 0;
   uint32_t steps_ = 0;
   bool negotiated_ = false;
-  bool refused_ = false;   // the MTA cannot do what the rules need
-  bool by_smtp_ = true;    // false: mail the MTA itself submitted, which has no SMTP client to refuse to
-  std::string missing_;    // what it cannot do
+  bool refused_ = false;  // the MTA cannot do what the rules need
+  bool by_smtp_ = true;   // false: mail the MTA itself submitted, which has no SMTP client to refuse to
+  std::string missing_;   // what it cannot do
   message::Connection connection_;
   std::unique_ptr<Transaction> before_mail_;  // filters of the connect and HELO phases
+  Logged before_mail_logged_;
   std::unique_ptr<Open> open_;
 };
 

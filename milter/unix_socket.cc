@@ -22,7 +22,8 @@ base::Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return base::fail(base::Cause::misconfigured, "socket path '" + path + "' is empty or too long (107 bytes at most)");
+    return base::fail(base::Cause::misconfigured,
+                      "socket path '" + path + "' is empty or too long (107 bytes at most)");
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
@@ -56,14 +57,15 @@ base::Result<base::UniqueFd> claim_path(const std::string& path) {
     const int error = errno;
     std::string what = "lock file " + lock_path;
     if (error == ENOENT) what += ": the folder " + folder_of(path) + " must exist";
-    if (error == EACCES) what += ": the folder " + folder_of(path) + " must be writable for this user (mode 0750 or 0770)";
+    if (error == EACCES)
+      what += ": the folder " + folder_of(path) + " must be writable for this user (mode 0750 or 0770)";
     return std::unexpected(base::system_error(what, error));
   }
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return base::fail(base::Cause::denied, "another posternd uses " + path);
     return std::unexpected(base::system_error("locking " + lock_path, errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) {
     if (errno == ENOENT) return lock;
     return std::unexpected(base::system_error(path, errno));

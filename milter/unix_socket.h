@@ -9,8 +9,8 @@
 
 namespace postern::milter {
 
-// claim_path locks "PATH.lock" for as long as the returned descriptor is open and removes a socket at `path` that nobody
-// listens on. Cause::denied when another process has it; other files at `path` are never removed.
+// claim_path locks "PATH.lock" for as long as the returned descriptor is open and removes a socket at `path` that
+// nobody listens on. Cause::denied when another process has it; other files at `path` are never removed.
 base::Result<base::UniqueFd> claim_path(const std::string& path);
 
 // listen_unix binds and listens on `path` with exactly `mode`; the group is changed when `group` is not empty. Changes

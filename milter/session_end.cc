@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of a message: the answer, the changes sent to the MTA in one burst, and the log lines that say what became of
+// it.
+#include <chrono>
+
+#include "engine/base/text.h"
+#include "milter/events.h"
+#include "milter/reply.h"
+#include "milter/session_open.h"
+
+namespace postern::milter {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The MTA waits 300 s for the end of a message by default; we give up well before it does.
+constexpr std::chrono::seconds kContentDeadline{240};
+constexpr std::chrono::seconds kProgressAfter{5};
+constexpr size_t kBodyChunk = 60u << 10;  // small pieces of a new body are put together up to this
+
+}  // namespace
+
+Answer Session::finish(Mta& mta, Open& open) {
+  const Clock::time_point start = Clock::now();
+  if (open.late) {
+    log_end(open, *open.late);
+    return answer(mta, *open.late);
+  }
+  Finished finished = open.transaction.finish((steps_ & kNoBody) == 0);
+  Decision& decision = finished.decision;
+  log_ready(open);
+  log_reports(open.transaction, *open.live, open.logged);
+
+  if (finished.error && decision.decided_by.empty()) {
+    service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
+    base::emit(event(Event::message_failed), {{"mid", Number(open.mid())}, {"reason", finished.error->text()}},
+               open.transaction.message().queue_id);
+    return answer(mta, decision);
+  }
+  const auto taken = Clock::now() - start;
+  if (taken > kContentDeadline) {
+    service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(taken).count();
+    base::emit(event(Event::message_slow),
+               {{"mid", Number(open.mid())}, {"seconds", Number(static_cast<uint64_t>(seconds))}},
+               open.transaction.message().queue_id);
+    return answer(mta, temporary(451, "4.3.0", "Temporary processing failure, try again later"));
+  }
+  if (decision.verdict == Verdict::accept || decision.verdict == Verdict::quarantine) {
+    if (taken > kProgressAfter) mta.progress();
+    if (!send(mta, open, finished.changes)) {
+      service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
+      return answer(mta, temporary(451, "4.3.0", "Temporary processing failure, try again later"));
+    }
+  }
+  log_end(open, decision);
+  return answer(mta, decision);
+}
+
+bool Session::send_body(Mta& mta, const mime::Pieces& body) {
+  if (body.size() == 0) return mta.replace_body("\r\n");  // an empty chunk would leave the old body in place
+  std::string small;
+  for (const std::string_view piece : body.views()) {
+    if (small.size() + piece.size() <= kBodyChunk) {
+      small += piece;
+      continue;
+    }
+    if (!small.empty() && !mta.replace_body(small)) return false;
+    small.clear();
+    if (piece.size() > kBodyChunk) {
+      if (!mta.replace_body(piece)) return false;
+    } else {
+      small = piece;
+    }
+  }
+  return small.empty() || mta.replace_body(small);
+}
+
+// send tells the MTA every change in one go. After the first call that fails nothing more is sent, and the temporary
+// error that follows makes the MTA throw away what it has.
+bool Session::send(Mta& mta, Open& open, const message::ChangeList& changes) {
+  std::string value;
+  for (const message::Change& change : changes.changes) {
+    const bool header_value = change.op == message::Op::change_header || change.op == message::Op::insert_header ||
+                              change.op == message::Op::add_header;
+    std::string_view text = change.value;
+    // Without the leading-space option the MTA puts one space after the colon itself. A value of nothing but that space
+    // keeps it: an empty one would delete the field.
+    if (header_value && !(steps_ & kLeadingSpace) && text.size() > 1 && text.front() == ' ') text.remove_prefix(1);
+    value = text;
+    bool taken = false;
+    switch (change.op) {
+      case message::Op::change_header:
+        taken = mta.change_header(change.name.c_str(), static_cast<int>(change.index), value.c_str());
+        break;
+      case message::Op::delete_header:
+        taken = mta.change_header(change.name.c_str(), static_cast<int>(change.index), nullptr);
+        break;
+      case message::Op::insert_header:
+        taken = mta.insert_header(static_cast<int>(change.index), change.name.c_str(), value.c_str());
+        break;
+      case message::Op::add_header:
+        taken = mta.add_header(change.name.c_str(), value.c_str());
+        break;
+      case message::Op::replace_body:
+        taken = send_body(mta, changes.body);
+        break;
+      case message::Op::change_from:
+        taken = mta.change_from(("<" + value + ">").c_str());
+        break;
+      case message::Op::add_recipient:
+        taken = mta.add_recipient(("<" + value + ">").c_str());
+        break;
+      case message::Op::delete_recipient:
+        taken = mta.delete_recipient(("<" + value + ">").c_str());
+        break;
+      case message::Op::quarantine:
+        taken = mta.quarantine(value.c_str());
+        break;
+    }
+    if (!taken) {
+      base::emit(event(Event::mta_call_failed),
+                 {{"mid", Number(open.mid())}, {"operation", message::op_name(change.op)}},
+                 open.transaction.message().queue_id);
+      return false;
+    }
+  }
+  return true;
+}
+
+void Session::log_ready(Open& open) {
+  message::Message& message = open.transaction.message();
+  const size_t id = message.headers.find("Message-ID");
+  if (id != mime::HeaderList::npos) {
+    base::emit(event(Event::message_id),
+               {{"mid", Number(open.mid())}, {"message_id", base::trim(message.headers[id].value)}});
+  }
+  const size_t subject = message.headers.find("Subject");
+  if (subject != mime::HeaderList::npos) {
+    base::emit(event(Event::message_subject),
+               {{"mid", Number(open.mid())}, {"subject", base::trim(message.headers[subject].value)}});
+  }
+}
+
+void Session::log_reports(Transaction& transaction, Live& live, Logged& logged) {
+  const rules::Outcome& outcome = transaction.outcome();
+  const auto& reports = outcome.reports;
+  const auto& filters = live.generation->rules->filters();
+  const Number mid(transaction.message().mid);
+  const std::string_view queue_id = transaction.message().queue_id;
+  for (; logged.reports < reports.size(); ++logged.reports) {
+    const rules::FilterReport& report = reports[logged.reports];
+    if (report.filter == nullptr || report.result.is_no()) continue;
+    const size_t index = static_cast<size_t>(report.filter - filters.data());
+    if (index >= live.filters.size()) continue;
+    FilterCounter& counter = live.filters[index];
+    if (report.result.is_unknown()) {
+      counter.unknown.fetch_add(1, std::memory_order_relaxed);
+      base::emit(event(Event::filter_unknown),
+                 {{"mid", mid},
+                  {"filter", report.filter->name},
+                  {"reason", rules::unknown_name(report.result.reason)},
+                  {"detail", report.detail}},
+                 queue_id);
+      continue;
+    }
+    (report.observed ? counter.observed : counter.matched).fetch_add(1, std::memory_order_relaxed);
+    std::string actions;
+    for (const std::string& action : report.actions) actions += (actions.empty() ? "" : "; ") + action;
+    base::emit(event(report.observed ? Event::filter_observed : Event::filter_match),
+               {{"mid", mid}, {"filter", report.filter->name}, {"actions", actions.empty() ? "no action" : actions}},
+               queue_id);
+  }
+  for (; logged.entries < outcome.log_entries.size(); ++logged.entries) {
+    base::emit(event(Event::filter_log_entry), {{"mid", mid}, {"text", outcome.log_entries[logged.entries]}}, queue_id);
+  }
+  for (; logged.tags < outcome.tags.size(); ++logged.tags) {
+    base::emit(event(Event::filter_tag), {{"mid", mid}, {"tag", outcome.tags[logged.tags]}}, queue_id);
+  }
+}
+
+// log_end writes the one line that says what became of a message, and counts it.
+void Session::log_end(Open& open, const Decision& decision) {
+  Counters& counters = service_.counters();
+  counters.verdicts[static_cast<size_t>(decision.verdict)].fetch_add(1, std::memory_order_relaxed);
+  message::Message& message = open.transaction.message();
+  const Number mid(message.mid);
+  const std::string_view queue_id = message.queue_id;
+  const std::string_view by = decision.decided_by.empty() ? std::string_view("posternd") : decision.decided_by;
+
+  if (by == "limits.memory") {
+    counters.over_memory.fetch_add(1, std::memory_order_relaxed);
+    base::emit(event(Event::message_over_memory),
+               {{"mid", mid}, {"used", Number(service_.memory().used())}, {"bound", Number(service_.memory().bound())}},
+               queue_id);
+    return;
+  }
+  if (decision.verdict == Verdict::reject && base::istarts_with(by, "limits.")) {
+    counters.oversize.fetch_add(1, std::memory_order_relaxed);
+    const uint64_t seen = open.transaction.bytes_seen();
+    const uint64_t bytes = seen != 0 ? seen : message.envelope.declared_size.value_or(0);
+    base::emit(event(Event::message_oversize), {{"mid", mid}, {"limit", by}, {"bytes", Number(bytes)}}, queue_id);
+    return;
+  }
+  switch (decision.verdict) {
+    case Verdict::reject:
+      base::emit(event(Event::message_refused), {{"mid", mid}, {"by", by}, {"reply", reply_line(decision)}}, queue_id);
+      return;
+    case Verdict::tempfail:
+      base::emit(event(Event::message_deferred), {{"mid", mid}, {"by", by}, {"reply", reply_line(decision)}}, queue_id);
+      return;
+    case Verdict::discard:
+      base::emit(event(Event::message_dropped), {{"mid", mid}, {"by", by}}, queue_id);
+      return;
+    case Verdict::quarantine: {
+      std::string names;
+      for (const std::string& name : open.transaction.outcome().quarantines) {
+        names += (names.empty() ? "" : ", ") + name;
+      }
+      base::emit(event(Event::message_quarantined), {{"mid", mid}, {"by", by}, {"reason", names}}, queue_id);
+      break;
+    }
+    case Verdict::proceed:
+    case Verdict::accept:
+      break;
+  }
+  base::emit(
+      event(Event::message_ready),
+      {{"mid", mid}, {"bytes", Number(open.transaction.bytes_seen())}, {"from", message.envelope.from.value_or("")}},
+      queue_id);
+  base::emit(event(Event::message_done), {{"mid", mid}}, queue_id);
+}
+
+}  // namespace postern::milter
