@@ -21,6 +21,7 @@ struct Parameter {
 struct StructuredValue {
   std::string value;                  // lower case, "text/plain" or "attachment"; empty when there is none
   std::vector<Parameter> parameters;  // first occurrence first; duplicates kept
+  std::vector<Parameter> candidates;  // further readings some reader may make of a parameter, never the first choice
   bool malformed = false;             // not RFC 2045 syntax, though readable
   bool duplicate_parameter = false;   // a parameter occurs twice with different values
 

@@ -48,8 +48,10 @@ enum class Defect : uint32_t {
   damaged_encoding,  // base64, quoted-printable or uuencode with junk in it
   unknown_charset,
   damaged_charset,
-  too_deep,        // limits.mime-depth
-  too_many_parts,  // limits.mime-parts
+  ambiguous_delimiter,  // a line only some readers take for a delimiter: boundary with more text behind it, or a
+                        // delimiter after the closing one (which this parser follows)
+  too_deep,             // limits.mime-depth
+  too_many_parts,       // limits.mime-parts
   invalid_mime_version,
   count_  // number of defects; keep last
 };
@@ -75,7 +77,8 @@ struct Part {
   uint32_t parent = 0;  // index; part 0 is its own parent
   uint32_t depth = 0;
   PartKind kind = PartKind::leaf;
-  std::string path;                 // "" for part 0 when it is a container, else "1", "1.2": IMAP-style part numbers
+  std::string path;  // "" for part 0 when it is a container, else "1", "1.2": IMAP-style part numbers. A multipart
+                     // directly inside a message has no number of its own there and carries its message's.
   std::vector<HeaderField> fields;  // empty for part 0 (the message holds them)
   Span outer;    // from the delimiter line that opens the part to just before the next delimiter line; equals the body
                  // for part 0
@@ -108,6 +111,10 @@ struct Structure {
 // is_attachment tells whether leaf `part` is an attachment: everything but the first text/plain or text/html content
 // and its alternatives; a part with disposition attachment or a file name always is.
 bool is_attachment(const Structure& structure, uint32_t part);
+
+// decoding_defects decodes every leaf and returns the defects that show only then, merged over all parts:
+// damaged_encoding and damaged_charset. Costs a decode of the whole body.
+Defects decoding_defects(const Structure& structure, std::string_view body);
 
 // decode_content returns the decoded bytes of a leaf.
 Decoded decode_content(const Part& part, std::string_view body);

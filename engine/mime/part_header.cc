@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// The first field of a name counts, as in most readers; that there was another is a defect.
+#include "engine/mime/part_header.h"
+
+#include <algorithm>
+
+#include "engine/base/text.h"
+#include "engine/mime/charset.h"
+
+namespace postern::mime {
+namespace {
+
+constexpr size_t kLongestFieldName = 256;
+constexpr size_t kLongestStandardBoundary = 70;
+
+bool has_eight_bit(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+}
+
+bool is_name(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) { return c > ' ' && c < 127 && c != ':'; });
+}
+
+bool has_bare_cr(std::string_view text) {
+  for (size_t at = text.find('\r'); at != std::string_view::npos; at = text.find('\r', at + 1)) {
+    if (at + 1 >= text.size() || text[at + 1] != '\n') return true;
+  }
+  return false;
+}
+
+// without_comments removes RFC 5322 comments; what is not closed is dropped too.
+std::string without_comments(std::string_view text) {
+  std::string out;
+  unsigned depth = 0;
+  for (const char c : text) {
+    if (c == '(') {
+      ++depth;
+    } else if (c == ')' && depth > 0) {
+      --depth;
+    } else if (depth == 0) {
+      out += c;
+    }
+  }
+  return out;
+}
+
+// is_plain_encoding tells whether a Content-Transfer-Encoding is written in a way that no reader can take for another.
+bool is_plain_encoding(std::string_view raw) {
+  const std::string_view word = base::trim(raw);
+  return std::ranges::all_of(word, [](char c) {
+    return c == '-' || (c >= '0' && c <= '9') || (base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'z');
+  });
+}
+
+struct Named {
+  const HeaderField* first = nullptr;
+  bool repeated = false;
+  void note(const HeaderField& field) {
+    repeated = first != nullptr;
+    if (first == nullptr) first = &field;
+  }
+};
+
+}  // namespace
+
+FieldLine split_field(std::string_view line) {
+  const size_t colon = line.substr(0, kLongestFieldName + 1).find(':');
+  if (colon == std::string_view::npos || colon == 0) return {};
+  std::string_view name = line.substr(0, colon);
+  FieldLine out;
+  while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) {
+    name.remove_suffix(1);
+    out.blank_before_colon = true;
+  }
+  if (!is_name(name)) return {};
+  out.name = name;
+  out.value = line.substr(colon + 1);
+  return out;
+}
+
+bool is_message_type(std::string_view type) {
+  return type == "message/rfc822" || type == "message/global" || type == "message/news";
+}
+
+std::string_view usable_boundary(const Part& part) {
+  std::string_view boundary = part.type.get("boundary");
+  // RFC 2046 5.1.1: no blanks at the end, because they may be lost on the way.
+  while (!boundary.empty() && (boundary.back() == ' ' || boundary.back() == '\t')) boundary.remove_suffix(1);
+  if (boundary.size() > kLongestBoundary) return {};
+  const bool line_text = std::ranges::none_of(boundary, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+  return line_text ? boundary : std::string_view();
+}
+
+void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole role) {
+  Named type;
+  Named disposition;
+  Named encoding;
+  Named version;
+  Named content_id;
+  for (const HeaderField& field : fields) {
+    if (has_eight_bit(field.value) || has_eight_bit(field.name)) part.defects.add(Defect::eight_bit_header);
+    if (field.value.find('\0') != std::string::npos || has_bare_cr(field.value) || !is_name(field.name)) {
+      part.defects.add(Defect::malformed_header);
+    }
+    const char first = field.name.empty() ? '\0' : base::ascii_lower(field.name[0]);
+    if (first == 'c') {
+      if (base::iequals(field.name, "Content-Type")) type.note(field);
+      if (base::iequals(field.name, "Content-Transfer-Encoding")) encoding.note(field);
+      if (base::iequals(field.name, "Content-Disposition")) disposition.note(field);
+      if (base::iequals(field.name, "Content-ID")) content_id.note(field);
+    } else if (first == 'm' && base::iequals(field.name, "MIME-Version")) {
+      version.note(field);
+    }
+  }
+  if (type.repeated) part.defects.add(Defect::duplicate_content_type);
+  if (encoding.repeated) part.defects.add(Defect::duplicate_transfer_encoding);
+  if (disposition.repeated) part.defects.add(Defect::duplicate_disposition);
+
+  if (role == HeaderRole::message && version.first != nullptr) {
+    if (version.repeated) part.defects.add(Defect::duplicate_mime_version);
+    if (base::trim(without_comments(version.first->value)) != "1.0") part.defects.add(Defect::invalid_mime_version);
+  }
+
+  if (type.first != nullptr) {
+    part.type_declared = true;
+    part.type = parse_content_type(type.first->value);
+    if (part.type.malformed) part.defects.add(Defect::malformed_content_type);
+    // RFC 2045 5.2: what cannot be read is plain text.
+    if (part.type.value.empty()) part.type.value = "text/plain";
+  } else {
+    part.type.value = role == HeaderRole::digest_part ? "message/rfc822" : "text/plain";
+  }
+  if (disposition.first != nullptr) {
+    part.disposition = parse_disposition(disposition.first->value);
+    if (part.disposition.malformed) part.defects.add(Defect::malformed_disposition);
+  }
+  if (part.type.duplicate_parameter || part.disposition.duplicate_parameter) {
+    part.defects.add(Defect::duplicate_parameter);
+  }
+  if (encoding.first != nullptr) {
+    part.encoding = parse_transfer_encoding(encoding.first->value);
+    if (part.encoding == TransferEncoding::unknown || !is_plain_encoding(encoding.first->value)) {
+      part.defects.add(Defect::unknown_transfer_encoding);
+    }
+  }
+  if (content_id.first != nullptr) {
+    std::string_view id = base::trim(content_id.first->value);
+    if (id.starts_with('<')) id.remove_prefix(1);
+    if (id.ends_with('>')) id.remove_suffix(1);
+    part.content_id = unfold(id);
+  }
+  part.file_names = file_names(part.type, part.disposition);
+
+  const std::string_view charset = part.type.get("charset");
+  if (part.is_text() && !charset.empty() && !is_known_charset(charset)) part.defects.add(Defect::unknown_charset);
+
+  const bool multipart = part.type.value.starts_with("multipart/");
+  const bool encoded = part.encoding == TransferEncoding::base64 ||
+                       part.encoding == TransferEncoding::quoted_printable ||
+                       part.encoding == TransferEncoding::uuencode;
+  if (encoded && (multipart || is_message_type(part.type.value))) part.defects.add(Defect::encoding_on_multipart);
+  if (multipart) {
+    const auto is_boundary = [](const Parameter& parameter) { return parameter.name == "boundary"; };
+    if (std::ranges::count_if(part.type.parameters, is_boundary) > 1) part.defects.add(Defect::duplicate_boundary);
+    const std::string_view boundary = usable_boundary(part);
+    if (boundary.empty()) part.defects.add(Defect::missing_boundary);
+    if (boundary.size() > kLongestStandardBoundary) part.defects.add(Defect::malformed_content_type);
+  }
+}
+
+}  // namespace postern::mime
