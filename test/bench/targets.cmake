@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+# The benchmark's programs and the test that they work together; the benchmark itself is run by hand: test/bench/run --help.
+add_executable(milterload bench/milterload.cc bench/client.cc bench/mailgen.cc bench/wire.cc)
+target_link_libraries(milterload PRIVATE postern_flags)
+add_executable(noop bench/noop.cc)
+target_link_libraries(noop PRIVATE postern_flags libmilter)
+add_test(NAME bench-generator
+  COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/bench/generator_test.py $<TARGET_FILE:milterload> $<TARGET_FILE:noop>)
+set_tests_properties(bench-generator PROPERTIES LABELS "ci;bench" TIMEOUT 120)
