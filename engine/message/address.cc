@@ -49,6 +49,15 @@ bool is_dot_atom(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c == '.' || is_atext(c); });
 }
 
+// A domain that can be written after an at sign: atoms and dots, or one literal. Anything else came out of quotes or
+// backslashes and would turn into other syntax when it is written again.
+bool is_domain(std::string_view text) {
+  if (text.starts_with('[')) {
+    return text.ends_with(']') && text.size() >= 2 && text.find_first_of("[]\\\"@", 1) == text.size() - 1;
+  }
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c == '.' || is_atext(c); });
+}
+
 // Bytes that are no UTF-8 become U+FFFD, so that whoever prints an address has text.
 std::string as_utf8(std::string text, bool& malformed) {
   if (base::is_valid_utf8(text)) return text;
@@ -359,13 +368,12 @@ class Reader {
 
   // The addresses of one pair of brackets: one, where all is well. A comma is there only where a route had no colon.
   void add_inside(std::span<const Token> inside, const std::string& display) {
-    size_t runs = 0;
-    bool more = true;
-    for_each_run(inside, [&](std::span<const Token> run) {
-      ++runs;
-      if (more) more = add_run(run, display);
-    });
-    if (runs != 1) list_.malformed = true;
+    std::vector<std::span<const Token>> runs;
+    for_each_run(inside, [&](std::span<const Token> run) { runs.push_back(run); });
+    if (runs.size() != 1) list_.malformed = true;
+    for (const auto& run : runs) {
+      if ((runs.size() == 1 || count(run, Kind::at) != 0) && !add_run(run, display)) return;
+    }
   }
 
   static size_t count(std::span<const Token> tokens, Kind kind) {
@@ -418,7 +426,8 @@ class Reader {
     const bool named = std::any_of(local.begin(), local.end(), [has_at](const Token& token) {
       return token.kind == Kind::word || (has_at && token.kind == Kind::quoted);
     });
-    if (!named || (has_at && mailbox.domain.empty())) return true;
+    if (has_at && !is_domain(mailbox.domain)) list_.malformed = true;
+    if (!named || (has_at && !is_domain(mailbox.domain))) return true;
     if (list_.mailboxes.size() >= max_) {
       list_.truncated = true;
       return false;
@@ -435,7 +444,7 @@ class Reader {
   static std::string decoded(std::string text) {
     const bool plain = text.find("=?") == std::string::npos &&
                        std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
-    return plain ? std::string(base::trim(text)) : mime::decode_words(text);
+    return plain ? std::string(base::trim(text)) : base::one_line(mime::decode_words(text));
   }
 
   static std::string display_of(std::span<const Token> words) {

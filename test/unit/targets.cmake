@@ -1,1 +1,11 @@
 postern_unit_test(match SOURCES unit/match_regex_test.cc LINK postern_match PkgConfig::PCRE2)
+
+add_library(postern_fake_mta STATIC support/fake_mta.cc support/changes_case.cc)
+target_link_libraries(postern_fake_mta PUBLIC postern_message)
+postern_unit_test(message
+  SOURCES unit/message_spool_test.cc unit/message_address_test.cc unit/message_changes_test.cc
+  LINK postern_fake_mta postern_message)
+add_executable(address-dump support/address_dump.cc)
+target_link_libraries(address-dump PRIVATE postern_message nlohmann_json::nlohmann_json)
+add_test(NAME unit-address-crosscheck COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/address_crosscheck.py" $<TARGET_FILE:address-dump>)
+set_tests_properties(unit-address-crosscheck PROPERTIES LABELS "ci;unit" TIMEOUT 300)
