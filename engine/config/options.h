@@ -2,8 +2,10 @@
 // Options: one constexpr table row per key of a configuration file; the same rows check a file, give defaults, print
 // `--dump`, make the JSON Schema and are compared with the man page by a test.
 #pragma once
+#include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace postern::config {
 
@@ -17,9 +19,16 @@ struct OptionRow {
   std::string_view default_value;  // as it would be written; empty: none
   std::string_view choices;        // for choice: "a|b|c"
   std::string_view doc;            // one sentence, also the schema's description
+  uint64_t minimum = 0;            // integer, size, duration (seconds): inclusive range
+  uint64_t maximum = UINT64_MAX;
 };
 
-// find_option returns the row for `path`, or nullptr.
+// find_option returns the row for `path`, or nullptr. `path` may be a row's own ("quarantines.*.size") or one with
+// names filled in ("quarantines.Policy.size").
 const OptionRow* find_option(std::span<const OptionRow> table, std::string_view path);
+
+// option_children returns the key names that may stand directly under `path` ("" for the top), without "*"; in the
+// order of the table.
+std::vector<std::string_view> option_children(std::span<const OptionRow> table, std::string_view path);
 
 }  // namespace postern::config

@@ -32,6 +32,10 @@ class Sources {
   std::string_view text(uint32_t source) const { return entries_[source].text; }
   // line returns line `number` without its line end, or an empty view.
   std::string_view line(uint32_t source, uint32_t number) const;
+  // position_at turns a byte offset of the text into line and column; an offset past the end gives the end.
+  Position position_at(uint32_t source, size_t offset) const;
+  // offset_of is the way back; a line that does not exist gives the end of the text.
+  size_t offset_of(const Position& position) const;
   size_t size() const { return entries_.size(); }
 
  private:

@@ -17,15 +17,27 @@ namespace postern::config {
 
 enum class NodeKind { null, scalar, sequence, map };
 
+// ScalarStyle is how a scalar was written: the way from its text back to the file depends on it.
+enum class ScalarStyle : uint8_t { plain, single_quoted, double_quoted, literal, folded };
+
+inline constexpr size_t kMaxYamlDepth = 64;
+inline constexpr size_t kMaxYamlNodes = 1'000'000;
+// kMaxYamlLookahead bounds how much of a file the parser may read before it hands over the next value; a longer flow
+// collection ([…] or {…}) must be written as a block.
+inline constexpr size_t kMaxYamlLookahead = 256u << 10;
+
 // Node is one YAML value with its place. Children are owned. Immutable after parsing; may be shared between threads
 // then.
 class Node {
  public:
   NodeKind kind = NodeKind::null;
-  Position position;        // of the value's first byte (of the text's first byte for a block scalar)
-  std::string text;         // scalar: its value after YAML's unquoting and folding
-  bool quoted = false;      // scalar was written in quotes or as a block
-  std::vector<Node> items;  // sequence
+  Position position;   // of the value's first byte (of the text's first byte for a block scalar)
+  uint32_t begin = 0;  // scalar: offset in the source of its first byte, quote or block indicator
+  uint32_t end = 0;    // scalar: offset just past it
+  ScalarStyle style = ScalarStyle::plain;
+  std::string text;                            // scalar: its value after YAML's unquoting and folding
+  bool quoted = false;                         // scalar was written in quotes or as a block
+  std::vector<Node> items;                     // sequence
   std::vector<std::pair<Node, Node>> entries;  // map, in file order; keys are scalars
 
   // get returns the value under `key`, or nullptr.
@@ -38,8 +50,10 @@ class Node {
   uint32_t length(const Sources& sources) const;
 };
 
-// parse_yaml parses the text of `source`; errors go to `diagnostics` and give nullopt. An empty document is a null
-// node.
+// parse_yaml parses the text of `source`; errors go to `diagnostics`, and give nullopt where there is no tree to go on
+// with (a duplicate key leaves one: the first value stands, so that the rest of the file can be checked too). An empty
+// document is a null node. A private key in PEM form has no place in a configuration file: it is left out, with a
+// warning, together with the map key it stands under.
 std::optional<Node> parse_yaml(const Sources& sources, uint32_t source, Diagnostics& diagnostics);
 
 }  // namespace postern::config
