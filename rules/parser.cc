@@ -82,14 +82,15 @@ class Parser {
     if (!first || !at_word(is_or ? "or" : "and")) return first;
     Node node;
     node.kind = kind;
-    for (std::optional<Node> next = std::move(first);;) {
-      const std::optional<uint32_t> index = keep(std::move(*next));
+    for (Node next = std::move(*first);;) {
+      const std::optional<uint32_t> index = keep(std::move(next));
       if (!index) return std::nullopt;
       node.children.push_back(*index);
       if (!at_word(is_or ? "or" : "and")) return node;
       advance();
-      next = operand();
-      if (!next) return std::nullopt;
+      std::optional<Node> following = operand();
+      if (!following) return std::nullopt;
+      next = std::move(*following);
     }
   }
 
