@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# System tests: posternd under real mail servers, run from the packages that contrib/get-mtas unpacks into build/mta. They need root.
+# postern_system_test(NAME COMMAND…): label ci; the environment says where programs and packages are. SERIAL: runs alone, because it
+# measures or loads the machine.
+add_library(test_preload SHARED support/preload.cc)
+set_target_properties(test_preload PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/test")
+set(POSTERN_MTA_DIR "${PROJECT_SOURCE_DIR}/build/mta" CACHE PATH "Where contrib/get-mtas unpacked Postfix and Sendmail")
+set(system_environment "POSTERN_BIN=${PROJECT_BINARY_DIR}/bin" "POSTERN_MTA_DIR=${POSTERN_MTA_DIR}"
+  "POSTERN_TEST_PRELOAD=$<TARGET_FILE:test_preload>" "POSTERN_SOURCE=${PROJECT_SOURCE_DIR}" "PYTHONDONTWRITEBYTECODE=1")
+
+add_test(NAME system-get-mtas COMMAND "${PROJECT_SOURCE_DIR}/contrib/get-mtas" "${POSTERN_MTA_DIR}")
+set_tests_properties(system-get-mtas PROPERTIES LABELS "ci;system" FIXTURES_SETUP mtas TIMEOUT 300)
+
+function(postern_system_test name)
+  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT;LABEL" "COMMAND" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 600)
+  endif()
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL ci)
+  endif()
+  add_test(NAME system-${name} COMMAND "${PYTHON3}" ${ARG_COMMAND})
+  set_tests_properties(system-${name} PROPERTIES LABELS "${ARG_LABEL};system" TIMEOUT ${ARG_TIMEOUT} FIXTURES_REQUIRED mtas
+    ENVIRONMENT "${system_environment}")
+  if(ARG_SERIAL)
+    set_tests_properties(system-${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()
+
+foreach(mta postfix sendmail)
+  postern_system_test(cases-${mta} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/run_cases.py" --mta ${mta})
+endforeach()
