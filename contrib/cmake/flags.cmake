@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # postern_flags: warnings, hardening and sanitizers, for everything that is built. postern_library() makes one folder's library.
 add_library(postern_flags INTERFACE)
-target_compile_options(postern_flags INTERFACE -Wall -Wextra -Werror -Wshadow=local -Wnon-virtual-dtor -fno-strict-aliasing)
+target_compile_options(postern_flags INTERFACE -Wall -Wextra -Werror $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations> -Wnon-virtual-dtor -fno-strict-aliasing)
 target_include_directories(postern_flags INTERFACE "${PROJECT_SOURCE_DIR}")
 
 if(POSTERN_SANITIZE)
