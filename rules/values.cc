@@ -102,7 +102,7 @@ bool read_range(std::string_view text, size_t dash, IpPattern& out) {
 // "2001:db8:": whole groups, then anything.
 bool read_v6_prefix(std::string_view text, IpPattern& out) {
   const auto groups = static_cast<size_t>(std::count(text.begin(), text.end(), ':'));
-  if (groups > 7) return false;
+  if (groups > 7 || text.front() == ':') return false;
   const std::string low = std::string(text) + (groups == 7 ? "0" : ":");
   if (text.find("::") != std::string_view::npos || !to_address(low, true, out.low)) return false;
   std::memcpy(out.high, out.low, 16);

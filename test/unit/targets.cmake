@@ -10,3 +10,6 @@ target_link_libraries(address-dump PRIVATE postern_message nlohmann_json::nlohma
 add_test(NAME unit-address-crosscheck COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/address_crosscheck.py" $<TARGET_FILE:address-dump>)
 set_tests_properties(unit-address-crosscheck PROPERTIES LABELS "ci;unit" TIMEOUT 300)
 postern_unit_test(config SOURCES unit/config_source_test.cc unit/config_yaml_test.cc LINK postern_config postern_base)
+postern_unit_test(rules-load
+  SOURCES unit/rules_values_test.cc unit/rules_load_test.cc unit/rules_golden_test.cc
+  LINK postern_rules)
