@@ -56,11 +56,11 @@ class Checker {
   uint32_t header_slot(const std::string& lower_name);
 
   // Actions.
-  bool action_arguments(const config::Node& name, const config::Node& value, Phase phase, Action& out);
+  bool action_arguments(const config::Node& value, Phase phase, Action& out);
   bool check_argument(const Spot& spot, char letter, std::string_view value, size_t at, Phase phase, Action& out);
   bool check_template(const Spot& spot, std::string_view value, bool lines, Phase phase, Template& out);
   bool check_replacement(const Action& action, const config::Node& value);
-  void check_reply(const config::Node& name, const Action& action);
+  void check_reply(const config::Node& text, const Action& action);
   bool check_quarantine(const Spot& spot, std::string_view name);
 
   // Both.

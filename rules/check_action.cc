@@ -84,7 +84,7 @@ bool Checker::known_action(const Spot& spot, std::string_view word, const Action
 
 std::optional<Action> Checker::action(const config::Node& name, const config::Node* value, Phase phase) {
   if (name.kind != config::NodeKind::scalar || name.text.empty()) {
-    report_.error(name, "expected the name of an action");
+    report_.error(name, "this list item is empty: expected an action or a nested 'if'");
     return std::nullopt;
   }
   const Spot spot{name, 0, name.text.size()};
@@ -108,7 +108,7 @@ std::optional<Action> Checker::action(const config::Node& name, const config::No
     error(spot, quoted(row.name) + " works with Postfix only, and this configuration says mta: sendmail");
     good = false;
   }
-  if (value != nullptr && value->kind != config::NodeKind::null && !action_arguments(name, *value, phase, out)) {
+  if (value != nullptr && value->kind != config::NodeKind::null && !action_arguments(*value, phase, out)) {
     return std::nullopt;
   }
   for (size_t i = 0; i < row.arguments.size(); ++i) {
@@ -122,7 +122,7 @@ std::optional<Action> Checker::action(const config::Node& name, const config::No
   return out;
 }
 
-bool Checker::action_arguments(const config::Node& name, const config::Node& value, Phase phase, Action& out) {
+bool Checker::action_arguments(const config::Node& value, Phase phase, Action& out) {
   const ActionRow& row = *out.row;
   const std::vector<std::string_view> names = argument_names(row);
   const std::string example = "for example: " + std::string(row.example);
@@ -164,7 +164,9 @@ bool Checker::action_arguments(const config::Node& name, const config::Node& val
     return false;
   }
   if (good && row.name == "edit-header-text" && out.given[2]) good = check_replacement(out, *value.get("replacement"));
-  if (good && out.given[0] && (row.name == "reject" || row.name == "defer")) check_reply(name, out);
+  if (good && out.given[0] && (row.name == "reject" || row.name == "defer")) {
+    check_reply(value.kind == config::NodeKind::map ? *value.get("text") : value, out);
+  }
   return good;
 }
 
@@ -225,9 +227,11 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
     case 'A': {
       const base::Result<std::string> address = message::parse_path(trimmed);
       const bool blank = trimmed.find_first_of(" \t,;<>") != std::string_view::npos;
-      if (address && !address->empty() && !blank && trimmed.size() <= 254) return true;
-      error(spot, quoted(trimmed) + " is no mail address",
-            trimmed.find('$') != std::string_view::npos ? "variables cannot be used in an address" : "");
+      const size_t dollar = trimmed.find('$');
+      const bool variable = dollar != std::string_view::npos && dollar + 1 < trimmed.size() &&
+                            base::ascii_lower(trimmed[dollar + 1]) >= 'a' && base::ascii_lower(trimmed[dollar + 1]) <= 'z';
+      if (address && !address->empty() && !blank && !variable && trimmed.size() <= 254) return true;
+      error(spot, quoted(trimmed) + " is no mail address", variable ? "variables cannot be used in an address" : "");
       return false;
     }
     default:
@@ -279,7 +283,7 @@ bool Checker::check_replacement(const Action& action, const config::Node& value)
   return false;
 }
 
-void Checker::check_reply(const config::Node& name, const Action& action) {
+void Checker::check_reply(const config::Node& text, const Action& action) {
   size_t length = 0;
   bool ascii = true;
   for (const Template::Piece& piece : action.templates[0].pieces) {
@@ -287,9 +291,9 @@ void Checker::check_reply(const config::Node& name, const Action& action) {
     length += piece.text.size();
     ascii = ascii && std::all_of(piece.text.begin(), piece.text.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
   }
-  if (!ascii) report_.error(name, "the text of an SMTP reply must be printable ASCII");
+  if (!ascii) report_.error(text, "the text of an SMTP reply must be printable ASCII");
   if (length > kLongestReply) {
-    report_.error(name, "the text of an SMTP reply may have at most " + std::to_string(kLongestReply) + " bytes");
+    report_.error(text, "the text of an SMTP reply may have at most " + std::to_string(kLongestReply) + " bytes");
   }
 }
 

@@ -110,7 +110,12 @@ Token Lexer::symbol() {
 Token Lexer::next() {
   while (at_ < text_.size() && is_blank(text_[at_])) ++at_;
   const size_t start = at_;
-  if (start >= text_.size()) return {TokenKind::end, text_.size(), 1, {}, {}};
+  if (start >= text_.size()) {
+    // The end is just behind the last word, not in the blank lines after it.
+    size_t end = text_.size();
+    while (end > 0 && is_blank(text_[end - 1])) --end;
+    return {TokenKind::end, end, 1, {}, {}};
+  }
   const char c = text_[start];
   if (c == '"' || c == '\'') return string_token(c);
   if (is_letter(c) || is_digit(c)) {

@@ -296,7 +296,9 @@ Loader::Effect Loader::read_statement(const config::Node& node, Phase phase, uin
     name = &node.entries[0].first;
     value = &node.entries[0].second;
   } else if (node.kind != config::NodeKind::scalar) {
-    report.error(node, "expected an action or a nested 'if'");
+    report.error(node, node.kind == config::NodeKind::null
+                           ? "the list item before this is empty: expected an action or a nested 'if'"
+                           : "expected an action or a nested 'if'");
     return effect;
   }
   std::optional<Action> action = checker_.action(*name, value, phase);
@@ -333,11 +335,18 @@ void Loader::warn_unreachable() {
     const bool hidden = !mine.empty() && std::all_of(mine.begin(), mine.end(),
                                                      [&](const std::string& flow) { return here.contains(flow); });
     if (hidden) {
-      const Filter& cause = rules_->filters_[here.find(mine.front())->second];
+      std::set<size_t> causes;
+      for (const std::string& flow : mine) causes.insert(here.find(flow)->second);
+      std::string hint;
+      for (const size_t index : causes) {
+        const Filter& cause = rules_->filters_[index];
+        hint += (hint.empty() ? "filter " : " and ") + quoted(cause.name) + " at " + cause.file + ":" +
+                std::to_string(cause.line);
+      }
+      hint += causes.size() == 1 ? " ends" : " end";
       diagnostics_.warning(filter.position, static_cast<uint32_t>(std::max<size_t>(filter.name.size(), 1)),
                            "filter " + quoted(filter.name) + " is never reached",
-                           "filter " + quoted(cause.name) + " at " + cause.file + ":" + std::to_string(cause.line) +
-                               " ends filter processing for every message before it");
+                           hint + " filter processing before it for every message");
     } else if (ends_[i]) {
       for (const std::string& flow : mine) here.try_emplace(flow, i);
     }

@@ -212,18 +212,27 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   if (word.empty() || word.size() > kLongest) return {};
   std::string_view best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
+  // Edit distance where two neighbours swapped count once: the commonest slip of all.
+  const auto same = [](char a, char b) { return ascii_lower(a) == ascii_lower(b); };
+  std::vector<size_t> above;  // two rows up
+  std::vector<size_t> last;
   std::vector<size_t> row;
   for (const std::string_view candidate : candidates) {
     if (candidate.size() > kLongest) continue;
+    above.assign(candidate.size() + 1, 0);
+    last.assign(candidate.size() + 1, 0);
     row.resize(candidate.size() + 1);
     for (size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
     for (size_t i = 1; i <= word.size(); ++i) {
-      size_t diagonal = row[0];
+      above.swap(last);
+      last.swap(row);
       row[0] = i;
       for (size_t j = 1; j <= candidate.size(); ++j) {
-        const size_t substitute = diagonal + (ascii_lower(word[i - 1]) == ascii_lower(candidate[j - 1]) ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+        const bool equal = same(word[i - 1], candidate[j - 1]);
+        row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (equal ? 0 : 1)});
+        const bool swapped =
+            i > 1 && j > 1 && same(word[i - 1], candidate[j - 2]) && same(word[i - 2], candidate[j - 1]);
+        if (swapped) row[j] = std::min(row[j], above[j - 2] + 1);
       }
     }
     if (row.back() < best_distance) {
