@@ -104,7 +104,16 @@ Decision Transaction::run_phase(rules::Phase phase) {
   rules::EvalOptions options;
   options.report_all = report_all;
   options.filters = flow_->all_filters ? nullptr : &flow_->filter_indexes;
+  std::function<bool()> ask;
+  if (keep_going && phase == rules::Phase::message) {
+    ask = [this] {
+      stopped_ = stopped_ || !keep_going();
+      return !stopped_;
+    };
+    options.keep_going = &ask;
+  }
   rules::evaluate(rules, phase, *facts_, options, outcome_);
+  if (stopped_) return temporary("4.3.0", "Temporary processing failure, try again later", "deadline");
 
   const Verdict verdict = verdict_of(outcome_.verdict);
   if (verdict == Verdict::proceed) return {};

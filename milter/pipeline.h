@@ -7,6 +7,7 @@
 // end of message finish() has the answer and the change list; nothing was sent to the MTA before.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -89,6 +90,8 @@ class Transaction {
   uint64_t bytes_seen() const { return bytes_seen_; }
 
   bool report_all = false;
+  // Asked between filters at end of message; false gives up with a temporary error (decided_by "deadline").
+  std::function<bool()> keep_going;
 
  private:
   Decision run_phase(rules::Phase phase);
@@ -106,6 +109,7 @@ class Transaction {
   std::string failed_limit_;
   uint64_t bytes_seen_ = 0;
   bool header_ended_ = false;
+  bool stopped_ = false;
 };
 
 }  // namespace postern::milter

@@ -19,7 +19,8 @@ uint64_t first_id() {
 // may_quarantine tells whether a filter's on-unknown can end in quarantine, whatever its actions are.
 bool may_quarantine(const rules::Filter& filter, const rules::LoadContext& context) {
   const auto quarantines = [&](rules::OnUnknown what) {
-    return what == rules::OnUnknown::quarantine || (what == rules::OnUnknown::by_action && filter.strict);
+    return what == rules::OnUnknown::quarantine ||
+           (what == rules::OnUnknown::by_action && (filter.strict || (filter.needs & rules::kEditBody) != 0));
   };
   if (filter.phase != rules::Phase::message) return false;
   if (filter.on_unknown) return quarantines(*filter.on_unknown);

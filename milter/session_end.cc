@@ -15,8 +15,9 @@ using Clock = std::chrono::steady_clock;
 
 // The MTA waits 300 s for the end of a message by default; we give up well before it does.
 constexpr std::chrono::seconds kContentDeadline{240};
-constexpr std::chrono::seconds kProgressAfter{5};
-constexpr size_t kBodyChunk = 60u << 10;  // small pieces of a new body are put together up to this
+constexpr std::chrono::seconds kProgressEvery{5};
+constexpr uint64_t kWatchedBytes = 256u << 10;  // smaller messages cannot take that long
+constexpr size_t kBodyChunk = 60u << 10;        // small pieces of a new body are put together up to this
 
 }  // namespace
 
@@ -26,7 +27,18 @@ Answer Session::finish(Mta& mta, Open& open) {
     log_end(open, *open.late);
     return answer(mta, *open.late);
   }
+  if (open.transaction.bytes_seen() > kWatchedBytes) {
+    open.transaction.keep_going = [&mta, start, last = start]() mutable {
+      const Clock::time_point now = Clock::now();
+      if (now - last > kProgressEvery) {
+        last = now;
+        mta.progress();
+      }
+      return now - start < kContentDeadline;
+    };
+  }
   Finished finished = open.transaction.finish((steps_ & kNoBody) == 0);
+  open.transaction.keep_going = nullptr;
   Decision& decision = finished.decision;
   log_ready(open);
   log_reports(open.transaction, *open.live, open.logged);
@@ -37,17 +49,8 @@ Answer Session::finish(Mta& mta, Open& open) {
                open.transaction.message().queue_id);
     return answer(mta, decision);
   }
-  const auto taken = Clock::now() - start;
-  if (taken > kContentDeadline) {
-    service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(taken).count();
-    base::emit(event(Event::message_slow),
-               {{"mid", Number(open.mid())}, {"seconds", Number(static_cast<uint64_t>(seconds))}},
-               open.transaction.message().queue_id);
-    return answer(mta, temporary(451, "4.3.0", "Temporary processing failure, try again later"));
-  }
   if (decision.verdict == Verdict::accept || decision.verdict == Verdict::quarantine) {
-    if (taken > kProgressAfter) mta.progress();
+    if (Clock::now() - start > kProgressEvery) mta.progress();
     if (!send(mta, open, finished.changes)) {
       service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
       return answer(mta, temporary(451, "4.3.0", "Temporary processing failure, try again later"));
@@ -188,6 +191,11 @@ void Session::log_end(Open& open, const Decision& decision) {
   const std::string_view queue_id = message.queue_id;
   const std::string_view by = decision.decided_by.empty() ? std::string_view("posternd") : decision.decided_by;
 
+  if (by == "deadline") {
+    counters.failed.fetch_add(1, std::memory_order_relaxed);
+    base::emit(event(Event::message_slow), {{"mid", mid}, {"seconds", Number(kContentDeadline.count())}}, queue_id);
+    return;
+  }
   if (by == "limits.memory") {
     counters.over_memory.fetch_add(1, std::memory_order_relaxed);
     base::emit(event(Event::message_over_memory),

@@ -197,14 +197,15 @@ void evaluate(const RuleSet& rules, Phase phase, Facts& facts, const EvalOptions
     const std::vector<Filter>& filters = rules.filters();
     if (options.filters != nullptr) {
       for (const uint32_t index : *options.filters) {
-        if (index < filters.size() && applies(filters[index], phase, facts.flow()) &&
-            run_filter(rules, filters[index], facts, options, outcome)) {
-          break;
-        }
+        if (index >= filters.size() || !applies(filters[index], phase, facts.flow())) continue;
+        if (options.keep_going != nullptr && !(*options.keep_going)()) break;
+        if (run_filter(rules, filters[index], facts, options, outcome)) break;
       }
     } else {
       for (const Filter& filter : filters) {
-        if (applies(filter, phase, facts.flow()) && run_filter(rules, filter, facts, options, outcome)) break;
+        if (!applies(filter, phase, facts.flow())) continue;
+        if (options.keep_going != nullptr && !(*options.keep_going)()) break;
+        if (run_filter(rules, filter, facts, options, outcome)) break;
       }
     }
   }

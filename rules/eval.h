@@ -3,6 +3,7 @@
 // cheapest operand first and stop when the answer is certain; Kleene logic. Actions edit the Message only. DESIGN: a
 // filter whose condition is unknown runs no action and its on-unknown decides.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,6 +47,8 @@ struct Outcome {
 struct EvalOptions {
   bool report_all = false;                         // trace: report false filters too
   const std::vector<uint32_t>* filters = nullptr;  // indexes of the filters that the flow runs, or nullptr for all
+  // Asked before each filter when it is set; false ends the run there, and what to answer is the caller's business.
+  const std::function<bool()>* keep_going = nullptr;
 };
 
 // evaluate runs every enabled filter of `phase` in order until a final action; `outcome` accumulates over phases.
