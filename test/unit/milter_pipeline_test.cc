@@ -9,7 +9,7 @@
 namespace postern::milter {
 namespace {
 
-std::unique_ptr<Transaction> begin(std::string_view rules, void (*adjust)(Settings&) = nullptr) {
+std::unique_ptr<Transaction> start(std::string_view rules, void (*adjust)(Settings&) = nullptr) {
   auto transaction = std::make_unique<Transaction>(make_generation(std::string(rules), 1, adjust), nullptr, 7, 0);
   transaction->message().envelope.from = "a@example.org";
   EXPECT_EQ(transaction->mail().verdict, Verdict::proceed);
@@ -37,7 +37,7 @@ TEST(MilterPipeline, ErrorsBecomeAnswersInOnePlace) {
 }
 
 TEST(MilterPipeline, AcceptsWithoutRules) {
-  auto transaction = begin("");
+  auto transaction = start("");
   transaction->body("text\r\n");
   const Finished finished = transaction->finish(true);
   EXPECT_EQ(finished.decision.verdict, Verdict::accept);
@@ -55,7 +55,7 @@ TEST(MilterPipeline, DefaultRepliesFollowTheVerdict) {
                {"defer: later", Verdict::tempfail, "451 4.7.1"},
                {"drop", Verdict::discard, ""}};
   for (const auto& test : cases) {
-    auto transaction = begin("filters:\n  - {name: f, if: 'true', then: [{" + std::string(test.action) +
+    auto transaction = start("filters:\n  - {name: f, if: 'true', then: [{" + std::string(test.action) +
                              (test.action.find(':') == std::string_view::npos ? ": }]}\n" : "}]}\n"));
     const Finished finished = transaction->finish(false);
     EXPECT_EQ(finished.decision.verdict, test.verdict) << test.action;
@@ -69,7 +69,7 @@ TEST(MilterPipeline, DefaultRepliesFollowTheVerdict) {
 }
 
 TEST(MilterPipeline, SkipFiltersEndsAnEarlyPhaseOnly) {
-  auto transaction = begin(R"(
+  auto transaction = start(R"(
 filters:
   - {name: skip, phase: mail, if: "true", then: [skip-filters]}
   - {name: never, phase: mail, if: "true", then: [reject]}
@@ -81,7 +81,7 @@ filters:
 }
 
 TEST(MilterPipeline, QuarantineIsTheLastChange) {
-  auto transaction = begin(R"(
+  auto transaction = start(R"(
 filters:
   - {name: hold, if: "true", then: [{quarantine: Policy}, {insert-header: {name: X-Held, value: "1"}}]}
 )");
@@ -93,13 +93,13 @@ filters:
 }
 
 TEST(MilterPipeline, AFlowThatRunsNoFilterRunsNone) {
-  auto transaction = begin("filters:\n  - {name: f, if: 'true', then: [bounce]}\n",
+  auto transaction = start("filters:\n  - {name: f, if: 'true', then: [bounce]}\n",
                            [](Settings& settings) { settings.flows[0].all_filters = false; });
   EXPECT_EQ(transaction->finish(false).decision.verdict, Verdict::accept);
 }
 
 TEST(MilterPipeline, KeepGoingStopsTheRun) {
-  auto transaction = begin(R"(
+  auto transaction = start(R"(
 filters:
   - {name: one, if: "true", then: [no-op]}
   - {name: two, if: "true", then: [drop]}
@@ -113,7 +113,7 @@ filters:
 }
 
 TEST(MilterPipeline, LimitsRefuseBeforeAnyFilterRuns) {
-  auto transaction = begin("filters:\n  - {name: f, if: body-size > 0, then: [drop]}\n",
+  auto transaction = start("filters:\n  - {name: f, if: body-size > 0, then: [drop]}\n",
                            [](Settings& settings) { settings.limits.message_size = 100; });
   transaction->body(std::string(200, 'x'));
   const Finished finished = transaction->finish(true);
@@ -125,7 +125,7 @@ TEST(MilterPipeline, LimitsRefuseBeforeAnyFilterRuns) {
 }
 
 TEST(MilterPipeline, ASpoolThatCannotBeWrittenIsATemporaryError) {
-  auto transaction = begin("filters:\n  - {name: f, if: body-size > 0, then: [no-op]}\n", [](Settings& settings) {
+  auto transaction = start("filters:\n  - {name: f, if: body-size > 0, then: [no-op]}\n", [](Settings& settings) {
     settings.spool_directory = "/nonexistent/postern";
     settings.limits.spool_memory = 1000;
   });
