@@ -235,10 +235,8 @@ void Transaction::body(std::string_view chunk) {
                                               limits.message_size, &lease_);
   }
   if (auto stored = spool_->append(chunk); !stored) {
-    // The spool says "unavailable" for the memory bound and for a full disk alike; the account itself tells which.
-    const bool has_room = lease_.grow(chunk.size());
-    if (has_room) lease_.shrink(chunk.size());
-    fail_once(std::move(stored.error()), has_room ? "" : "limits.memory");
+    // The spool says "unavailable" for the memory bound and for a full disk alike.
+    fail_once(std::move(stored.error()), lease_.refused() ? "limits.memory" : "");
   }
 }
 

@@ -58,10 +58,15 @@ class MemoryLease {
   }
   // grow adds `bytes` to what is held; false when the account is at its bound (the message is then answered 451 4.3.2).
   bool grow(uint64_t bytes) {
-    if (account_ != nullptr && !account_->reserve(bytes)) return false;
+    if (account_ != nullptr && !account_->reserve(bytes)) {
+      refused_ = true;
+      return false;
+    }
     held_ += bytes;
     return true;
   }
+  // refused tells whether the account ever turned this lease down.
+  bool refused() const { return refused_; }
   void shrink(uint64_t bytes) {
     if (account_ != nullptr) account_->release(bytes);
     held_ -= bytes;
@@ -71,6 +76,7 @@ class MemoryLease {
  private:
   MemoryAccount* account_ = nullptr;
   uint64_t held_ = 0;
+  bool refused_ = false;
 };
 
 }  // namespace postern::base

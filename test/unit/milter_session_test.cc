@@ -461,7 +461,7 @@ TEST_F(MilterSession, BadPathsAndEmptyArgumentsAreTemporaryErrors) {
   EXPECT_EQ(talk.mail("<a\nb@example.org>"), Answer::tempfail);
   EXPECT_EQ(talk.mail("<>"), Answer::proceed);
   EXPECT_EQ(talk.rcpt("<x\r\ny>"), Answer::tempfail);
-  EXPECT_EQ(talk.rcpt("<" + std::string(70'000, 'x') + "@example.org>"), talk.rcpt("<b@example.org>"));
+  EXPECT_EQ(talk.rcpt("<" + std::string(70'000, 'x') + "@example.org>"), Answer::tempfail);
 }
 
 TEST_F(MilterSession, AnExceptionInACallbackIsATemporaryError) {
