@@ -229,7 +229,8 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
       const bool blank = trimmed.find_first_of(" \t,;<>") != std::string_view::npos;
       const size_t dollar = trimmed.find('$');
       const bool variable = dollar != std::string_view::npos && dollar + 1 < trimmed.size() &&
-                            base::ascii_lower(trimmed[dollar + 1]) >= 'a' && base::ascii_lower(trimmed[dollar + 1]) <= 'z';
+                            base::ascii_lower(trimmed[dollar + 1]) >= 'a' &&
+                            base::ascii_lower(trimmed[dollar + 1]) <= 'z';
       if (address && !address->empty() && !blank && !variable && trimmed.size() <= 254) return true;
       error(spot, quoted(trimmed) + " is no mail address", variable ? "variables cannot be used in an address" : "");
       return false;

@@ -19,6 +19,13 @@
 
 namespace postern::config {
 
+Node::Node() = default;
+Node::Node(const Node&) = default;
+Node::Node(Node&&) noexcept = default;
+Node& Node::operator=(const Node&) = default;
+Node& Node::operator=(Node&&) noexcept = default;
+Node::~Node() = default;
+
 const Node* Node::get(std::string_view key) const {
   for (const auto& [name, value] : entries) {
     if (name.text == key) return &value;

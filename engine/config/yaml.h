@@ -30,6 +30,14 @@ inline constexpr size_t kMaxYamlLookahead = 256u << 10;
 // then.
 class Node {
  public:
+  // Defined where Node is complete: libstdc++ 12 under clang needs that for the vector of pairs of Nodes.
+  Node();
+  Node(const Node&);
+  Node(Node&&) noexcept;
+  Node& operator=(const Node&);
+  Node& operator=(Node&&) noexcept;
+  ~Node();
+
   NodeKind kind = NodeKind::null;
   Position position;   // of the value's first byte (of the text's first byte for a block scalar)
   uint32_t begin = 0;  // scalar: offset in the source of its first byte, quote or block indicator
