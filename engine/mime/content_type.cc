@@ -55,9 +55,12 @@ std::string as_text(std::string_view value) {
   return to_utf8(value, "").utf8;
 }
 
-// RawValue is a value before decoding, with other ways to cut it out of the header.
+// RawValue is a value before decoding, with other ways to cut it out of the header. `path` is the value with only \"
+// and
+// \\ unescaped: senders do not escape the separators of "C:\dir\a.exe".
 struct RawValue {
   std::string text;
+  std::string path;
   std::vector<std::string> others;
 };
 
@@ -170,15 +173,18 @@ RawValue Reader::quoted() {
     }
     if (after_fold && is_space(c)) {
       out.text += c;
+      out.path += c;
       literal += c;
       continue;
     }
     after_fold = false;
     literal += c;
+    out.path += c;
     if (c == '\\' && more()) {
       c = in[at++];
       literal += c;
-      // Paths of another system are not escaped by their senders: "C:\dir\a.exe".
+      if (c == '\\' || c == '"') out.path.pop_back();
+      out.path += c;
     }
     out.text += c;
     unfolded += c;
@@ -187,6 +193,7 @@ RawValue Reader::quoted() {
     malformed = true;
     const std::string_view all = in.substr(begin);
     out.text = base::trim(out.text);
+    out.path = base::trim(out.path);
     add_other(out, std::string(base::trim(all.substr(0, all.find(';')))));
   }
   add_other(out, literal);
@@ -196,7 +203,7 @@ RawValue Reader::quoted() {
     malformed = true;
     std::string tail(rest_of_item());
     std::erase(tail, '"');
-    add_other(out, out.text + tail);
+    add_other(out, out.path + tail);
   }
   return out;
 }
@@ -228,6 +235,7 @@ RawValue Reader::unquoted() {
                           [](char c) { return c == '"' || static_cast<unsigned char>(c) < ' ' || c == 127; })) {
     malformed = true;
   }
+  out.path = out.text;
   std::string bare = out.text;
   std::erase(bare, '"');
   if (bare.size() >= 2 && bare.front() == '\'' && bare.back() == '\'') bare = bare.substr(1, bare.size() - 2);
@@ -288,9 +296,12 @@ void Builder::add(std::string_view name, const RawValue& value) {
     if (star == std::string_view::npos) out_.candidates.push_back({base_name, as_text(other)});
   }
   if (star == std::string_view::npos) {
-    std::string text = as_text(value.text);
+    const bool is_name = base_name == "name" || base_name == "filename";
+    const std::string& raw = is_name ? value.path : value.text;
+    if (value.path != value.text) out_.candidates.push_back({base_name, as_text(is_name ? value.text : value.path)});
+    std::string text = as_text(raw);
     bool any = false;
-    std::string decoded = percent_decode(value.text, any);
+    std::string decoded = percent_decode(raw, any);
     if (any) out_.candidates.push_back({base_name, to_utf8(decoded, "").utf8});
     put(out_.parameters.size(), base_name, std::move(text), false);
     return;

@@ -36,6 +36,17 @@ struct Line {
 // Match is what a line means to one boundary.
 enum class Match { none, open, close, near };
 
+std::string_view without_dashes(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of('-'), text.size()));
+  return text;
+}
+
+// is_near tells whether a line is the boundary with some dashes more or fewer before it.
+bool is_near(const Line& line, std::string_view boundary) {
+  const std::string_view bare = without_dashes(boundary);
+  return bare.size() > 2 && without_dashes(line.head).starts_with(bare);
+}
+
 Match match_delimiter(const Line& line, std::string_view boundary) {
   if (line.head.size() < boundary.size() + 2) return Match::none;
   if (line.head[2] != boundary[0] || line.head.substr(2, boundary.size()) != boundary) return Match::none;
@@ -113,6 +124,7 @@ class Parser::Machine {
   bool header_full_ = false;
   bool suspect_ = false;  // a line was no field: the block may have ended there
   uint64_t suspect_begin_ = 0;
+  bool probe_ = false;  // the block was empty: what comes first may be a header all the same
 };
 
 // take adds `text` to the line being read, keeping of it what may matter: a header line up to the header's limit, of
@@ -123,7 +135,7 @@ void Parser::Machine::take(std::string_view text) {
   const bool all_kept = kept_.size() == line_size_;
   line_size_ += text.size();
   if (all_kept) {
-    if (!in_header_) {
+    if (!in_header_ && !probe_) {
       if (kept_.empty() && text[0] != '-') return;
       const size_t second = 1 - std::min<size_t>(kept_.size(), 1);
       if (kept_.size() < 2 && second < text.size() && text[second] != '-') return;
@@ -169,7 +181,7 @@ void Parser::Machine::feed(std::string_view chunk) {
     const auto size = static_cast<size_t>(stop - at);
     const bool crlf = found != nullptr && stop + 1 == line_feed && line_feed < end;
     // Nearly every line of a body: content, no delimiter, nothing wrong with it.
-    if (crlf && !in_header_ && line_size_ == 0 && *at != '-' && size <= kLongestLine && !chunk_has_nul_) {
+    if (crlf && !in_header_ && !probe_ && line_size_ == 0 && *at != '-' && size <= kLongestLine && !chunk_has_nul_) {
       line_begin_ += size + 2;
       last_eol_ = 2;
       at = stop + 2;
@@ -238,6 +250,11 @@ void Parser::Machine::end_line(uint64_t eol, bool line_feed) {
 }
 
 void Parser::Machine::on_line(const Line& line) {
+  if (probe_ && line.size > 0) {
+    // Readers that skip blank lines before a header take this for one.
+    probe_ = false;
+    if (base::istarts_with(split_field(line.head).name, "Content-")) current().defects.add(Defect::malformed_header);
+  }
   if (line.head.starts_with("--") && on_delimiter(line)) return;
   // A line that ends the header block is read again by what follows; each turn goes one part deeper.
   while (in_header_ && !on_header_line(line)) {
@@ -328,6 +345,7 @@ void Parser::Machine::leave_header(uint64_t end, bool blank_line) {
                                                                     : HeaderRole::part;
   describe_part(here, here.fields, role);
   in_header_ = false;
+  probe_ = blank_line && here.fields.empty();
   const bool text_was_read = suspect_;
   suspect_ = false;
   open_body(end);
@@ -397,9 +415,8 @@ bool Parser::Machine::on_delimiter(const Line& line) {
   for (size_t i = stack_.size(); i-- > 0;) {
     if (stack_[i].boundary.empty()) continue;
     const Match match = match_delimiter(line, stack_[i].boundary);
-    if (match == Match::none) continue;
-    if (match == Match::near) {
-      near = true;
+    if (match == Match::none || match == Match::near) {
+      near = near || match == Match::near || is_near(line, stack_[i].boundary);
       continue;
     }
     // One that was closed comes after every open one of the same boundary.

@@ -160,7 +160,7 @@ std::string dump(const Structure& structure) {
       }
     }
     out += part.type.value;
-    if (!part.file_names.empty()) out += "(\"" + part.file_names.front() + "\")";
+    if (part.is_leaf() && !part.file_names.empty()) out += "(\"" + part.file_names.front() + "\")";
   }
   out.append(depth, ']');
   return out;

@@ -127,7 +127,8 @@ struct Text {
 };
 Text decode_text(const Part& part, std::string_view body);
 
-// dump writes the tree in the notation of the tests: multipart/mixed[text/plain,image/gif("a.gif")].
+// dump writes the tree in the notation of the tests: multipart/mixed[text/plain,image/gif("a.gif")]. Only leaves show
+// their name.
 std::string dump(const Structure& structure);
 
 }  // namespace postern::mime

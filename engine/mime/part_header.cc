@@ -21,6 +21,14 @@ bool is_name(std::string_view name) {
   return !name.empty() && std::ranges::all_of(name, [](char c) { return c > ' ' && c < 127 && c != ':'; });
 }
 
+// is_odd_name tells whether a name is one that some reader cleans up to a Content field: Content-Type(x),
+// Content_Transfer_Encoding.
+bool is_odd_name(std::string_view name) {
+  return base::istarts_with(name, "Content") && std::ranges::any_of(name, [](char c) {
+           return c != '-' && !(c >= '0' && c <= '9') && !(base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'z');
+         });
+}
+
 bool has_bare_cr(std::string_view text) {
   for (size_t at = text.find('\r'); at != std::string_view::npos; at = text.find('\r', at + 1)) {
     if (at + 1 >= text.size() || text[at + 1] != '\n') return true;
@@ -99,7 +107,8 @@ void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole r
   Named content_id;
   for (const HeaderField& field : fields) {
     if (has_eight_bit(field.value) || has_eight_bit(field.name)) part.defects.add(Defect::eight_bit_header);
-    if (field.value.find('\0') != std::string::npos || has_bare_cr(field.value) || !is_name(field.name)) {
+    if (field.value.find('\0') != std::string::npos || has_bare_cr(field.value) || !is_name(field.name) ||
+        is_odd_name(field.name)) {
       part.defects.add(Defect::malformed_header);
     }
     const char first = field.name.empty() ? '\0' : base::ascii_lower(field.name[0]);
