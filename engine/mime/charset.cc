@@ -5,6 +5,7 @@
 #include "engine/mime/charset.h"
 
 #include <unicode/ucnv.h>
+#include <unicode/ucnv_cb.h>
 
 #include <algorithm>
 #include <array>
@@ -145,12 +146,14 @@ Cache& cache() {
   return mine;
 }
 
-// substitute puts U+FFFD for what cannot be read and notes that it did.
-void substitute(const void* context, UConverterToUnicodeArgs* args, const char* units, int32_t length,
+// substitute puts U+FFFD for what cannot be read and notes that it did. (ICU's own callback puts SUB for some.)
+void substitute(const void* context, UConverterToUnicodeArgs* args, const char*, int32_t,
                 UConverterCallbackReason reason, UErrorCode* error) {
   if (reason > UCNV_IRREGULAR) return;
   *const_cast<bool*>(static_cast<const bool*>(context)) = true;
-  UCNV_TO_U_CALLBACK_SUBSTITUTE(nullptr, args, units, length, reason, error);
+  *error = U_ZERO_ERROR;
+  const UChar replacement = 0xFFFD;
+  ucnv_cbToUWriteUChars(args, &replacement, 1, 0, error);
 }
 
 UConverter* reader(size_t index) {

@@ -70,7 +70,6 @@ struct Segment {
   uint32_t number = 0;
   bool encoded = false;
   std::string text;
-  size_t place = 0;  // in StructuredValue::parameters, where the whole belongs
 };
 
 struct Reader {
@@ -255,9 +254,14 @@ class Builder {
   struct Known {
     std::string name;
     bool extended = false;  // RFC 2231; a plain and an extended form side by side are no contradiction
+    bool pending = false;   // to be filled from its segments at the end
   };
 
-  void put(size_t place, std::string name, std::string value, bool extended);
+  void put_plain(const std::string& name, std::string value);
+  // extended_place makes room for an extended parameter: readers that know both forms prefer it (RFC 6266 4.3), so it
+  // goes before a plain one of its name.
+  size_t extended_place(const std::string& name, bool pending);
+  void note_duplicate(size_t place);
   std::string extended_text(std::string_view bytes, std::string_view charset) const {
     return to_utf8(bytes, charset).utf8;
   }
@@ -269,15 +273,27 @@ class Builder {
   std::vector<Segment> segments_;
 };
 
-void Builder::put(size_t place, std::string name, std::string value, bool extended) {
+void Builder::note_duplicate(size_t place) {
   for (size_t i = 0; i < known_.size(); ++i) {
-    if (known_[i].extended == extended && known_[i].name == name && out_.parameters[i].value != value) {
+    if (i != place && !known_[i].pending && known_[i].extended == known_[place].extended &&
+        known_[i].name == known_[place].name && out_.parameters[i].value != out_.parameters[place].value) {
       out_.duplicate_parameter = true;
     }
   }
-  place = std::min(place, out_.parameters.size());
-  known_.insert(known_.begin() + static_cast<ptrdiff_t>(place), {name, extended});
-  out_.parameters.insert(out_.parameters.begin() + static_cast<ptrdiff_t>(place), {std::move(name), std::move(value)});
+}
+
+void Builder::put_plain(const std::string& name, std::string value) {
+  known_.push_back({name, false, false});
+  out_.parameters.push_back({name, std::move(value)});
+  note_duplicate(known_.size() - 1);
+}
+
+size_t Builder::extended_place(const std::string& name, bool pending) {
+  size_t place = 0;
+  while (place < known_.size() && (known_[place].extended || known_[place].name != name)) ++place;
+  known_.insert(known_.begin() + static_cast<ptrdiff_t>(place), {name, true, pending});
+  out_.parameters.insert(out_.parameters.begin() + static_cast<ptrdiff_t>(place), {name, {}});
+  return place;
 }
 
 bool Builder::cut_charset(std::string_view& text, std::string& charset) {
@@ -292,6 +308,10 @@ bool Builder::cut_charset(std::string_view& text, std::string& charset) {
 void Builder::add(std::string_view name, const RawValue& value) {
   const size_t star = name.find('*');
   const std::string base_name(name.substr(0, star));
+  if (base_name.empty()) {
+    out_.malformed = true;
+    return;
+  }
   for (const std::string& other : value.others) {
     if (star == std::string_view::npos) out_.candidates.push_back({base_name, as_text(other)});
   }
@@ -303,7 +323,7 @@ void Builder::add(std::string_view name, const RawValue& value) {
     bool any = false;
     std::string decoded = percent_decode(raw, any);
     if (any) out_.candidates.push_back({base_name, to_utf8(decoded, "").utf8});
-    put(out_.parameters.size(), base_name, std::move(text), false);
+    put_plain(base_name, std::move(text));
     return;
   }
   std::string_view form = name.substr(star + 1);
@@ -312,13 +332,12 @@ void Builder::add(std::string_view name, const RawValue& value) {
     std::string_view text = value.text;
     if (!cut_charset(text, charset)) out_.malformed = true;
     bool any = false;
-    // Readers that know both forms prefer this one (RFC 6266 4.3), so it goes before a plain one of the name.
-    size_t place = 0;
-    while (place < known_.size() && (known_[place].extended || known_[place].name != base_name)) ++place;
-    put(place, base_name, extended_text(percent_decode(text, any), charset), true);
+    const size_t place = extended_place(base_name, false);
+    out_.parameters[place].value = extended_text(percent_decode(text, any), charset);
+    note_duplicate(place);
     return;
   }
-  Segment segment{base_name, 0, form.ends_with('*'), value.text, out_.parameters.size()};
+  Segment segment{base_name, 0, form.ends_with('*'), value.text};
   if (segment.encoded) form.remove_suffix(1);
   const bool number = !form.empty() && form.size() <= 6 && std::ranges::all_of(form, is_digit);
   if (!number || segments_.size() >= kMostSegments) {
@@ -327,6 +346,8 @@ void Builder::add(std::string_view name, const RawValue& value) {
     return;
   }
   for (const char c : form) segment.number = segment.number * 10 + static_cast<uint32_t>(c - '0');
+  const auto waits = [&](const Known& known) { return known.pending && known.name == base_name; };
+  if (std::ranges::none_of(known_, waits)) extended_place(base_name, true);
   segments_.push_back(std::move(segment));
 }
 
@@ -340,13 +361,12 @@ void Builder::finish() {
     std::string charset;
     std::string strict;
     std::string all;
-    size_t place = first.place;
     uint32_t expected = 0;
     bool gap = false;
+    bool encoded = false;
     size_t k = i;
     for (; k < segments_.size() && segments_[k].name == first.name; ++k) {
       const Segment& segment = segments_[k];
-      place = std::min(place, segment.place);
       if (k > i && segment.number == segments_[k - 1].number) {
         out_.duplicate_parameter = out_.duplicate_parameter || segment.text != segments_[k - 1].text;
         out_.malformed = true;
@@ -355,6 +375,7 @@ void Builder::finish() {
       std::string_view text = segment.text;
       std::string decoded;
       if (segment.encoded) {
+        encoded = true;
         if (k == i && !cut_charset(text, charset)) out_.malformed = true;
         bool any = false;
         decoded = percent_decode(text, any);
@@ -369,19 +390,20 @@ void Builder::finish() {
       out_.malformed = true;
       out_.candidates.push_back({first.name, extended_text(all, charset)});
     }
-    if (!strict.empty() || !gap) {
-      std::string value = extended_text(strict, charset);
-      // Some senders cut encoded words over continuations.
-      if (value.find("=?") != std::string::npos) {
-        out_.candidates.push_back({first.name, value});
-        value = decode_words(value);
-      }
-      while (place > 0 && place <= known_.size() && known_[place - 1].name == first.name) --place;
-      put(place, first.name, std::move(value), true);
+    std::string value = extended_text(strict, charset);
+    // Some senders cut encoded words over continuations.
+    if (value.find("=?") != std::string::npos) {
+      std::string decoded = decode_words(value);
+      if (!encoded) value.swap(decoded);
+      out_.candidates.push_back({first.name, std::move(decoded)});
     }
+    size_t place = 0;
+    while (!known_[place].pending || known_[place].name != first.name) ++place;
+    known_[place].pending = false;
+    out_.parameters[place].value = std::move(value);
+    note_duplicate(place);
     i = k;
   }
-  // The order of the places was that before anything was put in between; names stay in order, which is what counts.
 }
 
 // read_parameters reads everything behind the value.

@@ -141,11 +141,12 @@ struct Output {
       size_t end = at + 1;
       while (end < in.size() && !(in[end] == ' ' && in[end - 1] != ' ')) ++end;
       const std::string_view piece = in.substr(at, end - at);
-      const bool foldable = piece.front() == ' ' && piece.size() > 1 && piece[1] != ' ';
+      const bool foldable = piece.front() == ' ' && piece.back() != ' ';
       if (foldable && used + piece.size() > kLineLimit) {
-        fold();
-        text.append(piece.substr(1));
-        used += piece.size() - 1;
+        // The blanks that are there become the fold's.
+        text += '\n';
+        text.append(piece);
+        used = piece.size();
       } else {
         text.append(piece);
         used += piece.size();
@@ -196,7 +197,12 @@ bool is_plain_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return (c >= ' ' && c < 127) || c == '\t'; });
 }
 
-std::string encode(std::string_view utf8, size_t used) {
+bool is_atom_char(char c) {
+  return is_alnum(c) || std::string_view("!#$%&'*+-/=?^_`{|}~").find(c) != std::string_view::npos;
+}
+
+// encode writes `utf8` with encoded words where it must; in a phrase, also for what is no atom.
+std::string encode(std::string_view utf8, size_t used, bool phrase) {
   // The words from the first to the last that need it are encoded as one text.
   constexpr size_t kLongestPlainWord = 60;
   size_t first = utf8.size();
@@ -205,14 +211,15 @@ std::string encode(std::string_view utf8, size_t used) {
     size_t end = at;
     while (end < utf8.size() && utf8[end] != ' ') ++end;
     const std::string_view word = utf8.substr(at, end - at);
-    if (!is_plain_ascii(word) || word.find("=?") != std::string_view::npos ||
-        word.find("?=") != std::string_view::npos || word.find('\t') != std::string_view::npos ||
-        word.size() > kLongestPlainWord) {
+    if (!is_plain_ascii(word) || (phrase && !std::ranges::all_of(word, is_atom_char)) ||
+        word.find("=?") != std::string_view::npos || word.find("?=") != std::string_view::npos ||
+        word.find('\t') != std::string_view::npos || word.size() > kLongestPlainWord) {
       first = std::min(first, at);
       last = end;
     }
     at = end + 1;
   }
+  if (first == utf8.size()) first = 0;
   // Blanks are safe outside only one by one and between words.
   const std::string_view before = utf8.substr(0, first);
   if (before.size() < 2 || before.front() == ' ' || before[before.size() - 2] == ' ') first = 0;
@@ -277,19 +284,18 @@ std::string decode_words(std::string_view raw, std::string_view fallback_charset
 std::string encode_words(std::string_view utf8, size_t first_line_used) {
   const bool blank_ends = !utf8.empty() && (is_space(utf8.front()) || is_space(utf8.back()));
   if (is_plain_ascii(utf8) && utf8.find("=?") == std::string_view::npos && !blank_ends) return std::string(utf8);
-  if (!base::is_valid_utf8(utf8)) return encode(to_utf8(utf8, "utf-8").utf8, first_line_used);
-  return encode(utf8, first_line_used);
+  if (!base::is_valid_utf8(utf8)) return encode(to_utf8(utf8, "utf-8").utf8, first_line_used, false);
+  return encode(utf8, first_line_used, false);
 }
 
 std::string encode_phrase(std::string_view utf8) {
   constexpr size_t kNameRoom = 10;
   const bool ascii = std::ranges::all_of(utf8, [](char c) { return c >= ' ' && c < 127; });
   if (!ascii || utf8.find("=?") != std::string_view::npos) {
-    return base::is_valid_utf8(utf8) ? encode(utf8, kNameRoom) : encode(to_utf8(utf8, "utf-8").utf8, kNameRoom);
+    return base::is_valid_utf8(utf8) ? encode(utf8, kNameRoom, true)
+                                     : encode(to_utf8(utf8, "utf-8").utf8, kNameRoom, true);
   }
-  const auto atom = [](char c) {
-    return is_alnum(c) || std::string_view(" !#$%&'*+-/=?^_`{|}~").find(c) != std::string_view::npos;
-  };
+  const auto atom = [](char c) { return c == ' ' || is_atom_char(c); };
   const bool atoms = !utf8.empty() && utf8.front() != ' ' && utf8.back() != ' ' &&
                      utf8.find("  ") == std::string_view::npos && std::ranges::all_of(utf8, atom);
   if (atoms) return std::string(utf8);

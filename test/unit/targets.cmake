@@ -14,3 +14,6 @@ postern_unit_test(config SOURCES unit/config_source_test.cc unit/config_yaml_tes
 postern_unit_test(rules-load
   SOURCES unit/rules_values_test.cc unit/rules_load_test.cc unit/rules_golden_test.cc
   LINK postern_rules)
+postern_unit_test(mime
+  SOURCES unit/mime_header_test.cc unit/mime_decode_test.cc unit/mime_content_type_test.cc unit/mime_encoded_word_test.cc
+  LINK postern_mime PkgConfig::GMIME)
