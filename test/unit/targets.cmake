@@ -5,8 +5,11 @@ add_library(postern_fake_mta STATIC support/fake_mta.cc support/changes_case.cc)
 target_link_libraries(postern_fake_mta PUBLIC postern_message)
 postern_unit_test(message
   SOURCES unit/message_spool_test.cc unit/message_address_test.cc unit/message_changes_test.cc
-    unit/message_golden_test.cc
+    unit/message_golden_test.cc unit/message_edit_test.cc
   LINK postern_fake_mta postern_message)
+if(POSTERN_CORPUS)
+  postern_unit_test(message-corpus SOURCES unit/message_corpus_test.cc LINK postern_fake_mta postern_message)
+endif()
 add_executable(address-dump support/address_dump.cc)
 target_link_libraries(address-dump PRIVATE postern_message nlohmann_json::nlohmann_json)
 add_test(NAME unit-address-crosscheck COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/address_crosscheck.py" $<TARGET_FILE:address-dump>)
