@@ -74,6 +74,7 @@ int refuse_start(const base::Error& error) {
 // end_process leaves without running destructors: libmilter's detached workers are still there and would use what those
 // destroy.
 [[noreturn]] void end_process(int status) {
+  base::flush_log(1000);
   std::fflush(nullptr);
   if (__gcov_dump != nullptr) __gcov_dump();
   ::_exit(status);

@@ -6,6 +6,7 @@
 #pragma once
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,21 +33,32 @@ struct LogValue {
   std::string_view value;
 };
 
-// LogTarget says where lines go: "journal", "syslog", "stderr" or "file:PATH" (opened for append, not through a
-// symbolic link, mode 0640).
+// LogTarget says where lines go: "journal" (standard error where there is no journald), "syslog", "stderr" or
+// "file:PATH" (opened for append, not through a symbolic link, mode 0640).
 struct LogTarget {
   std::string to = "stderr";
   Level level = Level::info;
 };
 
 // open_log sets the process's log target; safe to call again (reload, reopen after rotation). On error the old target
-// stays.
+// stays. From the first call on, lines are written by a thread of their own a few milliseconds after emit(), so that no
+// sink can hold up the caller; lines still waiting when the process ends by exit() are written then, for at most a
+// second.
 Result<void> open_log(const LogTarget& target);
 
-// emit writes one line: shape with its values, then " queue-id=Q" when `queue_id` is known, then " [id]".
+// emit writes one line: shape with its values, then " queue-id=Q" when `queue_id` is known, then " [id]". Values are
+// escaped and cut to 512 bytes (4,096 for errors). Costs a comparison where the level is off.
 void emit(const LogId& id, std::initializer_list<LogValue> values, std::string_view queue_id = {});
 
-// log_lines_lost returns how many lines could not be written since start.
+// flush_log waits until every line emitted so far is written, but not longer than `milliseconds`; false when it was not
+// long enough. A process that ends by _exit() calls it before.
+bool flush_log(uint32_t milliseconds);
+
+// log_lines_lost returns how many lines could not be written since start. When a sink takes lines again it first gets
+// one that says how many are missing.
 uint64_t log_lines_lost();
+
+// log_events is the table of lines that this module writes by itself.
+std::span<const LogId> log_events();
 
 }  // namespace postern::base

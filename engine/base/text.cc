@@ -99,32 +99,42 @@ bool is_valid_utf8(std::string_view text) {
   return true;
 }
 
-std::string escape_for_log(std::string_view text, size_t limit) {
-  std::string out;
-  out.reserve(std::min(text.size(), limit) + 8);
+void append_escaped(std::string& out, std::string_view text, size_t limit) {
+  const size_t stop = out.size() + limit;
   for (size_t i = 0; i < text.size();) {
-    if (out.size() >= limit) {
+    // Most of what is logged is plain: it goes over in one piece.
+    size_t plain = i;
+    while (plain < text.size() && text[plain] >= 0x20 && text[plain] < 0x7F && text[plain] != '\\') ++plain;
+    const size_t fits = std::min(plain - i, stop > out.size() ? stop - out.size() : 0);
+    out.append(text, i, fits);
+    i += fits;
+    if (i == text.size()) return;
+    if (out.size() >= stop) {
       out += "...";
-      break;
+      return;
     }
     const auto byte = static_cast<unsigned char>(text[i]);
     if (byte == '\\') {
       out += "\\\\";
       ++i;
-    } else if (byte >= 0x20 && byte < 0x7F) {
-      out += text[i++];
+      continue;
+    }
+    uint32_t code = 0;
+    const size_t length = byte < 0x80 ? 0 : utf8_sequence(text.substr(i), code);
+    if (length > 1 && !is_line_or_direction_control(code)) {
+      out.append(text, i, length);
+      i += length;
     } else {
-      uint32_t code = 0;
-      const size_t length = byte < 0x80 ? 0 : utf8_sequence(text.substr(i), code);
-      if (length > 1 && !is_line_or_direction_control(code)) {
-        out += text.substr(i, length);
-        i += length;
-      } else {
-        append_hex(out, byte);
-        ++i;
-      }
+      append_hex(out, byte);
+      ++i;
     }
   }
+}
+
+std::string escape_for_log(std::string_view text, size_t limit) {
+  std::string out;
+  out.reserve(std::min(text.size(), limit) + 8);
+  append_escaped(out, text, limit);
   return out;
 }
 

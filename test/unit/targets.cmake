@@ -21,3 +21,4 @@ postern_unit_test(rules-load
 postern_unit_test(mime
   SOURCES unit/mime_header_test.cc unit/mime_decode_test.cc unit/mime_content_type_test.cc unit/mime_encoded_word_test.cc
   LINK postern_mime PkgConfig::GMIME)
+postern_unit_test(base SOURCES unit/base_log_test.cc unit/base_text_test.cc unit/base_privilege_test.cc LINK postern_base)
