@@ -98,6 +98,7 @@ Decision Transaction::run_phase(rules::Phase phase) {
   if (!flow_->all_filters && flow_->filter_indexes.empty()) return {};
   if (facts_ == nullptr) {
     facts_ = std::make_unique<rules::Facts>(message_, rules, flow_->name, work_count_);
+    facts_->set_hostname(generation_->settings.hostname);
   } else {
     facts_->set_flow(flow_->name);
   }
@@ -167,6 +168,7 @@ Decision Transaction::recipient(message::Recipient recipient) {
   if (generation_->rules->has_phase(rules::Phase::rcpt)) {
     if (facts_ == nullptr && flow_ != nullptr) {
       facts_ = std::make_unique<rules::Facts>(message_, *generation_->rules, flow_->name, work_count_);
+      facts_->set_hostname(generation_->settings.hostname);
     }
     if (facts_ != nullptr) facts_->current_recipient = recipient.address;
     Decision decision = run_phase(rules::Phase::rcpt);

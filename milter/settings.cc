@@ -1,2 +1,526 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads postern.yaml into Settings: each key by its row in the option table, all errors of all files in one go. Rule
+// files are found here and loaded by rules::RuleSet.
 #include "milter/settings.h"
+
+#include <glob.h>
+#include <netdb.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+
+#include "engine/base/text.h"
+#include "engine/config/yaml.h"
+#include "milter/settings_reader.h"
+#include "rules/values.h"
+
+namespace postern::milter {
+
+namespace {
+
+using config::Node;
+using config::NodeKind;
+
+constexpr size_t kMaxFlows = 1000;
+constexpr size_t kMaxRuleFiles = 10'000;
+
+// Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
+constexpr std::string_view kLaterKeys[] = {"ldap",       "dkim",  "dictionaries", "scan",     "store",     "engines",
+                                           "encryption", "smime", "alerts",       "tracking", "masquerade"};
+constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "sign", "dlp", "encrypt"};
+
+bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
+  return std::ranges::find(words, word) != words.end();
+}
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? std::string(".") : slash == 0 ? std::string("/") : path.substr(0, slash);
+}
+
+std::string absolute(const std::string& folder, const std::string& path) {
+  return path.starts_with('/') ? path : folder + "/" + path;
+}
+
+std::string real_path(const std::string& path) {
+  char* resolved = ::realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return path;
+  std::string out(resolved);
+  std::free(resolved);
+  return out;
+}
+
+std::string own_hostname() {
+  char name[256] = "localhost";
+  ::gethostname(name, sizeof name - 1);
+  addrinfo hints{};
+  hints.ai_flags = AI_CANONNAME;
+  addrinfo* found = nullptr;
+  std::string out(name);
+  if (out.find('.') == std::string::npos && ::getaddrinfo(name, nullptr, &hints, &found) == 0) {
+    if (found->ai_canonname != nullptr) out = found->ai_canonname;
+    ::freeaddrinfo(found);
+  }
+  return out;
+}
+
+class Loader {
+ public:
+  Loader(config::Sources& sources, config::Diagnostics& diagnostics, Generation& generation)
+      : sources_(sources),
+        diagnostics_(diagnostics),
+        read_(sources, diagnostics),
+        generation_(generation),
+        settings_(generation.settings) {}
+
+  void load(const std::string& path) {
+    settings_.path = real_path(path);
+    folder_ = folder_of(settings_.path);
+    const base::Result<uint32_t> source = sources_.add_file(path);
+    if (!source) {
+      const uint32_t nothing = sources_.add_text(path, "");
+      diagnostics_.error({nothing, 0, 0}, 1, source.error().text());
+      return;
+    }
+    generation_.files.push_back(settings_.path);
+    warn_of_keys(*source);
+    const std::optional<Node> root = config::parse_yaml(sources_, *source, diagnostics_);
+    const Node empty;
+    if (root && root->kind != NodeKind::map && root->kind != NodeKind::null) {
+      read_.error(*root, "the configuration is a map of keys, for example 'hostname: mx.example.org'");
+    }
+    const bool usable = root && root->kind == NodeKind::map;
+    if (usable) read_settings(*root);
+    if (settings_.hostname.empty()) settings_.hostname = own_hostname();
+    if (settings_.flows.empty()) settings_.flows.push_back({"default", {}, true, {}, {}});
+    if (!root) return;  // what the rules may refer to is not known
+    load_rules(usable ? root->get("rules") : nullptr);
+    resolve_filters();
+  }
+
+ private:
+  // Key material in a configuration file is not used, and whoever put it there should know that it is not safe there.
+  void warn_of_keys(uint32_t source) {
+    const std::string_view text = sources_.text(source);
+    for (size_t at = text.find("-----BEGIN "); at != std::string_view::npos; at = text.find("-----BEGIN ", at + 1)) {
+      const std::string_view label = text.substr(at, 80);
+      if (label.substr(0, label.find('\n')).find("PRIVATE KEY-----") == std::string_view::npos) continue;
+      const auto line =
+          static_cast<uint32_t>(std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n') + 1);
+      const size_t start = text.rfind('\n', at);
+      const auto column = static_cast<uint32_t>(start == std::string_view::npos ? at + 1 : at - start);
+      diagnostics_.warning({source, line, column}, 11, "key material in a configuration file is ignored",
+                           "keep private keys out of this file and replace this one: it was readable here");
+    }
+  }
+
+  void read_settings(const Node& root) {
+    for (const auto& [key, value] : root.entries) {
+      if (is_one_of(key.text, kLaterKeys)) {
+        if (value.kind == NodeKind::null || (value.kind == NodeKind::map && value.entries.empty())) continue;
+        read_.error(key, "'" + key.text + "' is not available in this version of Postern");
+      } else {
+        read_.check_key(key, "");
+      }
+    }
+    read_.text(root, "hostname", settings_.hostname);
+    read_.text(root, "mta", settings_.mta);
+    read_listen(root);
+    if (const Node* control = read_.map(root, "control")) {
+      read_.text(*control, "control.socket", settings_.control_socket);
+      read_.text(*control, "control.group", settings_.control_group);
+      settings_.control_socket = absolute(folder_, settings_.control_socket);
+    }
+    read_.text(root, "user", settings_.user);
+    read_.text(root, "group", settings_.group);
+    read_.text(root, "spool-directory", settings_.spool_directory);
+    settings_.spool_directory = absolute(folder_, settings_.spool_directory);
+    read_flows(root);
+    read_quarantines(root);
+    read_limits(root);
+    read_on_unknown(root);
+    read_log(root);
+    check_hostname(root);
+  }
+
+  void check_hostname(const Node& root) {
+    const Node* node = root.get("hostname");
+    if (node == nullptr || settings_.hostname.empty()) return;
+    const bool good = settings_.hostname.size() <= 253 && std::ranges::all_of(settings_.hostname, [](char c) {
+                        const char l = base::ascii_lower(c);
+                        return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+                      });
+    if (!good) read_.error(*node, "'" + base::escape_for_log(settings_.hostname, 80) + "' is no host name");
+  }
+
+  void read_listen(const Node& root) {
+    const Node* listen = read_.map(root, "listen");
+    if (listen == nullptr) return;
+    read_.text(*listen, "listen.socket", settings_.listen.socket);
+    read_.text(*listen, "listen.group", settings_.listen.group);
+    std::string& socket = settings_.listen.socket;
+    if (const Node* node = listen->get("socket"); node != nullptr && node->kind == NodeKind::scalar) {
+      if (socket.starts_with("local:")) socket = "unix:" + socket.substr(6);
+      if (socket.starts_with("unix:")) {
+        if (socket.size() == 5) {
+          read_.error(*node, "a path is missing after 'unix:'");
+        } else {
+          socket = "unix:" + absolute(folder_, socket.substr(5));
+          if (socket.size() - 5 >= 108) read_.error(*node, "a Unix socket's path may have 107 bytes at most");
+        }
+      } else if (!is_inet_socket(socket)) {
+        read_.error(*node, "'" + base::escape_for_log(socket, 80) + "' is no socket",
+                    "write unix:PATH or inet:PORT@HOST");
+      }
+    }
+    std::string mode = "0660";
+    read_.text(*listen, "listen.mode", mode);
+    uint32_t bits = 0;
+    const auto [end, error] = std::from_chars(mode.data(), mode.data() + mode.size(), bits, 8);
+    if (error != std::errc() || end != mode.data() + mode.size() || bits > 0777) {
+      read_.error(*listen->get("mode"), "'" + base::escape_for_log(mode, 40) + "' is no mode",
+                  "octal digits, for example \"0660\"");
+    } else {
+      settings_.listen.mode = bits;
+      if ((bits & 0002) != 0) {
+        read_.warning(*listen->get("mode"), "every user of this machine may speak to a socket of mode " + mode,
+                      "use the group: mode \"0660\" and listen.group");
+      }
+    }
+  }
+
+  static bool is_inet_socket(std::string_view socket) {
+    if (!socket.starts_with("inet:") && !socket.starts_with("inet6:")) return false;
+    const std::string_view rest = socket.substr(socket.find(':') + 1);
+    const size_t at = rest.find('@');
+    const std::string_view port = rest.substr(0, at);
+    unsigned number = 0;
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    return error == std::errc() && end == port.data() + port.size() && number > 0 && number <= 65535 &&
+           at != std::string_view::npos && at + 1 < rest.size();
+  }
+
+  // One map of conditions; `nested` allows `any` in it.
+  void read_when(const Node& node, bool nested, ClientMatch& match, std::vector<ClientMatch>& any) {
+    if (node.kind != NodeKind::map) {
+      read_.error(node, "'when' takes a map of client, authenticated, daemon-name and any");
+      return;
+    }
+    if (node.entries.empty()) read_.error(node, "an empty condition takes every message", "leave 'when' out for that");
+    for (const auto& [key, value] : node.entries) {
+      if (key.text == "any" && !nested) {
+        read_.error(key, "'any' stands once, directly under 'when'");
+        continue;
+      }
+      read_.check_key(key, "flows[].when");
+      if (key.text == "client") {
+        for (const Node* item : read_.items(value)) {
+          rules::ValueFault fault;
+          if (auto patterns = rules::read_ip_patterns(item->text, fault)) {
+            match.client.insert(match.client.end(), patterns->begin(), patterns->end());
+          } else {
+            const config::Position position = item->position_of(sources_, fault.offset);
+            diagnostics_.error(position, static_cast<uint32_t>(std::max<size_t>(1, fault.length)), fault.message,
+                               fault.hint);
+          }
+        }
+      } else if (key.text == "authenticated") {
+        match.authenticated = read_.boolean(value);
+      } else if (key.text == "daemon-name") {
+        for (const Node* item : read_.items(value)) match.daemon_name.push_back(item->text);
+      } else if (key.text == "any") {
+        if (value.kind != NodeKind::sequence || value.items.empty()) {
+          read_.error(value, "'any' takes a list of maps",
+                      "for example any: [{client: [10.0.0.0/8]}, {authenticated: true}]");
+          continue;
+        }
+        for (const Node& item : value.items) {
+          std::vector<ClientMatch> none;
+          read_when(item, false, any.emplace_back(), none);
+        }
+      }
+    }
+  }
+
+  static bool empty(const ClientMatch& match) {
+    return match.client.empty() && !match.authenticated && match.daemon_name.empty();
+  }
+
+  void read_flows(const Node& root) {
+    const Node* flows = root.get("flows");
+    if (flows == nullptr || flows->kind == NodeKind::null) return;
+    if (flows->kind != NodeKind::sequence || flows->items.empty()) {
+      read_.error(*flows, "'flows' takes a list", "for example flows: [{name: inbound}]");
+      return;
+    }
+    if (flows->items.size() > kMaxFlows) read_.error(*flows, "more than " + std::to_string(kMaxFlows) + " flows");
+    bool takes_all = false;
+    for (const Node& node : flows->items) {
+      if (settings_.flows.size() >= kMaxFlows) return;
+      if (node.kind != NodeKind::map) {
+        read_.error(node, "a flow is a map with 'name'");
+        continue;
+      }
+      Flow flow;
+      for (const auto& [key, value] : node.entries) {
+        if (is_one_of(key.text, kLaterFlowKeys)) {
+          const bool none = value.kind == NodeKind::null || (value.kind == NodeKind::sequence && value.items.empty());
+          if (!none) read_.error(key, "the stage '" + key.text + "' is not available in this version of Postern");
+        } else {
+          read_.check_key(key, "flows[]");
+        }
+      }
+      if (node.get("name") == nullptr) read_.error(node, "this flow has no name");
+      read_.text(node, "flows[].name", flow.name);
+      if (const Node* name = node.get("name"); name != nullptr && name->kind == NodeKind::scalar) {
+        if (flow.name.empty() || flow.name.size() > 100 || base::escape_for_log(flow.name) != flow.name)
+          read_.error(*name, "a flow's name is 1 to 100 printable characters");
+        for (const Flow& other : settings_.flows) {
+          if (other.name == flow.name) read_.error(*name, "there are two flows called '" + flow.name + "'");
+        }
+      }
+      if (const Node* when = node.get("when"); when != nullptr && when->kind != NodeKind::null) {
+        ClientMatch match;
+        std::vector<ClientMatch> any;
+        read_when(*when, true, match, any);
+        combine(*when, match, any, flow);
+      }
+      read_flow_filters(node, flow);
+      if (takes_all)
+        read_.warning(node, "no message reaches the flow '" + flow.name + "': an earlier one takes every message");
+      takes_all = takes_all || flow.any_of.empty();
+      settings_.flows.push_back(std::move(flow));
+    }
+  }
+
+  // `when` with `any`: each alternative must hold together with what stands beside it. A key that stands in both would
+  // have to hold twice, which is refused rather than read wrongly.
+  void combine(const Node& when, const ClientMatch& match, const std::vector<ClientMatch>& any, Flow& flow) {
+    if (any.empty()) {
+      if (!empty(match)) flow.any_of.push_back(match);
+      return;
+    }
+    for (const ClientMatch& alternative : any) {
+      ClientMatch both = alternative;
+      const bool twice = (!match.client.empty() && !both.client.empty()) ||
+                         (match.authenticated && both.authenticated) ||
+                         (!match.daemon_name.empty() && !both.daemon_name.empty());
+      if (twice) {
+        read_.error(*when.key_node("any"), "a key may not stand beside 'any' and in it",
+                    "write it in each map of 'any'");
+        return;
+      }
+      if (both.client.empty()) both.client = match.client;
+      if (!both.authenticated) both.authenticated = match.authenticated;
+      if (both.daemon_name.empty()) both.daemon_name = match.daemon_name;
+      flow.any_of.push_back(std::move(both));
+    }
+  }
+
+  void read_flow_filters(const Node& node, Flow& flow) {
+    const Node* filters = node.get("filters");
+    if (filters == nullptr || filters->kind == NodeKind::null) return;
+    if (filters->kind == NodeKind::scalar) {
+      if (filters->text == "all") return;
+      flow.all_filters = false;
+      if (filters->text != "none")
+        read_.error(*filters, "'filters' takes all, none or a list of filter and file names");
+      return;
+    }
+    flow.all_filters = false;
+    for (const Node* item : read_.items(*filters)) {
+      flow.filters.push_back(item->text);
+      filter_nodes_.push_back({settings_.flows.size(), *item});
+    }
+  }
+
+  void read_quarantines(const Node& root) {
+    settings_.quarantines = {"Policy"};
+    const Node* quarantines = read_.map(root, "quarantines");
+    if (quarantines == nullptr) return;
+    for (const auto& [key, value] : quarantines->entries) {
+      const bool good = !key.text.empty() && key.text.size() <= 100 && base::escape_for_log(key.text) == key.text;
+      if (!good) read_.error(key, "a quarantine's name is 1 to 100 printable characters");
+      if (!is_one_of(key.text, std::array<std::string_view, 1>{"Policy"})) settings_.quarantines.push_back(key.text);
+      if (value.kind == NodeKind::null) continue;
+      if (value.kind != NodeKind::map) {
+        read_.error(value, "a quarantine is a map, which may be empty: {}");
+        continue;
+      }
+      Quarantine& quarantine = settings_.quarantine_options[key.text];
+      for (const auto& [option, setting] : value.entries) {
+        read_.check_key(option, "quarantines.*");
+        if (find_option(option_table(), "quarantines.*." + option.text) != nullptr) {
+          read_.warning(option,
+                        "'" + option.text + "' has no effect yet: messages are held in the MTA's own hold queue");
+        }
+      }
+      read_.duration(value, "quarantines.*.retention", quarantine.retention);
+      read_.size(value, "quarantines.*.size", quarantine.size);
+      read_.text(value, "quarantines.*.default-action", quarantine.default_action);
+    }
+  }
+
+  void read_limits(const Node& root) {
+    if (const Node* limits = read_.map(root, "limits")) {
+      base::Limits& to = settings_.limits;
+      settings_.message_size_given = limits->get("message-size") != nullptr;
+      read_.size(*limits, "limits.message-size", to.message_size);
+      read_.size(*limits, "limits.memory", to.memory);
+      read_.size(*limits, "limits.spool-memory", to.spool_memory);
+      read_.size(*limits, "limits.header-size", to.header_size);
+      read_.integer(*limits, "limits.header-count", to.header_count);
+      read_.integer(*limits, "limits.recipients", to.recipients);
+      read_.integer(*limits, "limits.mime-depth", to.mime_depth);
+      read_.integer(*limits, "limits.mime-parts", to.mime_parts);
+      read_.integer(*limits, "limits.addresses", to.addresses);
+      read_.size(*limits, "limits.decoded-text", to.decoded_text);
+    }
+    if (const Node* regex = read_.map(root, "regex")) {
+      read_.integer(*regex, "regex.match-limit", settings_.regex.match);
+      read_.integer(*regex, "regex.depth-limit", settings_.regex.depth);
+      uint64_t heap = uint64_t{settings_.regex.heap_kib} << 10;
+      read_.size(*regex, "regex.heap-limit", heap);
+      settings_.regex.heap_kib = static_cast<uint32_t>(heap >> 10);
+    }
+  }
+
+  void read_on_unknown(const Node& root) {
+    const rules::LoadContext defaults;
+    settings_.on_unknown = defaults.on_unknown;
+    const Node* map = read_.map(root, "on-unknown");
+    if (map == nullptr) return;
+    constexpr std::pair<rules::Unknown, std::string_view> kReasons[] = {
+        {rules::Unknown::regex_limit, "on-unknown.regex-limit"},
+        {rules::Unknown::unscannable, "on-unknown.unscannable"},
+        {rules::Unknown::directory, "on-unknown.directory"},
+        {rules::Unknown::dns, "on-unknown.dns"}};
+    for (const auto& [reason, path] : kReasons) {
+      std::string word;
+      read_.text(*map, path, word);
+      for (int value = 0; value <= static_cast<int>(rules::OnUnknown::by_action); ++value) {
+        if (rules::on_unknown_name(static_cast<rules::OnUnknown>(value)) == word) {
+          settings_.on_unknown[static_cast<size_t>(reason)] = static_cast<rules::OnUnknown>(value);
+        }
+      }
+    }
+  }
+
+  void read_log(const Node& root) {
+    settings_.log.to = "journal";
+    const Node* log = read_.map(root, "log");
+    if (log == nullptr) return;
+    read_.text(*log, "log.to", settings_.log.to);
+    std::string& to = settings_.log.to;
+    if (to.starts_with("file:") && to.size() > 5) {
+      to = "file:" + absolute(folder_, to.substr(5));
+    } else if (to != "journal" && to != "syslog" && to != "stderr") {
+      read_.error(*log->get("to"), "'" + base::escape_for_log(to, 80) + "' is no log target",
+                  "journal, syslog, stderr or file:PATH");
+    }
+    std::string level;
+    read_.text(*log, "log.level", level);
+    for (const base::Level one : {base::Level::error, base::Level::warning, base::Level::info, base::Level::debug}) {
+      if (base::level_name(one) == level) settings_.log.level = one;
+    }
+  }
+
+  void load_rules(const Node* node) {
+    std::vector<const Node*> patterns;
+    Node fallback;
+    fallback.kind = NodeKind::scalar;
+    fallback.text = "rules.d/*.yaml";
+    if (node != nullptr && node->kind != NodeKind::null) {
+      patterns = read_.items(*node);
+    } else {
+      patterns.push_back(&fallback);
+    }
+    settings_.rules.clear();
+    std::vector<std::string> paths;
+    for (const Node* pattern : patterns) {
+      const std::string path = absolute(folder_, pattern->text);
+      settings_.rules.push_back(path);
+      const bool magic = path.find_first_of("*?[") != std::string::npos;
+      glob_t found{};
+      const int status = ::glob(path.c_str(), 0, nullptr, &found);
+      if (status == 0) {
+        for (size_t i = 0; i < found.gl_pathc && paths.size() < kMaxRuleFiles; ++i) {
+          if (std::ranges::find(paths, found.gl_pathv[i]) == paths.end()) paths.emplace_back(found.gl_pathv[i]);
+        }
+      } else if (!magic) {
+        read_.error(*pattern, "there is no rule file " + base::escape_for_log(path, 300));
+      } else if (pattern != &fallback) {
+        read_.warning(*pattern, "no file matches " + base::escape_for_log(path, 300));
+      }
+      ::globfree(&found);
+    }
+    std::ranges::stable_sort(paths, {}, [](const std::string& path) { return path.substr(path.rfind('/') + 1); });
+    std::vector<uint32_t> sources;
+    for (const std::string& path : paths) {
+      struct stat info{};
+      if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) continue;
+      const base::Result<uint32_t> source = sources_.add_file(path);
+      if (!source) {
+        diagnostics_.error({sources_.add_text(path, ""), 0, 0}, 1, source.error().text());
+        continue;
+      }
+      generation_.files.push_back(path);
+      warn_of_keys(*source);
+      sources.push_back(*source);
+    }
+    rules::LoadContext context;
+    for (const Flow& flow : settings_.flows) context.flows.push_back(flow.name);
+    context.quarantines = settings_.quarantines;
+    context.sendmail = settings_.mta == "sendmail";
+    context.on_unknown = settings_.on_unknown;
+    generation_.rules = rules::RuleSet::load(sources_, sources, context, diagnostics_);
+  }
+
+  // The filters of each flow, by filter name or rule file name.
+  void resolve_filters() {
+    if (generation_.rules == nullptr) return;
+    const std::vector<rules::Filter>& filters = generation_.rules->filters();
+    for (const auto& [flow_index, node] : filter_nodes_) {
+      Flow& flow = settings_.flows[flow_index];
+      bool found = false;
+      for (uint32_t i = 0; i < filters.size(); ++i) {
+        const std::string& file = filters[i].file;
+        if (filters[i].name != node.text && file != node.text && file.substr(file.rfind('/') + 1) != node.text)
+          continue;
+        found = true;
+        if (std::ranges::find(flow.filter_indexes, i) == flow.filter_indexes.end()) flow.filter_indexes.push_back(i);
+      }
+      if (found) continue;
+      std::vector<std::string_view> names;
+      for (const rules::Filter& filter : filters) names.push_back(filter.name);
+      const std::string_view near = base::nearest(node.text, names);
+      read_.error(node, "there is no filter or rule file called '" + base::escape_for_log(node.text, 80) + "'",
+                  near.empty() ? "" : "did you mean '" + std::string(near) + "'?");
+    }
+    for (Flow& flow : settings_.flows) std::ranges::sort(flow.filter_indexes);
+  }
+
+  config::Sources& sources_;
+  config::Diagnostics& diagnostics_;
+  SettingsReader read_;
+  Generation& generation_;
+  Settings& settings_;
+  std::string folder_;
+  std::vector<std::pair<size_t, Node>> filter_nodes_;
+};
+
+}  // namespace
+
+std::shared_ptr<Generation> load_generation(const std::string& path, config::Sources& sources,
+                                            config::Diagnostics& diagnostics) {
+  auto generation = std::make_shared<Generation>();
+  Loader(sources, diagnostics, *generation).load(path);
+  if (!diagnostics.ok() || generation->rules == nullptr) return nullptr;
+  return generation;
+}
+
+}  // namespace postern::milter

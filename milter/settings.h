@@ -43,6 +43,13 @@ struct Flow {
   std::vector<uint32_t> filter_indexes;  // indexes into RuleSet::filters(), in order, resolved at load
 };
 
+// Quarantine is what is said about a named quarantine; it takes effect with the quarantine store.
+struct Quarantine {
+  uint64_t retention = 0;  // seconds; 0: not given
+  uint64_t size = 0;
+  std::string default_action;
+};
+
 struct Settings {
   std::string path;  // of postern.yaml
   std::string hostname;
@@ -55,7 +62,8 @@ struct Settings {
   std::string mta = "postfix";     // or "sendmail"
   std::vector<std::string> rules;  // patterns as written
   std::vector<Flow> flows;
-  std::vector<std::string> quarantines;
+  std::vector<std::string> quarantines;  // names, Policy always among them
+  std::map<std::string, Quarantine> quarantine_options;
   base::Limits limits;
   bool message_size_given = false;  // limits.message-size stands in the file, so it holds for every message
   match::RegexLimits regex;
@@ -73,6 +81,9 @@ struct Generation {
 
 // option_table is every key of postern.yaml.
 std::span<const config::OptionRow> option_table();
+
+// settings_schema returns the JSON Schema of postern.yaml, made from the option table.
+std::string settings_schema();
 
 // load_generation reads `path` and everything it names. Errors of all files go to `diagnostics` (constructed over
 // `sources`); nullptr when there is any.

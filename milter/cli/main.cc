@@ -15,8 +15,6 @@
 namespace postern::cli {
 
 namespace {
-constexpr std::array<std::string_view, 6> kSubcommands = {"check", "trace", "status", "reload", "doctor", "schema"};
-
 void add_config(CLI::App* command, std::string& config) {
   command->add_option("-c,--config", config, "the daemon's configuration file")->capture_default_str();
 }
@@ -102,8 +100,6 @@ int run(int argc, char** argv) {
   return status;
 }
 }  // namespace
-
-std::span<const std::string_view> subcommands() { return kSubcommands; }
 
 }  // namespace postern::cli
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// postern status and postern reload: both ask the running daemon over its control socket.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/text.h"
+#include "milter/cli/commands.h"
+#include "milter/cli/load.h"
+#include "milter/control.h"
+
+namespace postern::cli {
+namespace {
+
+using nlohmann::json;
+
+// The socket to ask: named on the command line, else the configuration's. A configuration with errors does not keep
+// anybody from asking the daemon, which may run an older one.
+std::string socket_of(const ControlOptions& options) {
+  if (!options.socket.empty()) return options.socket;
+  config::Sources sources;
+  config::Diagnostics diagnostics(sources);
+  const std::shared_ptr<milter::Generation> generation = milter::load_generation(options.config, sources, diagnostics);
+  return generation != nullptr ? generation->settings.control_socket : milter::Settings().control_socket;
+}
+
+// Asks and parses; a nonzero `status` is what the process should exit with.
+json ask(const ControlOptions& options, std::string_view command, int& status) {
+  const std::string socket = socket_of(options);
+  const base::Result<std::string> answer = milter::control_request(socket, command);
+  status = kDone;
+  if (!answer) {
+    std::fprintf(stderr, "postern %.*s: %s: %s\n", static_cast<int>(command.size()), command.data(), socket.c_str(),
+                 answer.error().text().c_str());
+    status = answer.error().cause() == base::Cause::denied ? kDenied : kUnavailable;
+    return {};
+  }
+  json parsed = json::parse(*answer, nullptr, false);
+  if (!parsed.is_object()) {
+    std::fprintf(stderr, "postern %.*s: %s: the answer is not what posternd sends\n", static_cast<int>(command.size()),
+                 command.data(), socket.c_str());
+    status = kUnavailable;
+  }
+  return parsed;
+}
+
+uint64_t number(const json& object, const char* key) { return object.value(key, uint64_t{0}); }
+
+void print_status(const json& status) {
+  const json reload = status.value("last_reload", json::object());
+  const json memory = status.value("memory", json::object());
+  const json verdicts = status.value("verdicts", json::object());
+  std::printf("posternd %s, up %s%s\n", status.value("version", "?").c_str(),
+              base::format_duration(number(status, "uptime")).c_str(),
+              status.value("draining", false) ? ", draining" : "");
+  std::printf("configuration  %s, generation %llu\n", status.value("config", "?").c_str(),
+              static_cast<unsigned long long>(number(status, "generation")));
+  std::printf("last load      %s\n",
+              reload.value("ok", false) ? "good" : "refused; the earlier configuration is in use");
+  std::printf("sessions       %llu now, %llu since start\n",
+              static_cast<unsigned long long>(number(status, "sessions")),
+              static_cast<unsigned long long>(number(status, "connections")));
+  std::printf("messages       %llu in flight, %llu since start\n",
+              static_cast<unsigned long long>(number(status, "in_flight")),
+              static_cast<unsigned long long>(number(status, "messages")));
+  std::printf("memory         %s of %s\n", base::format_size(number(memory, "used")).c_str(),
+              base::format_size(number(memory, "bound")).c_str());
+  std::printf("verdicts      ");
+  for (const auto& [name, count] : verdicts.items()) {
+    std::printf(" %s %llu", name.c_str(), static_cast<unsigned long long>(count.get<uint64_t>()));
+  }
+  std::printf("\nrefused        %llu oversize, %llu for memory; %llu failed, %llu aborted\n",
+              static_cast<unsigned long long>(number(status, "oversize")),
+              static_cast<unsigned long long>(number(status, "over_memory")),
+              static_cast<unsigned long long>(number(status, "failed")),
+              static_cast<unsigned long long>(number(status, "aborted")));
+  if (number(status, "log_lines_lost") != 0) {
+    std::printf("log            %llu lines lost\n", static_cast<unsigned long long>(number(status, "log_lines_lost")));
+  }
+  const json filters = status.value("filters", json::array());
+  if (!filters.empty()) std::printf("%-40s %10s %10s %10s\n", "filter", "matched", "unknown", "observed");
+  for (const json& filter : filters) {
+    std::printf("%-40s %10llu %10llu %10llu\n", base::escape_for_log(filter.value("name", "?"), 40).c_str(),
+                static_cast<unsigned long long>(number(filter, "matched")),
+                static_cast<unsigned long long>(number(filter, "unknown")),
+                static_cast<unsigned long long>(number(filter, "observed")));
+  }
+}
+
+}  // namespace
+
+int run_status(const ControlOptions& options) {
+  int status = kDone;
+  const json answer = ask(options, "status", status);
+  if (status != kDone) return status;
+  if (options.json) {
+    std::puts(answer.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  } else {
+    print_status(answer);
+  }
+  return kDone;
+}
+
+int run_reload(const ControlOptions& options) {
+  int status = kDone;
+  const json answer = ask(options, "reload", status);
+  if (status != kDone) return status;
+  const bool ok = answer.value("ok", false);
+  if (options.json) {
+    std::puts(answer.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  } else {
+    std::fputs(answer.value("diagnostics", "").c_str(), stderr);
+    if (ok) {
+      std::printf("generation %llu is in use\n", static_cast<unsigned long long>(number(answer, "generation")));
+    } else {
+      std::fputs("not loaded; the configuration in use stays\n", stderr);
+    }
+  }
+  return ok ? kDone : kBadConfig;
+}
+
+}  // namespace postern::cli

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The names of the subcommands; main.cc describes each and a test compares them with its --help.
+#include <array>
+
+#include "milter/cli/commands.h"
+
+namespace postern::cli {
+
+std::span<const std::string_view> subcommands() {
+  static constexpr std::array<std::string_view, 6> kNames = {"check", "trace", "status", "reload", "doctor", "schema"};
+  return kNames;
+}
+
+}  // namespace postern::cli

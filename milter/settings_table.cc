@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The option table of postern.yaml, and the JSON Schema made from it.
+#include <nlohmann/json.hpp>
+
+#include "engine/base/text.h"
+#include "milter/settings.h"
+
+namespace postern::milter {
+namespace {
+
+using config::OptionRow;
+using config::OptionType;
+
+constexpr std::string_view kOnUnknown = "skip|tempfail|quarantine|match|by-action";
+constexpr uint64_t kMegabyte = 1ull << 20;
+constexpr uint64_t kGigabyte = 1ull << 30;
+
+constexpr OptionRow kOptions[] = {
+    {"hostname", OptionType::text, "", "", "Our name in headers and logs; the machine's full name where not given."},
+    {"mta", OptionType::choice, "postfix", "postfix|sendmail", "The MTA that asks us."},
+    {"listen.socket", OptionType::text, "unix:/var/spool/postfix/postern/milter.sock", "",
+     "Where the MTA reaches us: unix:PATH or inet:PORT@HOST."},
+    {"listen.mode", OptionType::text, "0660", "", "Mode of a Unix socket, octal."},
+    {"listen.group", OptionType::text, "", "", "Group of a Unix socket: the MTA's."},
+    {"control.socket", OptionType::text, "/run/postern/control.sock", "",
+     "Unix socket for postern status and postern reload."},
+    {"control.group", OptionType::text, "", "", "Group whose members may use the control socket."},
+    {"user", OptionType::text, "", "", "User to become after start as root."},
+    {"group", OptionType::text, "", "", "Group to become; the user's own where not given."},
+    {"spool-directory", OptionType::text, "/var/spool/postern", "",
+     "Folder for the unlinked files of large messages in flight."},
+    {"rules", OptionType::list, "[\"rules.d/*.yaml\"]", "", "Rule files, as paths or patterns."},
+    {"flows", OptionType::list, "[{name: default}]", "",
+     "Mail-flow policies; the first whose when holds takes the message."},
+    {"flows[].name", OptionType::text, "", "", "Name of the flow."},
+    {"flows[].when", OptionType::map, "", "", "Which messages the flow takes; without it, the rest."},
+    {"flows[].when.client", OptionType::list, "", "", "Addresses, networks or ranges of SMTP clients."},
+    {"flows[].when.authenticated", OptionType::boolean, "", "", "Whether the client used SMTP AUTH."},
+    {"flows[].when.daemon-name", OptionType::list, "", "", "Names of the MTA's listeners."},
+    {"flows[].when.any", OptionType::list, "", "", "Maps like when, of which one must hold."},
+    {"flows[].filters", OptionType::list, "all", "", "all, none, or a list of filter names and rule file names."},
+    {"quarantines", OptionType::map, "", "", "Named quarantines; Policy always exists."},
+    {"quarantines.*.retention", OptionType::duration, "", "", "How long a message is kept.", 0, 36500ull * 86400},
+    {"quarantines.*.size", OptionType::size, "", "", "How much the quarantine may hold."},
+    {"quarantines.*.default-action", OptionType::choice, "", "release|delete",
+     "What happens after the retention time."},
+    {"limits.message-size", OptionType::size, "50M", "", "Largest message, header and body.", 1024, 1024 * kGigabyte},
+    {"limits.memory", OptionType::size, "512M", "", "Memory of all messages in flight.", kMegabyte, 1024 * kGigabyte},
+    {"limits.spool-memory", OptionType::size, "1M", "", "Part of a body kept in memory before a file takes over.", 0,
+     kGigabyte},
+    {"limits.header-size", OptionType::size, "256k", "", "Largest header, of the message and of each part.", 1024,
+     64 * kMegabyte},
+    {"limits.header-count", OptionType::integer, "2000", "", "Most header fields.", 10, 1'000'000},
+    {"limits.recipients", OptionType::integer, "10000", "", "Most recipients of a message.", 1, 1'000'000},
+    {"limits.mime-depth", OptionType::integer, "32", "", "Deepest nesting of MIME parts.", 1, 1000},
+    {"limits.mime-parts", OptionType::integer, "2000", "", "Most MIME parts.", 1, 1'000'000},
+    {"limits.addresses", OptionType::integer, "10000", "", "Most addresses read out of one header field.", 1,
+     1'000'000},
+    {"limits.decoded-text", OptionType::size, "64M", "", "Most decoded text of one message.", 1024, 16 * kGigabyte},
+    {"regex.match-limit", OptionType::integer, "200000", "", "Steps one pattern search may take.", 1000, 100'000'000},
+    {"regex.depth-limit", OptionType::integer, "10000", "", "Depth of one pattern search.", 100, 10'000'000},
+    {"regex.heap-limit", OptionType::size, "8M", "", "Memory of one pattern search.", 64u << 10, kGigabyte},
+    {"on-unknown.regex-limit", OptionType::choice, "by-action", kOnUnknown, "What happens when a pattern hit a limit."},
+    {"on-unknown.unscannable", OptionType::choice, "by-action", kOnUnknown,
+     "What happens when a part could not be read."},
+    {"on-unknown.directory", OptionType::choice, "tempfail", kOnUnknown,
+     "What happens when a directory did not answer."},
+    {"on-unknown.dns", OptionType::choice, "skip", kOnUnknown, "What happens when DNS did not answer."},
+    {"log.to", OptionType::text, "journal", "", "journal, syslog, stderr or file:PATH."},
+    {"log.level", OptionType::choice, "info", "error|warning|info|debug", "Lowest level that is logged."},
+};
+
+nlohmann::json schema_of(const OptionRow& row) {
+  nlohmann::json schema;
+  switch (row.type) {
+    case OptionType::text:
+      schema = {{"type", "string"}};
+      break;
+    case OptionType::boolean:
+      schema = {{"type", "boolean"}};
+      break;
+    case OptionType::integer:
+      schema = {{"type", "integer"}, {"minimum", row.minimum}};
+      if (row.maximum != UINT64_MAX) schema["maximum"] = row.maximum;
+      break;
+    case OptionType::size:
+      schema = {{"type", nlohmann::json::array({"string", "integer"})}, {"pattern", "^[0-9]+[bkmgBKMG]?$"}};
+      break;
+    case OptionType::duration:
+      schema = {{"type", "string"}, {"pattern", "^[0-9]+[smhdSMHD]$"}};
+      break;
+    case OptionType::choice: {
+      schema["enum"] = nlohmann::json::array();
+      for (const std::string_view choice : base::split(row.choices, '|')) schema["enum"].push_back(choice);
+      break;
+    }
+    case OptionType::list:
+      if (row.path == "flows[].filters") {
+        schema = {{"oneOf", {{{"enum", {"all", "none"}}}, {{"type", "array"}, {"items", {{"type", "string"}}}}}}};
+      } else {
+        schema = {{"type", "array"}};
+        if (row.path != "flows" && row.path != "flows[].when.any") schema["items"] = {{"type", "string"}};
+      }
+      break;
+    case OptionType::map:
+      schema = {{"type", nlohmann::json::array({"object", "null"})}};
+      break;
+  }
+  schema["description"] = row.doc;
+  if (!row.default_value.empty())
+    schema["description"] = std::string(row.doc) + " Default: " + std::string(row.default_value) + ".";
+  return schema;
+}
+
+// Puts a row's schema into the tree of objects at its dotted path.
+void place(nlohmann::json& root, const OptionRow& row) {
+  nlohmann::json* at = &root;
+  const std::vector<std::string_view> segments = base::split(row.path, '.');
+  for (size_t i = 0; i < segments.size(); ++i) {
+    std::string name(segments[i]);
+    const bool list = name.ends_with("[]");
+    if (list) name.resize(name.size() - 2);
+    nlohmann::json& object = *at;
+    if (!object.contains("type")) object["type"] = "object";
+    nlohmann::json* child = nullptr;
+    if (name == "*") {
+      child = &object["additionalProperties"];
+    } else {
+      if (!object.contains("additionalProperties")) object["additionalProperties"] = false;
+      child = &object["properties"][name];
+    }
+    if (i + 1 == segments.size()) {
+      const nlohmann::json schema = schema_of(row);
+      child->update(schema);
+      return;
+    }
+    at = list ? &(*child)["items"] : child;
+    if (name == "quarantines") (*at)["additionalProperties"]["type"] = nlohmann::json::array({"object", "null"});
+  }
+}
+
+}  // namespace
+
+std::span<const config::OptionRow> option_table() { return kOptions; }
+
+std::string settings_schema() {
+  nlohmann::json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+                         {"title", "postern.yaml"},
+                         {"description", "Configuration of the mail-policy gateway Postern."},
+                         {"type", "object"}};
+  for (const OptionRow& row : kOptions) place(root, row);
+  // `any` holds maps of the same keys as `when`, but not itself.
+  nlohmann::json& when = root["properties"]["flows"]["items"]["properties"]["when"];
+  nlohmann::json term = when;
+  term["properties"].erase("any");
+  when["properties"]["any"]["items"] = std::move(term);
+  root["properties"]["flows"]["items"]["required"] = {"name"};
+  return root.dump(2) + "\n";
+}
+
+}  // namespace postern::milter

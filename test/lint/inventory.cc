@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// inventory: prints what the program's own tables hold, one "kind name" a line, for test/lint/documented. Kinds: rule, action, variable, option, subcommand, log, check.
+#include <cstdio>
+#include <string_view>
+
+#include "milter/cli/commands.h"
+#include "milter/cli/doctor.h"
+#include "milter/events.h"
+#include "milter/settings.h"
+#include "rules/language.h"
+
+namespace {
+void print(std::string_view kind, std::string_view name) {
+  std::printf("%.*s %.*s\n", static_cast<int>(kind.size()), kind.data(), static_cast<int>(name.size()), name.data());
+}
+}  // namespace
+
+int main() {
+  for (const auto& row : postern::rules::rule_table()) print("rule", row.name);
+  for (const auto& row : postern::rules::action_table()) print("action", row.name);
+  for (const auto& row : postern::rules::variable_table()) print("variable", row.name);
+  for (const auto& row : postern::milter::option_table()) print("option", row.path);
+  for (const auto name : postern::cli::subcommands()) print("subcommand", name);
+  for (const auto& row : postern::cli::check_table()) print("check", row.id);
+  for (const auto& row : postern::milter::event_table()) print("log", row.id);
+  return 0;
+}

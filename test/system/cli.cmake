@@ -1,0 +1,8 @@
+# Tests of the command `postern` by its contract, and over the sample mails where they are there.
+add_test(NAME cli COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/system/cli_test.py")
+set_tests_properties(cli PROPERTIES LABELS "ci;system" TIMEOUT 300 ENVIRONMENT "POSTERN=$<TARGET_FILE:postern>")
+if(POSTERN_CORPUS)
+  add_test(NAME corpus-trace COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/system/corpus_trace.py" "$<TARGET_FILE:postern>"
+    "${POSTERN_CORPUS}" "${PROJECT_SOURCE_DIR}/test/system/corpus/postern.yaml")
+  set_tests_properties(corpus-trace PROPERTIES LABELS "ci;system" TIMEOUT 900)
+endif()
