@@ -124,7 +124,7 @@ std::optional<Condition> Checker::condition(const config::Node& node, Phase phas
 bool Checker::known_rule(const Spot& spot, std::string_view word, const RuleRow*& row) {
   row = find_rule(word);
   if (row != nullptr) return true;
-  std::string name(word);
+  std::string name = base::lower(word);
   std::replace(name.begin(), name.end(), '_', '-');
   for (const LaterRow& later : kLaterRules) {
     if (later.name == name) {

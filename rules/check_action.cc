@@ -55,7 +55,7 @@ std::vector<std::string_view> argument_names(const ActionRow& row) {
 bool Checker::known_action(const Spot& spot, std::string_view word, const ActionRow*& row) {
   row = find_action(word);
   if (row != nullptr) return true;
-  std::string name(word);
+  std::string name = base::lower(word);
   std::replace(name.begin(), name.end(), '_', '-');
   for (const LaterRow& later : kLaterActions) {
     if (later.name == name) {
@@ -188,6 +188,8 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
   const std::string_view trimmed = trim_value(value, &front);
   if (is_template(letter)) {
     out.texts[at] = trimmed;
+    // An empty comment is a choice: nothing stands in the attachment's place.
+    if (letter == 'C' && value.empty() && spot.node.quoted) return true;
     return check_template({spot.node, front, trimmed.size()}, trimmed, letter != 'T', phase, out.templates[at]);
   }
   if (!plain(spot, value)) return false;

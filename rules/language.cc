@@ -195,7 +195,7 @@ constexpr VariableRow kVariables[] = {
 template <class Row>
 class Index {
  public:
-  explicit Index(std::span<const Row> rows, bool fold) : rows_(rows), fold_(fold) {
+  explicit Index(std::span<const Row> rows, bool hyphens) : rows_(rows), hyphens_(hyphens) {
     for (size_t i = 0; i < rows.size(); ++i) order_.emplace_back(key(rows[i].name), static_cast<int>(i));
     std::sort(order_.begin(), order_.end());
   }
@@ -208,13 +208,12 @@ class Index {
 
  private:
   std::string key(std::string_view name) const {
-    if (fold_) return base::lower(name);
-    std::string out(name);
-    std::replace(out.begin(), out.end(), '_', '-');
+    std::string out = base::lower(name);
+    if (hyphens_) std::replace(out.begin(), out.end(), '_', '-');
     return out;
   }
   std::span<const Row> rows_;
-  bool fold_;
+  bool hyphens_;
   std::vector<std::pair<std::string, int>> order_;
 };
 
@@ -230,19 +229,19 @@ std::span<const ActionRow> action_table() { return kActions; }
 std::span<const VariableRow> variable_table() { return kVariables; }
 
 const RuleRow* find_rule(std::string_view name) {
-  static const Index<RuleRow> index(kRules, false);
+  static const Index<RuleRow> index(kRules, true);
   const int at = index.find(name);
   return at < 0 ? nullptr : &kRules[at];
 }
 
 const ActionRow* find_action(std::string_view name) {
-  static const Index<ActionRow> index(kActions, false);
+  static const Index<ActionRow> index(kActions, true);
   const int at = index.find(name);
   return at < 0 ? nullptr : &kActions[at];
 }
 
 int find_variable(std::string_view name) {
-  static const Index<VariableRow> index(kVariables, true);
+  static const Index<VariableRow> index(kVariables, false);
   return index.find(name);
 }
 

@@ -72,7 +72,7 @@ struct ActionRow {
 
 std::span<const RuleRow> rule_table();
 std::span<const ActionRow> action_table();
-// find_rule and find_action want the exact name; '_' is taken for '-'. nullptr: there is none.
+// find_rule and find_action take the name in any case, '_' for '-'. nullptr: there is none.
 const RuleRow* find_rule(std::string_view name);
 const ActionRow* find_action(std::string_view name);
 

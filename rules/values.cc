@@ -243,8 +243,10 @@ std::optional<std::string> read_host(std::string_view text, ValueFault& fault) {
   if (text.size() > 2 && text.front() == '[' && text.back() == ']') {
     std::string_view inner = text.substr(1, text.size() - 2);
     if (base::istarts_with(inner, "IPv6:")) inner.remove_prefix(5);
-    if (to_address(inner, false, bytes) || to_address(inner, true, bytes)) return std::string(text);
-    return fail(fault, 1, text.size() - 2, "'" + base::escape_for_log(inner, 80) + "' is no IP address");
+    // In brackets a name is looked up without its MX.
+    const bool name = inner.find_first_of("[]") == std::string_view::npos && read_host(inner, fault).has_value();
+    if (name) return std::string(text);
+    return fail(fault, 1, text.size() - 2, "'" + base::escape_for_log(inner, 80) + "' is no IP address or host name");
   }
   if (to_address(text, false, bytes) || to_address(text, true, bytes)) return std::string(text);
   if (const size_t colon = text.rfind(':'); colon != std::string_view::npos) {

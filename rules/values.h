@@ -36,7 +36,7 @@ std::optional<int64_t> read_date(std::string_view text, ValueFault& fault);
 // read_mime_type reads "type/subtype" with "*" for either; lower case.
 std::optional<std::string> read_mime_type(std::string_view text, ValueFault& fault);
 
-// read_host reads a host name or IP address, also "[1.2.3.4]" and "[IPv6:…]"; no port.
+// read_host reads a host name or IP address, also "[1.2.3.4]", "[IPv6:…]" and "[name]"; no port.
 std::optional<std::string> read_host(std::string_view text, ValueFault& fault);
 
 // read_enhanced_code checks "5.7.1" with the class digit `wanted`.

@@ -91,6 +91,7 @@ TEST(Conditions, Table) {
   const Row rows[] = {
       {"true", "(true)"},
       {"valid", "(valid)"},
+      {"Valid", "(valid)"},
       {"valid()", "(valid)"},
       {"not valid", "(not (valid))"},
       {"NOT Not valid", "(valid)"},
@@ -278,6 +279,8 @@ TEST(Actions, Table) {
        "(filter f (if (true) (then (edit-header-text \"Subject\" \"^(a)\" \" $1 \"))))"},
       {"then: [{edit-header-text: {name: Subject, pattern: x, replacement: ''}}]",
        "(filter f (if (true) (then (edit-header-text \"Subject\" \"x\" \"\"))))"},
+      {"then: [{drop-attachments-by-size: {size: 1M, comment: ''}}]",
+       "(filter f (if (true) (then (drop-attachments-by-size \"1M\" \"\"))))"},
       {"then:\n- if: signed\n  then: [{quarantine: Policy}]\n  else:\n  - if: valid\n    then: [no-op]\n- drop",
        "(filter f (if (true) (then (if (signed) (then (quarantine \"Policy\")) (else (if (valid) (then (no-op))))) "
        "(drop))))"},
@@ -374,7 +377,7 @@ TEST(Tables, NamesAreFoundAndUnique) {
     EXPECT_EQ(find_variable(base::lower(row.name)), &row - variable_table().data());
   }
   EXPECT_EQ(find_rule(""), nullptr);
-  EXPECT_EQ(find_rule("Subject"), nullptr);
+  EXPECT_EQ(find_rule("SUBJECT"), find_rule("subject"));
   EXPECT_EQ(find_action("skip_filters"), find_action("skip-filters"));
   EXPECT_EQ(find_variable("nothing"), -1);
 }
@@ -388,6 +391,54 @@ uint32_t needs_of(std::string_view rest) {
   if (!loaded.rules) return ~0u;
   EXPECT_EQ(loaded.rules->needs(), loaded.rules->filters()[0].needs);
   return loaded.rules->needs();
+}
+
+// The examples of the man page: fenced blocks, one level of backslashes undone.
+std::vector<std::string> man_examples(std::string_view section) {
+  std::ifstream file(std::string(POSTERN_SOURCE_DIR) + "/man/postern-rules.5.scd");
+  std::vector<std::string> out;
+  bool here = false;
+  bool fenced = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("# ")) here = line.substr(2) == section;
+    if (!here) continue;
+    const size_t start = line.find_first_not_of('\t');
+    const std::string text = start == std::string::npos ? "" : line.substr(start);
+    if (text == "```") {
+      fenced = !fenced;
+      if (fenced) out.emplace_back();
+      continue;
+    }
+    if (!fenced) continue;
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (text[i] == '\\' && i + 1 < text.size()) ++i;
+      out.back() += text[i];
+    }
+    out.back() += '\n';
+  }
+  return out;
+}
+
+TEST(ManPage, EveryExampleLoads) {
+  std::set<std::string> seen;
+  for (const std::string& example : man_examples("RULES")) {
+    const std::string result = dumped(base::trim(example));
+    EXPECT_TRUE(result.starts_with("(")) << result;
+    for (const RuleRow& row : rule_table()) {
+      if (result.find("(" + std::string(row.name)) != std::string::npos) seen.emplace(row.name);
+    }
+  }
+  for (const std::string& example : man_examples("ACTIONS")) {
+    const std::string result = dumped_filter("then:\n- " + example);
+    EXPECT_TRUE(result.starts_with("(filter f (if (true) (then (")) << result;
+    for (const ActionRow& row : action_table()) {
+      if (result.find("(then (" + std::string(row.name)) != std::string::npos) seen.emplace(row.name);
+    }
+  }
+  EXPECT_EQ(seen.size(), rule_table().size() + action_table().size());
+  const std::vector<std::string> files = man_examples("DESCRIPTION");
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_EQ(load(files[0]).diagnostics, "");
 }
 
 TEST(RuleSets, NeedsAreExact) {

@@ -193,12 +193,12 @@ TEST(Values, MimeTypesHostsAndCodes) {
     EXPECT_FALSE(read_mime_type(bad, fault)) << bad;
   }
   for (const std::string_view good : {"relay", "relay.example.org", "192.0.2.1", "[192.0.2.1]", "[IPv6:2001:db8::1]",
-                                      "[2001:db8::1]", "2001:db8::1", "3com.example", "a_b.example"}) {
+                                      "[2001:db8::1]", "2001:db8::1", "3com.example", "a_b.example", "[relay]"}) {
     EXPECT_EQ(read_host(good, fault), good) << good;
   }
   for (const std::string_view bad :
-       {"", "relay:25", "[relay]", "relay.example.org:587", "-a", "a-", "a..b", "a b", "192.0.2", "192.0.2.256", "a%s",
-        "$EnvelopeFrom", "[192.0.2.1]:25", "relay.", "a/b"}) {
+       {"", "relay:25", "[relay:25]", "[[relay]]", "[]", "relay.example.org:587", "-a", "a-", "a..b", "a b", "192.0.2",
+        "192.0.2.256", "a%s", "$EnvelopeFrom", "[192.0.2.1]:25", "relay.", "a/b"}) {
     EXPECT_FALSE(read_host(bad, fault)) << bad;
   }
   EXPECT_EQ(read_enhanced_code("5.7.1", '5', fault), "5.7.1");
