@@ -61,6 +61,7 @@ static_assert(kNoReplyHeader == SMFIP_NR_HDR && kNoReplyConnect == SMFIP_NR_CONN
               kLeadingSpace == SMFIP_HDR_LEADSPC);
 
 constexpr int kBacklog = 1024;
+constexpr int kPastTheEnd = 0x3fffffff;   // as a place in the header
 constexpr int kTimeout = 7210;            // s that libmilter waits for the MTA's next packet
 constexpr size_t kMaxArguments = 34;      // of MAIL and RCPT: the path and what Session keeps
 constexpr size_t kMaxRemembered = 16384;  // negotiations remembered past QUIT
@@ -87,7 +88,8 @@ class LibmilterMta final : public Mta {
            MI_SUCCESS;
   }
   bool add_header(const char* name, const char* value) override {
-    return smfi_addheader(context_, const_cast<char*>(name), const_cast<char*>(value)) == MI_SUCCESS;
+    // Sendmail puts an added field before the first one of its name; a place past the end is the end for both MTAs.
+    return smfi_insheader(context_, kPastTheEnd, const_cast<char*>(name), const_cast<char*>(value)) == MI_SUCCESS;
   }
   bool insert_header(int index, const char* name, const char* value) override {
     return smfi_insheader(context_, index, const_cast<char*>(name), const_cast<char*>(value)) == MI_SUCCESS;

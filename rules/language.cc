@@ -113,7 +113,7 @@ constexpr ActionRow kActions[] = {
      "Adds a header field at the end of the header; other characters than ASCII are encoded.",
      R"e(insert-header: {name: X-Path, value: "inbound on $RecvListener"})e"},
     {"strip-header", "H", "name", false, Phase::message, kNeedHeader | kEditHeader,
-     "Removes every field of that name that came with the message; fields added here stay.", "strip-header: X-Mailer"},
+     "Removes every field of that name as it stands by then; our own trace fields stay.", "strip-header: X-Mailer"},
     {"edit-header-text", "HRg", "name,pattern,replacement", false, Phase::message, kNeedHeader | kEditHeader,
      "Replaces every match of the pattern in the decoded text of the header fields of that name ($1 is the first "
      "group; no replacement: the match is removed); addresses stay readable.",

@@ -181,6 +181,7 @@ class Postfix(Mta):
         if self.milter:
             settings["smtpd_milters"] = "unix:postern/milter.sock"
             settings["non_smtpd_milters"] = "unix:postern/milter.sock"
+            settings["milter_macro_daemon_name"] = "MTA"
             settings["internal_mail_filter_classes"] = "bounce"
         settings.update(self.extra)
         with open(os.path.join(self.config, "main.cf"), "w") as file:
@@ -278,8 +279,8 @@ class Sendmail(Mta):
             "define(`confTO_RESOLVER_RETRANS', `1')dnl",
             "define(`confTO_RESOLVER_RETRY', `1')dnl",
             "define(`confBIND_OPTS', `-DNSRCH -DEFNAMES')dnl",
-            "define(`confREFUSE_LA', `0')dnl",
-            "define(`confQUEUE_LA', `0')dnl",
+            "define(`confREFUSE_LA', `10000')dnl",
+            "define(`confQUEUE_LA', `10000')dnl",
             "define(`confDELAY_LA', `0')dnl",
             "define(`confMIN_FREE_BLOCKS', `0')dnl",
             "define(`confBAD_RCPT_THROTTLE', `0')dnl",
@@ -289,6 +290,7 @@ class Sendmail(Mta):
             "define(`confMILTER_LOG_LEVEL', `14')dnl",
             "define(`confME_TOO', `True')dnl",
             f"define(`ESMTP_MAILER_ARGS', `TCP $h {self.sink_port}')dnl",
+            "define(`ESMTP_MAILER_FLAGS', `8')dnl",
             f"define(`RELAY_MAILER_ARGS', `TCP $h {self.sink_port}')dnl",
             "define(`SMART_HOST', `esmtp:[127.0.0.1]')dnl",
             "define(`MAIL_HUB', `esmtp:[127.0.0.1]')dnl",
