@@ -18,6 +18,7 @@ constexpr std::string_view kBooleans[] = {"true", "false"};
 constexpr std::string_view kOnUnknown[] = {"skip", "tempfail", "quarantine", "match", "by-action"};
 
 constexpr size_t kLongestName = 100;
+constexpr uint32_t kEdits = kEditHeader | kEditBody | kEditRecipients | kEditSender | kEditQuarantine;
 
 std::string joined(std::span<const std::string_view> words) {
   std::string out;
@@ -105,6 +106,7 @@ void Loader::load_filter(const config::Node& node) {
   const Effect effect = read_branch(node, filter.phase, 0, filter.body, filter.strict);
   if (filter.enabled) {
     filter.needs = effect.needs | quarantine_need(filter);
+    if (filter.mode == Mode::observe) filter.needs &= ~kEdits;  // it looks, and changes nothing
     rules_->needs_ |= filter.needs;
     rules_->phases_ |= 1u << static_cast<unsigned>(filter.phase);
   }

@@ -14,7 +14,7 @@
 
 namespace postern::rules {
 
-inline constexpr size_t kMaxFilters = 100'000;  // of all files together
+inline constexpr size_t kMaxFilters = 20'000;  // of all files together
 
 class Loader {
  public:

@@ -453,6 +453,7 @@ TEST(RuleSets, NeedsAreExact) {
   EXPECT_EQ(needs_of("then: [{insert-header: {name: X, value: y}}]"), kEditHeader);
   EXPECT_EQ(needs_of("then: [{bcc: a@b.example}]"), kNeedRcpt | kEditRecipients);
   EXPECT_EQ(needs_of("then: [{quarantine: Policy}]"), kEditQuarantine);
+  EXPECT_EQ(needs_of("mode: observe\nif: subject == \"x\"\nthen: [{strip-header: X}, drop]"), uint32_t{kNeedHeader});
   EXPECT_EQ(needs_of("enabled: false\nif: valid\nthen: [drop]"), 0u);
   EXPECT_EQ(needs_of("if: smtp-auth-id-matches(\"*Any\")\nthen: [no-op]"), kNeedMail);
   EXPECT_EQ(needs_of("if: smtp-auth-id-matches(\"*Sender\")\nthen: [no-op]"), kNeedMail | kNeedHeader);
@@ -538,12 +539,24 @@ TEST(RuleSets, ThousandsOfFiltersLoad) {
   EXPECT_LT(spent, 60.0);
 }
 
-TEST(RuleSets, AHundredThousandFiltersAreAnAnswer) {
-  std::string file = "filters:\n";
-  for (int i = 0; i < 100'001; ++i) file += "- {name: f" + std::to_string(i) + ", then: [no-op]}\n";
-  const Loaded loaded = load(file);
-  EXPECT_EQ(loaded.rules, nullptr);
-  EXPECT_FALSE(loaded.diagnostics.empty());
+TEST(RuleSets, TooManyFiltersAreAnAnswer) {
+  const auto many = [](size_t count) {
+    std::string file = "filters:\n";
+    for (size_t i = 0; i < count; ++i) file += "- {name: f" + std::to_string(i) + ", then: [no-op]}\n";
+    return file;
+  };
+  const Loaded bound = load(many(20'000));
+  EXPECT_NE(bound.rules, nullptr) << bound.diagnostics.substr(0, 500);
+  for (const size_t count : {20'001u, 100'000u}) {
+    const Loaded loaded = load(many(count));
+    EXPECT_EQ(loaded.rules, nullptr);
+    EXPECT_NE(loaded.diagnostics.find("more than 20000 filters"), std::string::npos)
+        << loaded.diagnostics.substr(0, 500);
+  }
+  // Over several files the bound is the same.
+  const Loaded split =
+      load({many(19'999), "filters:\n- {name: a, then: [no-op]}\n- {name: b, then: [no-op]}\n"}, context());
+  EXPECT_NE(split.diagnostics.find("r1:3:3: error: more than 20000 filters"), std::string::npos) << split.diagnostics;
 }
 
 TEST(Schema, IsWhatConfHolds) {
