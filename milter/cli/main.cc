@@ -42,8 +42,7 @@ int run(int argc, char** argv) {
   auto* from =
       command->add_option("--from", trace.from, "envelope sender; <> for the null sender (default: the From field)");
   command->add_option("--rcpt", trace.recipients, "envelope recipient, repeatable (default: To and Cc)")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   command->add_option("--client-ip", trace.client_ip, "address of the SMTP client");
   command->add_option("--client-name", trace.client_name, "host name of the SMTP client");
   command->add_option("--helo", trace.helo, "name given with HELO");

@@ -315,6 +315,21 @@ int run_trace(const TraceOptions& options) {
   if (loaded->generation == nullptr) return kBadConfig;
   const milter::Settings& settings = loaded->generation->settings;
 
+  const base::Result<std::string> from = message::parse_path(options.from);
+  if (options.from_given && !from) {
+    std::fprintf(stderr, "postern trace: --from: %s\n", from.error().text().c_str());
+    return kUsage;
+  }
+  std::vector<std::string> recipients;
+  for (const std::string& given : options.recipients) {
+    const base::Result<std::string> address = message::parse_path(given);
+    if (!address || address->empty()) {
+      std::fprintf(stderr, "postern trace: --rcpt %s: %s\n", base::escape_for_log(given).c_str(),
+                   address ? "an address is needed" : address.error().text().c_str());
+      return kUsage;
+    }
+    recipients.push_back(*address);
+  }
   base::Result<std::string> file = read_all(options.message);
   if (!file) {
     std::fprintf(stderr, "postern trace: %s\n", file.error().text().c_str());
@@ -333,24 +348,9 @@ int run_trace(const TraceOptions& options) {
   message::Message& message = transaction.message();
   describe_client(options, settings, message);
   if (options.from_given) {
-    const base::Result<std::string> from = message::parse_path(options.from);
-    if (!from) {
-      std::fprintf(stderr, "postern trace: --from: %s\n", from.error().text().c_str());
-      return kUsage;
-    }
     message.envelope.from = *from;
   } else {
     message.envelope.from = first_address(parsed.header, "From");
-  }
-  std::vector<std::string> recipients;
-  for (const std::string& given : options.recipients) {
-    const base::Result<std::string> address = message::parse_path(given);
-    if (!address || address->empty()) {
-      std::fprintf(stderr, "postern trace: --rcpt %s: %s\n", base::escape_for_log(given).c_str(),
-                   address ? "an address is needed" : address.error().text().c_str());
-      return kUsage;
-    }
-    recipients.push_back(*address);
   }
   if (options.recipients.empty()) {
     add_addresses(parsed.header, "To", settings.limits.recipients, recipients);

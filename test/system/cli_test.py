@@ -29,10 +29,10 @@ filters:
       - insert-header: {name: X-Tag, value: "seen by $Hostname"}
   - name: no-programs
     flows: [inbound]
-    if: attachment-filename == "(?i)\\\\.exe$"
+    if: attachment-filename == "(?i)\\.exe$"
     then: [{reject: {code: 554, enhanced: 5.7.1, text: "No programs"}}]
   - name: strip
-    if: attachment-filename == "(?i)\\\\.pif$"
+    if: attachment-filename == "(?i)\\.pif$"
     then: [{drop-attachments-by-name: {pattern: '(?i)\\.pif$', comment: "Removed: $dropped_filename"}}]
   - name: early
     phase: mail
@@ -171,7 +171,7 @@ class Trace(Command):
         answer = self.trace(with_attachment("a.EXE"), "--client-ip", "192.0.2.1")
         self.assertEqual(answer["verdict"], "reject")
         self.assertEqual(answer["reply"], {"code": 554, "enhanced": "5.7.1", "text": "No programs"})
-        self.assertEqual(answer["decided_by"], "no-programs")
+        self.assertEqual(answer["decided_by"], "filter 'no-programs'")
         self.assertEqual(answer["attachments"][0]["name"], "a.EXE")
 
     def test_early_phases(self):
