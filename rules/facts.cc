@@ -111,6 +111,14 @@ bool Facts::saw_everything() {
          !tree->defects.has(mime::Defect::too_deep) && !tree->defects.has(mime::Defect::too_many_parts);
 }
 
+bool Facts::leaf_is_attachment(const mime::Structure& tree, uint32_t part) {
+  if (leaf_attachment_.empty()) {
+    leaf_attachment_.reserve(tree.parts.size());
+    for (uint32_t i = 0; i < tree.parts.size(); ++i) leaf_attachment_.push_back(mime::is_attachment(tree, i));
+  }
+  return leaf_attachment_[part];
+}
+
 const std::vector<uint32_t>& Facts::attachments() {
   if (attachments_known_) return attachments_;
   attachments_.clear();
@@ -121,7 +129,7 @@ const std::vector<uint32_t>& Facts::attachments() {
       bool is = false;
       switch (part.kind) {
         case mime::PartKind::leaf:
-          is = mime::is_attachment(*tree, i);
+          is = leaf_is_attachment(*tree, i);
           break;
         case mime::PartKind::message:
           is = i != 0;
@@ -142,7 +150,7 @@ bool Facts::is_body_text(uint32_t part) {
   const mime::Structure* tree = structure();
   if (tree == nullptr || dropped(part)) return false;
   const mime::Part& leaf = tree->parts[part];
-  return leaf.is_leaf() && leaf.is_text() && !mime::is_attachment(*tree, part);
+  return leaf.is_leaf() && leaf.is_text() && !leaf_is_attachment(*tree, part);
 }
 
 void Facts::mark_dropped(uint32_t part) {

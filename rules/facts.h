@@ -92,6 +92,7 @@ class Facts {
     std::vector<std::string> values;
   };
   Slot& find_slot(uint32_t slot);
+  bool leaf_is_attachment(const mime::Structure& tree, uint32_t part);
 
   message::Message& message_;
   const RuleSet& rules_;
@@ -103,6 +104,7 @@ class Facts {
   std::vector<std::pair<std::string, std::string>> stripped_;  // lower-case name, decoded value
   bool client_parsed_ = false;
   std::optional<std::pair<bool, std::array<uint8_t, 16>>> client_;
+  std::vector<bool> leaf_attachment_;  // mime::is_attachment by part, asked once
   bool attachments_known_ = false;
   std::vector<uint32_t> attachments_;
   std::vector<bool> dropped_;

@@ -40,6 +40,7 @@ constexpr Defect kAmbiguous[] = {
     Defect::bare_cr,
     Defect::nul_byte,
     Defect::damaged_encoding,
+    Defect::ambiguous_delimiter,
     Defect::too_deep,
     Defect::too_many_parts,
 };

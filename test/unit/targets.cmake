@@ -1,4 +1,5 @@
 include(unit/milter.cmake)
+include(unit/rules_eval.cmake)
 postern_unit_test(match SOURCES unit/match_regex_test.cc LINK postern_match PkgConfig::PCRE2)
 
 add_library(postern_fake_mta STATIC support/fake_mta.cc support/changes_case.cc)
