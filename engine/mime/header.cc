@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kHardLimit = 998;  // RFC 5322 2.1.1, without the line end
 constexpr size_t kSoftLimit = 78;
 constexpr size_t kLongestName = 76;
+constexpr size_t kUsualFields = 40;  // of a message as it arrives
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 bool is_line_end(char c) { return c == '\r' || c == '\n'; }
@@ -192,6 +193,7 @@ std::string fold_value(std::string_view name, std::string_view value) {
 }
 
 void HeaderList::add_received(std::string_view name, std::string_view value) {
+  if (fields_.empty()) fields_.reserve(kUsualFields);
   HeaderField field{std::string(name), std::string(value), static_cast<int32_t>(received().size()), false};
   bytes_ += sent_size(field);
   if (edited_) received_.push_back(field);
