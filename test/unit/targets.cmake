@@ -19,7 +19,5 @@ postern_unit_test(config SOURCES unit/config_source_test.cc unit/config_yaml_tes
 postern_unit_test(rules-load
   SOURCES unit/rules_values_test.cc unit/rules_load_test.cc unit/rules_golden_test.cc
   LINK postern_rules)
-postern_unit_test(mime
-  SOURCES unit/mime_header_test.cc unit/mime_decode_test.cc unit/mime_content_type_test.cc unit/mime_encoded_word_test.cc
-  LINK postern_mime PkgConfig::GMIME)
+include(unit/mime.cmake)
 postern_unit_test(base SOURCES unit/base_log_test.cc unit/base_text_test.cc unit/base_privilege_test.cc LINK postern_base)
