@@ -286,6 +286,8 @@ class Sendmail(Mta):
             "define(`confBAD_RCPT_THROTTLE', `0')dnl",
             "define(`confLOG_LEVEL', `14')dnl",
             f"define(`confMAX_MESSAGE_SIZE', `{MESSAGE_LIMIT}')dnl",
+            # With a bound on MIME header lines Sendmail would write multiparts anew on their way out.
+            "define(`confMAX_MIME_HEADER_LENGTH', `0/0')dnl",
             "define(`confMAX_HEADERS_LENGTH', `524288')dnl",
             "define(`confMILTER_LOG_LEVEL', `14')dnl",
             "define(`confME_TOO', `True')dnl",
