@@ -23,6 +23,7 @@ class Proxy:
         self.strike = None
         self.trace = []
         self._count = 0
+        self._open = 0
         self._lock = threading.Lock()
         self.front = front
         self._socket = socket.socket(socket.AF_UNIX)
@@ -46,7 +47,21 @@ class Proxy:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            with self._lock:
+                self._open += 1
+            threading.Thread(target=self._counted, args=(connection,), daemon=True).start()
+
+    def idle(self):
+        """Whether no connection is open: everything that was sent has gone by."""
+        with self._lock:
+            return self._open == 0
+
+    def _counted(self, connection):
+        try:
+            self._serve(connection)
+        finally:
+            with self._lock:
+                self._open -= 1
 
     def _serve(self, front):
         with front:

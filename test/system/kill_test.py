@@ -14,6 +14,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support import smtp  # noqa: E402
+from support.process import wait_until  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 from support.world import World, content, last_code  # noqa: E402
 
@@ -47,6 +48,7 @@ def main():
     try:
         proxy.arm(None, None)
         fields, body, recipients = content(world.deliver(message(0)))
+        wait_until(proxy.idle, "the last packets")
         trace = list(proxy.trace)
         wanted = {"Subject: edited", "X-New: one", "X-New: two"}
         assert wanted <= set(fields) and b"The last line" in body and recipients == ["audit@y.test", "b@y.test"], (fields, recipients)
@@ -68,6 +70,7 @@ def main():
                 code = last_code(replies)
             except smtp.Lost:
                 queue_id, code = None, 421
+            wait_until(proxy.idle, "the last packets")
             if world.daemon.process.alive():
                 # The mail server made do with fewer packets than the first time; nothing was struck.
                 assert queue_id, f"{where}: nothing was killed, yet the answer was {code}"

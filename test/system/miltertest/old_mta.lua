@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
+-- (miltertest raises an error for a step that was negotiated away: such steps go through pcall.)
 -- An MTA of protocol version 2 that offers few steps and few actions: a message that needs an edit it does not offer is deferred, never
 -- accepted unedited.
 conn = mt.connect(socket)
@@ -11,7 +12,7 @@ if mt.negotiate(conn, 2, 0, 0) == nil then
       mt.rcptto(conn, "<b@y.test>")
       if mt.getreply(conn) == SMFIR_CONTINUE then
         mt.header(conn, "Subject", "good")
-        mt.eoh(conn)
+        pcall(mt.eoh, conn)
         mt.bodystring(conn, "x\r\n")
         mt.eom(conn)
         local reply = mt.getreply(conn)

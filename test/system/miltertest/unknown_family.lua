@@ -1,20 +1,21 @@
 -- SPDX-License-Identifier: Apache-2.0
+-- (miltertest raises an error for a step that was negotiated away: such steps go through pcall.)
 -- A client of no known address family, an unknown command in the middle, a recipient that is refused.
 conn = mt.connect(socket)
 if conn == nil then error "no connection" end
 if mt.conninfo(conn, "local", "unspec") ~= nil then error "connect without address" end
-mt.helo(conn, "local")
-mt.unknown(conn, "XYZZY")
+pcall(mt.helo, conn, "local")
+pcall(mt.unknown, conn, "XYZZY")
 mt.mailfrom(conn, "<>")
 if mt.getreply(conn) ~= SMFIR_CONTINUE then error "null sender" end
-mt.unknown(conn, "XYZZY")
+pcall(mt.unknown, conn, "XYZZY")
 mt.rcptto(conn, "<nobody@y.test>")
 local refused = mt.getreply(conn)
 mt.rcptto(conn, "<b@y.test>")
 if mt.getreply(conn) ~= SMFIR_CONTINUE then error "good recipient" end
-mt.data(conn)
+pcall(mt.data, conn)
 mt.header(conn, "Subject", "good")
-mt.eoh(conn)
+pcall(mt.eoh, conn)
 mt.bodystring(conn, "x\r\n")
 mt.eom(conn)
 local reply = mt.getreply(conn)
