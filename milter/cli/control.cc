@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/text.h"
+#include "engine/config/yaml.h"
 #include "milter/cli/commands.h"
 #include "milter/cli/load.h"
 #include "milter/control.h"
@@ -20,7 +21,17 @@ std::string socket_of(const ControlOptions& options) {
   config::Sources sources;
   config::Diagnostics diagnostics(sources);
   const std::shared_ptr<milter::Generation> generation = milter::load_generation(options.config, sources, diagnostics);
-  return generation != nullptr ? generation->settings.control_socket : milter::Settings().control_socket;
+  if (generation != nullptr) return generation->settings.control_socket;
+  // Mostly it is a rule file that has the errors, and the file that names the socket can be read all the same.
+  config::Sources alone;
+  config::Diagnostics ignored(alone);
+  const base::Result<uint32_t> source = alone.add_file(options.config);
+  const auto root = source ? config::parse_yaml(alone, *source, ignored) : std::nullopt;
+  const config::Node* control = root && root->kind == config::NodeKind::map ? root->get("control") : nullptr;
+  const config::Node* socket =
+      control != nullptr && control->kind == config::NodeKind::map ? control->get("socket") : nullptr;
+  if (socket != nullptr && socket->kind == config::NodeKind::scalar && !socket->text.empty()) return socket->text;
+  return milter::Settings().control_socket;
 }
 
 // Asks and parses; a nonzero `status` is what the process should exit with.

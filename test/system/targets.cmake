@@ -29,4 +29,8 @@ endfunction()
 
 foreach(mta postfix sendmail)
   postern_system_test(cases-${mta} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/run_cases.py" --mta ${mta})
+  postern_system_test(kill-${mta} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/kill_test.py" ${mta})
 endforeach()
+postern_system_test(protocol COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/protocol_test.py")
+postern_system_test(live SERIAL COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/live_test.py")
+postern_system_test(size SERIAL COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/size_test.py")
