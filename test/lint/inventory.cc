@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// inventory: prints what the program's own tables hold, one "kind name" a line, for test/lint/documented. Kinds: rule, action, variable, option, subcommand, log, check.
+// inventory: prints what the program's own tables hold, one "kind name" a line, for test/lint/documented. Kinds: rule,
+// action, variable, option, subcommand, log, check.
 #include <cstdio>
 #include <string_view>
 
@@ -22,6 +23,6 @@ int main() {
   for (const auto& row : postern::milter::option_table()) print("option", row.path);
   for (const auto name : postern::cli::subcommands()) print("subcommand", name);
   for (const auto& row : postern::cli::check_table()) print("check", row.id);
-  for (const auto& row : postern::milter::event_table()) print("log", row.id);
+  for (const auto& row : postern::milter::events()) print("log", row.id);
   return 0;
 }

@@ -2,3 +2,9 @@
 add_test(NAME lint-includes COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/lint/includes" "${PROJECT_SOURCE_DIR}")
 add_test(NAME lint-style COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/lint/style" "${PROJECT_SOURCE_DIR}")
 set_tests_properties(lint-includes lint-style PROPERTIES LABELS "ci;lint" TIMEOUT 300)
+
+add_executable(inventory lint/inventory.cc)
+target_link_libraries(inventory PRIVATE postern_cli)
+add_test(NAME lint-documented
+  COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/lint/documented" "$<TARGET_FILE:inventory>" "${PROJECT_SOURCE_DIR}")
+set_tests_properties(lint-documented PROPERTIES LABELS "ci;lint" TIMEOUT 60)
