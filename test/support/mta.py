@@ -151,7 +151,8 @@ class Postfix(Mta):
             "mynetworks": "127.0.0.0/8",
             "inet_interfaces": "127.0.0.1",
             "inet_protocols": "ipv4",
-            "relayhost": f"[127.0.0.1]:{self.sink_port}",
+            "relayhost": "[127.0.0.1]",
+            "smtp_tcp_port": str(self.sink_port),
             "default_database_type": "texthash",
             "alias_maps": "",
             "alias_database": "",
@@ -182,6 +183,8 @@ class Postfix(Mta):
             settings["smtpd_milters"] = "unix:postern/milter.sock"
             settings["non_smtpd_milters"] = "unix:postern/milter.sock"
             settings["milter_macro_daemon_name"] = "MTA"
+            settings["milter_header_checks"] = "regexp:" + self._adapted("header_checks")
+            settings["smtp_header_checks"] = "regexp:" + self._adapted("smtp_header_checks")
             settings["internal_mail_filter_classes"] = "bounce"
         settings.update(self.extra)
         with open(os.path.join(self.config, "main.cf"), "w") as file:
@@ -191,10 +194,26 @@ class Postfix(Mta):
         master, found = re.subn(r"(?m)^smtp(\s+inet\s.*\ssmtpd)$", f"127.0.0.1:{self.port}\\1", master)
         if found != 1:
             raise RuntimeError("the package's master.cf has no smtp service to move to another port")
+        # The transport that contrib/postfix shows for alt-src-host.
+        with open(self._adapted("master.cf")) as file:
+            master += "\n" + "".join(re.findall(r"(?m)^smtp-from-.*\n(?:[ \t].*\n)*", file.read()))
         with open(os.path.join(self.config, "master.cf"), "w") as file:
             file.write(master)
         with open(os.path.join(self.config, "dynamicmaps.cf"), "w"):
             pass
+
+    def _adapted(self, name):
+        """A file of contrib/postfix with its example address made one that loopback has; returns the path."""
+        with open(os.path.join(SOURCE, "contrib", "postfix", name)) as file:
+            text = file.read()
+        for separator in (".", "\\.", "-"):
+            text = text.replace(separator.join(("192", "0", "2", "9")), separator.join(("127", "0", "0", "9")))
+        # Without a next hop FILTER means the recipient's domain, also where a relayhost is set.
+        text = text.replace("FILTER smtp-from-127-0-0-9:\n", "FILTER smtp-from-127-0-0-9:[127.0.0.1]\n")
+        path = os.path.join(self.config, "contrib-" + name)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
 
     def launch(self):
         for leftover in glob.glob(self.queue + "/pid/*") + glob.glob(self.data + "/*.lock"):

@@ -17,8 +17,9 @@ MAX_LINE = 1 << 20
 class Delivery:
     """One transaction: sender, recipients, MAIL parameters and the message's bytes (CRLF lines, dots unstuffed)."""
 
-    def __init__(self, sender, parameters, recipients, data):
+    def __init__(self, sender, parameters, recipients, data, host, client):
         self.sender = sender
+        self.host, self.client = host, client  # the addresses of the connection it came by
         self.parameters = parameters
         self.recipients = recipients
         self.data = data
@@ -40,24 +41,38 @@ class Delivery:
 
 
 class Sink:
-    """Runs in a thread of its own from construction to close()."""
+    """Runs in a thread of its own from construction to close(), on the same port of all of ADDRESSES."""
 
-    def __init__(self, address="127.0.0.1"):
+    ADDRESSES = ("127.0.0.1", "127.0.0.8")
+
+    def __init__(self):
         self.deliveries = []
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(address, started), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self._thread.start()
         started.wait()
 
-    def _run(self, address, started):
+    async def _listen(self):
+        while True:
+            servers = [await asyncio.start_server(self._session, self.ADDRESSES[0], 0, limit=MAX_LINE)]
+            self.port = servers[0].sockets[0].getsockname()[1]
+            try:
+                for address in self.ADDRESSES[1:]:
+                    servers.append(await asyncio.start_server(self._session, address, self.port, limit=MAX_LINE))
+                return servers
+            except OSError:  # somebody has that port on the other address
+                for server in servers:
+                    server.close()
+
+    def _run(self, started):
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._session, address, 0, limit=MAX_LINE))
-        self.port = self._server.sockets[0].getsockname()[1]
+        servers = self._loop.run_until_complete(self._listen())
         started.set()
         self._loop.run_forever()
-        self._server.close()
+        for server in servers:
+            server.close()
         sessions = asyncio.all_tasks(self._loop)
         for session in sessions:
             session.cancel()
@@ -128,7 +143,8 @@ class Sink:
                             break
                         data += line[1:] if line.startswith(b".") else line
                     with self._lock:
-                        self.deliveries.append(Delivery(sender, parameters, recipients, bytes(data)))
+                        self.deliveries.append(Delivery(sender, parameters, recipients, bytes(data), writer.get_extra_info("sockname")[0],
+                                                        writer.get_extra_info("peername")[0]))
                     sender, recipients = None, []
                     say("250 2.0.0 kept")
                 elif verb == "RSET":

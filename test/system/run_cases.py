@@ -30,10 +30,13 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
           body-matches: [ … ]         # regexes, instead of body
           parts: ["text/plain", "image/png a.png"]        # leaves as Python's email package reads them, with file names
           texts: ["…", null]          # their decoded texts; null is not compared
+          host: 127.0.0.8             # the address the mail server delivered to, and from which
+          client: 127.0.0.9
           later: [{to: […], headers-match: [ … ]}]        # further mail that arrives, such as a bounce
           postfix: {…}, sendmail: {…} # laid over the above for one of the two
     log: [ … ]                        # regexes, each must match a line of posternd's log
     no-log: [ … ]
+    load-error: [ … ]                 # instead of messages: `postern check` refuses the configuration and says this
 """
 import argparse
 import email
@@ -57,9 +60,9 @@ from support.sink import Sink  # noqa: E402
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases")
 STAGES = ("connect", "helo", "mail", "rcpt", "data", "message")
 MESSAGE_KEYS = {"from", "to", "helo", "source", "login", "parameters", "submit", "data", "charset", "fill", "bare", "expect"}
-EXPECT_KEYS = {*STAGES, "delivered", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later",
+EXPECT_KEYS = {*STAGES, "delivered", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later", "host", "client",
                "postfix", "sendmail"}
-CASE_KEYS = {"what", "mta", "config", "rules", "filters", "messages", "log", "no-log"}
+CASE_KEYS = {"what", "load-error", "mta", "config", "rules", "filters", "messages", "log", "no-log"}
 
 
 class Failed(AssertionError):
@@ -88,7 +91,7 @@ def load(name):
     with open(os.path.join(CASES, name + ".yaml"), encoding="utf-8") as file:
         case = yaml.safe_load(file)
     unknown = set(case) - CASE_KEYS
-    for message in case["messages"]:
+    for message in case.setdefault("messages", []):
         unknown |= set(message) - MESSAGE_KEYS
         unknown |= set(message.get("expect") or {}) - EXPECT_KEYS
     check(not unknown, f"{name}: unknown keys {sorted(unknown)}")
@@ -144,6 +147,9 @@ class Runner:
         daemon = Posternd(directory, self.mta.milter_socket, self.mta.milter_group, self.name, case.get("config"),
                           case.get("rules") or case.get("filters"))
         try:
+            if "load-error" in case:
+                self.refused(daemon, case["load-error"])
+                return
             daemon.start()
             for message in case["messages"]:
                 self.message(message)
@@ -161,6 +167,13 @@ class Runner:
             raise
         finally:
             daemon.discard()
+
+    def refused(self, daemon, patterns):
+        run = daemon.command("check", "-c", daemon.config_file, check=False)
+        text = run.stderr.decode()
+        check(run.returncode == 78, f"postern check ended with status {run.returncode}:\n{text}")
+        for pattern in patterns:
+            check(re.search(pattern, text), f"postern check does not say {pattern!r}:\n{text}")
 
     def message(self, message):
         self.messages += 1
@@ -231,6 +244,8 @@ class Runner:
 
     def compare(self, delivery, message, expect, data, added):
         sender = expect.get("from", message.get("from", "a@x.test"))
+        for key, value in (("host", delivery.host), ("client", delivery.client)):
+            check(value == expect.get(key, "127.0.0.1"), f"the {key} is {value}, not {expect.get(key, '127.0.0.1')}")
         check(delivery.sender == sender, f"delivered from <{delivery.sender}>, not <{sender}>")
         sent_lines = set(data.split(b"\r\n"))
         for line in delivery.head.split(b"\r\n"):
