@@ -99,6 +99,23 @@ TEST_F(ChangesTest, StrippedAndInsertedElsewhereIsTwoSteps) {
   EXPECT_EQ(script(message_), (Lines{"delete-header Subject 1", "add-header Subject: [tag] s"}));
 }
 
+TEST_F(ChangesTest, ThreeChangesThatAreAShiftAreTwoSteps) {
+  receive({{"X", " 1"}, {"X", " 2"}, {"X", " 3"}});
+  for (size_t i = 0; i < 3; ++i) message_.headers.change(i, std::to_string(i + 2));
+  EXPECT_EQ(script(message_), (Lines{"delete-header X 1", "add-header X: 4"}));
+}
+
+TEST_F(ChangesTest, ThirtyStepsAtOnce) {
+  std::vector<Field> fields;
+  for (int i = 0; i < 30; ++i) fields.push_back({"X-" + std::to_string(i), " v"});
+  receive(fields);
+  for (size_t i = 0; i < 30; ++i) message_.headers.change(i, "w");
+  const Lines lines = script(message_);
+  ASSERT_EQ(lines.size(), 30u);
+  EXPECT_EQ(lines.front(), "change-header X-29 1: w");
+  EXPECT_EQ(lines.back(), "change-header X-0 1: w");
+}
+
 TEST_F(ChangesTest, RemovedAndPutBackIsNothing) {
   receive({{"From", " a@x"}, {"Subject", " s"}});
   message_.headers.remove(1);
