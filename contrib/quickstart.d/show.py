@@ -107,20 +107,34 @@ def differences(sent, recipients, deliveries):
     return done
 
 
-def filters_in(lines):
-    """The names of filters that the log lines say decided or changed something, in order."""
-    names = []
-    for line in lines:
-        for name in re.findall(r"(?:matched|[Rr]efused by|Deferred by|Dropped by|quarantined by)?.*?filter '([^']+)'", line):
+END_OF_MESSAGE = re.compile(r"\[message-(?:done|refused|deferred|dropped|aborted|oversize|over-memory|failed)\]")
+
+
+def filters_of_messages(daemon, count):
+    """For each message in the order sent, the filters that the log says decided or changed something. Lines of one message carry its MID;
+    the log may lag behind the replies, so this waits until every message has its last line."""
+    def by_message():
+        messages = {}
+        for line in daemon.log_text().splitlines():
+            found = re.search(r"\bMID (\d+)\b", line)
+            if found:
+                messages.setdefault(int(found[1]), []).append(line)
+        return [messages[mid] for mid in sorted(messages)]
+
+    wait_until(lambda: sum(1 for lines in by_message() if any(map(END_OF_MESSAGE.search, lines))) >= count, "posternd's log", 10)
+    answer = []
+    for lines in by_message():
+        names = []
+        for name in (name for line in lines for name in re.findall(r"filter '([^']+)'", line)):
             if name not in names:
                 names.append(name)
-    return names
+        answer.append(names or ["-"])
+    return answer
 
 
-def run_sample(postfix, daemon, sink, sample):
-    """Returns (title, what the sender saw, what became of it, by which filters)."""
+def run_sample(postfix, sink, sample):
+    """Returns (title, what the sender saw, what became of it)."""
     title, sender, recipients, data = sample
-    log_before = len(daemon.log_text())
     replies = smtp.send(postfix.port, sender, recipients, data, helo="client.example")
     seen, accepted = [], []
     for stage in ("connect", "helo", "mail", "rcpt", "data", "message"):
@@ -137,9 +151,8 @@ def run_sample(postfix, daemon, sink, sample):
         seen.append(re.sub(r"Ok: queued as .*", "Ok", str(last)))
         postfix.wait_settled(queue_id)
         deliveries = sink.with_queue_id(queue_id)
-        wait_until(lambda: daemon.lines("Message (?:finished|aborted)|quarantined", log_before), "posternd's log", 10)
     if not queue_id:
-        became = ["refused for now, the sender tries again" if seen[-1].split(": ")[-1].startswith("4") else "refused"]
+        became = ["refused for now, the sender tries again" if re.match(r"(?:[A-Z]+: )?4", seen[-1]) else "refused"]
     elif postfix.state(queue_id) == "held":
         became = ["held in Postfix's quarantine (hold queue)"]
     elif not deliveries:
@@ -147,7 +160,7 @@ def run_sample(postfix, daemon, sink, sample):
     else:
         became = differences(data, accepted, deliveries) or ["unchanged"]
         became.insert(0, f"delivered to {', '.join(sorted(set(accepted) & {r for d in deliveries for r in d.recipients}))}")
-    return title, seen, became, filters_in(daemon.lines("filter '", log_before)) or ["-"]
+    return title, seen, became
 
 
 def table(rows):
@@ -217,7 +230,8 @@ def main():
         postfix.start()
         print(f"Postfix listens on 127.0.0.1:{postfix.port}, posternd on {daemon.socket}\n"
               f"The rules: {os.path.relpath(os.path.join(HERE, 'rules.yaml'), SOURCE)}\n", flush=True)
-        table([run_sample(postfix, daemon, sink, sample) for sample in SAMPLES])
+        rows = [run_sample(postfix, sink, sample) for sample in SAMPLES]
+        table([(*row, filters) for row, filters in zip(rows, filters_of_messages(daemon, len(SAMPLES)))])
         if keep:
             tell(postfix, daemon)
             with open(PID_FILE, "w") as file:
