@@ -232,6 +232,7 @@ void Transaction::body(std::string_view chunk) {
     fail_once({base::Cause::limit, "message larger than limits.message-size"}, "limits.message-size");
     return;
   }
+  if (!keep_body) return;
   if (spool_ == nullptr) {
     spool_ = std::make_unique<message::Spool>(generation_->settings.spool_directory, limits.spool_memory,
                                               limits.message_size, &lease_);
@@ -255,7 +256,7 @@ Finished Transaction::give_up() {
 Finished Transaction::finish(bool body_delivered) {
   end_of_header();
   if (failure_) return give_up();
-  if (body_delivered) {
+  if (body_delivered && keep_body) {
     if (spool_ != nullptr) {
       if (auto done = spool_->finish(); !done) {
         fail_once(std::move(done.error()), "");

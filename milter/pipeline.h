@@ -90,6 +90,8 @@ class Transaction {
   uint64_t bytes_seen() const { return bytes_seen_; }
 
   bool report_all = false;
+  // false: body() only counts, for limits.message-size, and the message ends without a body.
+  bool keep_body = true;
   // Asked between filters at end of message; false gives up with a temporary error (decided_by "deadline").
   std::function<bool()> keep_going;
 

@@ -54,6 +54,7 @@ Negotiable wants_of(const Generation& generation) {
   if (!(needs & rules::kNeedHelo) && !rules.has_phase(rules::Phase::helo)) wants.steps_off |= kNoHelo;
   if (!rules.has_phase(rules::Phase::data)) wants.steps_off |= kNoData;
   const uint32_t body = rules::kNeedBody | rules::kNeedStructure | rules::kEditBody;
+  wants.keep_body = (needs & body) != 0;
   if (!(needs & body) && !count_size) wants.steps_off |= kNoBody;
   if (!(needs & (body | rules::kNeedHeader)) && !count_size) wants.steps_off |= kNoHeader;
 

@@ -29,6 +29,7 @@ struct Negotiable {
   uint32_t actions = 0;     // edits its rules may make
   uint32_t steps_off = 0;   // steps it has no use for (SMFIP_NO*)
   uint32_t no_replies = 0;  // steps it will not answer (SMFIP_NR_*)
+  bool keep_body = false;   // rules look at the body; else it is at most counted
 };
 
 // Live is a generation in use, with its counters. Shared by the connections that use it.

@@ -33,6 +33,7 @@ struct Session::Open {
       : service(owner),
         live(std::move(used)),
         transaction(live->generation, &owner.memory(), mid, owner.counters().inflight.load(std::memory_order_relaxed)) {
+    transaction.keep_body = live->wants.keep_body;
     service.counters().inflight.fetch_add(1, std::memory_order_relaxed);
     service.counters().messages.fetch_add(1, std::memory_order_relaxed);
   }

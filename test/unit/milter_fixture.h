@@ -115,10 +115,12 @@ class CapturedLog {
     EXPECT_TRUE(opened) << (opened ? "" : opened.error().text());
   }
   ~CapturedLog() {
+    EXPECT_TRUE(base::flush_log(10'000));
     EXPECT_TRUE(base::open_log({"stderr", base::Level::error}));
     ::unlink(path_.c_str());
   }
   std::vector<std::string> lines() const {
+    EXPECT_TRUE(base::flush_log(10'000));
     std::ifstream file(path_);
     std::vector<std::string> all;
     for (std::string line; std::getline(file, line);) all.push_back(line);
