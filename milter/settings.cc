@@ -6,12 +6,14 @@
 #include <glob.h>
 #include <netdb.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <set>
 
 #include "engine/base/text.h"
 #include "engine/config/yaml.h"
@@ -32,6 +34,20 @@ constexpr size_t kMaxRuleFiles = 10'000;
 constexpr std::string_view kLaterKeys[] = {"ldap",       "dkim",  "dictionaries", "scan",     "store",     "engines",
                                            "encryption", "smime", "alerts",       "tracking", "masquerade"};
 constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "sign", "dlp", "encrypt"};
+
+// An empty list or map would make a flow that was meant for some mail take all of it.
+constexpr std::string_view kEmptyCondition = "an empty condition would take every message";
+constexpr std::string_view kEmptyHint = "leave 'when' out for that";
+
+// The folder is a name, not a pattern.
+std::string escaped_for_glob(std::string_view folder) {
+  std::string out;
+  for (const char c : folder) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
 
 bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
   return std::ranges::find(words, word) != words.end();
@@ -87,7 +103,6 @@ class Loader {
       return;
     }
     generation_.files.push_back(settings_.path);
-    warn_of_keys(*source);
     const std::optional<Node> root = config::parse_yaml(sources_, *source, diagnostics_);
     const Node empty;
     if (root && root->kind != NodeKind::map && root->kind != NodeKind::null) {
@@ -103,25 +118,11 @@ class Loader {
   }
 
  private:
-  // Key material in a configuration file is not used, and whoever put it there should know that it is not safe there.
-  void warn_of_keys(uint32_t source) {
-    const std::string_view text = sources_.text(source);
-    for (size_t at = text.find("-----BEGIN "); at != std::string_view::npos; at = text.find("-----BEGIN ", at + 1)) {
-      const std::string_view label = text.substr(at, 80);
-      if (label.substr(0, label.find('\n')).find("PRIVATE KEY-----") == std::string_view::npos) continue;
-      const auto line =
-          static_cast<uint32_t>(std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n') + 1);
-      const size_t start = text.rfind('\n', at);
-      const auto column = static_cast<uint32_t>(start == std::string_view::npos ? at + 1 : at - start);
-      diagnostics_.warning({source, line, column}, 11, "key material in a configuration file is ignored",
-                           "keep private keys out of this file and replace this one: it was readable here");
-    }
-  }
-
   void read_settings(const Node& root) {
     for (const auto& [key, value] : root.entries) {
       if (is_one_of(key.text, kLaterKeys)) {
-        if (value.kind == NodeKind::null || (value.kind == NodeKind::map && value.entries.empty())) continue;
+        const bool none = value.kind != NodeKind::scalar && value.entries.empty() && value.items.empty();
+        if (none) continue;
         read_.error(key, "'" + key.text + "' is not available in this version of Postern");
       } else {
         read_.check_key(key, "");
@@ -134,9 +135,13 @@ class Loader {
       read_.text(*control, "control.socket", settings_.control_socket);
       read_.text(*control, "control.group", settings_.control_group);
       settings_.control_socket = absolute(folder_, settings_.control_socket);
+      if (const Node* node = control->get("socket")) check_socket_path(*node, settings_.control_socket);
     }
     read_.text(root, "user", settings_.user);
     read_.text(root, "group", settings_.group);
+    if (settings_.user.empty() && !settings_.group.empty()) {
+      read_.error(*root.key_node("group"), "'group' needs 'user'", "say whom posternd becomes after start");
+    }
     read_.text(root, "spool-directory", settings_.spool_directory);
     settings_.spool_directory = absolute(folder_, settings_.spool_directory);
     read_flows(root);
@@ -170,7 +175,7 @@ class Loader {
           read_.error(*node, "a path is missing after 'unix:'");
         } else {
           socket = "unix:" + absolute(folder_, socket.substr(5));
-          if (socket.size() - 5 >= 108) read_.error(*node, "a Unix socket's path may have 107 bytes at most");
+          check_socket_path(*node, socket.substr(5));
         }
       } else if (!is_inet_socket(socket)) {
         read_.error(*node, "'" + base::escape_for_log(socket, 80) + "' is no socket",
@@ -181,8 +186,8 @@ class Loader {
     read_.text(*listen, "listen.mode", mode);
     uint32_t bits = 0;
     const auto [end, error] = std::from_chars(mode.data(), mode.data() + mode.size(), bits, 8);
-    if (error != std::errc() || end != mode.data() + mode.size() || bits > 0777) {
-      read_.error(*listen->get("mode"), "'" + base::escape_for_log(mode, 40) + "' is no mode",
+    if (error != std::errc() || end != mode.data() + mode.size() || bits > 0777 || (bits & 0600) != 0600) {
+      read_.error(*listen->get("mode"), "'" + base::escape_for_log(mode, 40) + "' is no mode for a socket",
                   "octal digits, for example \"0660\"");
     } else {
       settings_.listen.mode = bits;
@@ -190,6 +195,13 @@ class Loader {
         read_.warning(*listen->get("mode"), "every user of this machine may speak to a socket of mode " + mode,
                       "use the group: mode \"0660\" and listen.group");
       }
+    }
+  }
+
+  void check_socket_path(const Node& node, const std::string& path) {
+    if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+      read_.error(node, "a Unix socket's path may have 107 bytes at most",
+                  "this is " + base::escape_for_log(path, 200));
     }
   }
 
@@ -210,14 +222,17 @@ class Loader {
       read_.error(node, "'when' takes a map of client, authenticated, daemon-name and any");
       return;
     }
-    if (node.entries.empty()) read_.error(node, "an empty condition takes every message", "leave 'when' out for that");
+    if (node.entries.empty()) read_.error(node, std::string(kEmptyCondition), std::string(kEmptyHint));
     for (const auto& [key, value] : node.entries) {
       if (key.text == "any" && !nested) {
         read_.error(key, "'any' stands once, directly under 'when'");
         continue;
       }
       read_.check_key(key, "flows[].when");
-      if (key.text == "client") {
+      const bool list = key.text == "client" || key.text == "daemon-name";
+      if (list && value.kind == NodeKind::sequence && value.items.empty()) {
+        read_.error(value, std::string(kEmptyCondition), std::string(kEmptyHint));
+      } else if (key.text == "client") {
         for (const Node* item : read_.items(value)) {
           rules::ValueFault fault;
           if (auto patterns = rules::read_ip_patterns(item->text, fault)) {
@@ -283,7 +298,9 @@ class Loader {
           if (other.name == flow.name) read_.error(*name, "there are two flows called '" + flow.name + "'");
         }
       }
-      if (const Node* when = node.get("when"); when != nullptr && when->kind != NodeKind::null) {
+      if (const Node* when = node.get("when"); when != nullptr && when->kind == NodeKind::null) {
+        read_.error(*when, std::string(kEmptyCondition), std::string(kEmptyHint));
+      } else if (when != nullptr) {
         ClientMatch match;
         std::vector<ClientMatch> any;
         read_when(*when, true, match, any);
@@ -294,6 +311,10 @@ class Loader {
         read_.warning(node, "no message reaches the flow '" + flow.name + "': an earlier one takes every message");
       takes_all = takes_all || flow.any_of.empty();
       settings_.flows.push_back(std::move(flow));
+    }
+    if (!takes_all) {
+      read_.warning(flows->items.back(), "mail that none of the flows takes passes without any filter",
+                    "end the list with a flow that has no 'when'");
     }
   }
 
@@ -383,6 +404,7 @@ class Loader {
     if (const Node* regex = read_.map(root, "regex")) {
       read_.integer(*regex, "regex.match-limit", settings_.regex.match);
       read_.integer(*regex, "regex.depth-limit", settings_.regex.depth);
+      read_.integer(*regex, "regex.milliseconds", settings_.regex.milliseconds);
       uint64_t heap = uint64_t{settings_.regex.heap_kib} << 10;
       read_.size(*regex, "regex.heap-limit", heap);
       settings_.regex.heap_kib = static_cast<uint32_t>(heap >> 10);
@@ -441,15 +463,21 @@ class Loader {
     }
     settings_.rules.clear();
     std::vector<std::string> paths;
+    std::set<std::string, std::less<>> seen;
     for (const Node* pattern : patterns) {
-      const std::string path = absolute(folder_, pattern->text);
-      settings_.rules.push_back(path);
-      const bool magic = path.find_first_of("*?[") != std::string::npos;
+      if (pattern->text.empty()) {
+        read_.error(*pattern, "a file name or pattern is missing here");
+        continue;
+      }
+      const bool from_root = pattern->text.starts_with('/');
+      settings_.rules.push_back(from_root ? pattern->text : escaped_for_glob(folder_) + "/" + pattern->text);
+      const std::string& path = settings_.rules.back();
+      const bool magic = pattern->text.find_first_of("*?[") != std::string::npos;
       glob_t found{};
       const int status = ::glob(path.c_str(), 0, nullptr, &found);
       if (status == 0) {
-        for (size_t i = 0; i < found.gl_pathc && paths.size() < kMaxRuleFiles; ++i) {
-          if (std::ranges::find(paths, found.gl_pathv[i]) == paths.end()) paths.emplace_back(found.gl_pathv[i]);
+        for (size_t i = 0; i < found.gl_pathc; ++i) {
+          if (seen.insert(found.gl_pathv[i]).second) paths.emplace_back(found.gl_pathv[i]);
         }
       } else if (!magic) {
         read_.error(*pattern, "there is no rule file " + base::escape_for_log(path, 300));
@@ -457,6 +485,9 @@ class Loader {
         read_.warning(*pattern, "no file matches " + base::escape_for_log(path, 300));
       }
       ::globfree(&found);
+      if (paths.size() <= kMaxRuleFiles) continue;
+      read_.error(*pattern, "more than " + std::to_string(kMaxRuleFiles) + " rule files");
+      return;
     }
     std::ranges::stable_sort(paths, {}, [](const std::string& path) { return path.substr(path.rfind('/') + 1); });
     std::vector<uint32_t> sources;
@@ -469,7 +500,6 @@ class Loader {
         continue;
       }
       generation_.files.push_back(path);
-      warn_of_keys(*source);
       sources.push_back(*source);
     }
     rules::LoadContext context;
@@ -488,11 +518,15 @@ class Loader {
       Flow& flow = settings_.flows[flow_index];
       bool found = false;
       for (uint32_t i = 0; i < filters.size(); ++i) {
-        const std::string& file = filters[i].file;
-        if (filters[i].name != node.text && file != node.text && file.substr(file.rfind('/') + 1) != node.text)
-          continue;
+        const bool named = filters[i].name == node.text;
+        if (!named && !is_file(filters[i].file, node.text)) continue;
         found = true;
-        if (std::ranges::find(flow.filter_indexes, i) == flow.filter_indexes.end()) flow.filter_indexes.push_back(i);
+        flow.filter_indexes.push_back(i);
+        const std::vector<std::string>& only = filters[i].flows;
+        if (named && !only.empty() && std::ranges::find(only, flow.name) == only.end()) {
+          read_.warning(node, "the filter '" + node.text + "' says in its own 'flows' that it is not for the flow '" +
+                                  flow.name + "', so it never runs here");
+        }
       }
       if (found) continue;
       std::vector<std::string_view> names;
@@ -501,7 +535,17 @@ class Loader {
       read_.error(node, "there is no filter or rule file called '" + base::escape_for_log(node.text, 80) + "'",
                   near.empty() ? "" : "did you mean '" + std::string(near) + "'?");
     }
-    for (Flow& flow : settings_.flows) std::ranges::sort(flow.filter_indexes);
+    for (Flow& flow : settings_.flows) {
+      std::ranges::sort(flow.filter_indexes);
+      const auto repeated = std::ranges::unique(flow.filter_indexes);
+      flow.filter_indexes.erase(repeated.begin(), repeated.end());
+    }
+  }
+
+  // A rule file may be named by its path or the end of it.
+  static bool is_file(std::string_view path, std::string_view name) {
+    if (name.empty() || !path.ends_with(name)) return false;
+    return path.size() == name.size() || path[path.size() - name.size() - 1] == '/';
   }
 
   config::Sources& sources_;

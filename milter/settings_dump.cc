@@ -180,6 +180,7 @@ std::string dump_settings(const Settings& settings) {
   line("  match-limit", std::to_string(settings.regex.match));
   line("  depth-limit", std::to_string(settings.regex.depth));
   line("  heap-limit", base::format_size(uint64_t{settings.regex.heap_kib} << 10));
+  line("  milliseconds", std::to_string(settings.regex.milliseconds));
   out += "on-unknown:\n";
   const auto on_unknown = [&](std::string_view key, rules::Unknown reason) {
     line(key, std::string(rules::on_unknown_name(settings.on_unknown[static_cast<size_t>(reason)])));

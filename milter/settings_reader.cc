@@ -2,6 +2,7 @@
 // Typed reading of YAML values with errors that say what was expected.
 #include "milter/settings_reader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -50,7 +51,7 @@ const Node* SettingsReader::scalar(const Node& map, std::string_view path) {
 void SettingsReader::text(const Node& map, std::string_view path, std::string& to) {
   const Node* value = scalar(map, path);
   if (value == nullptr) return;
-  if (const size_t control = value->text.find_first_of(std::string_view("\0\r\n\t", 4)); control != std::string::npos) {
+  if (std::ranges::any_of(value->text, [](char c) { return (c >= 0 && c < 0x20) || c == 0x7F; })) {
     error(*value, "line ends and control characters are not allowed here");
     return;
   }
@@ -100,6 +101,11 @@ void SettingsReader::number(const Node& map, std::string_view path, uint64_t& to
       expected = "a number";
       break;
     }
+  }
+  const std::string& text = value->text;
+  if (text.size() > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9') {
+    error(*value, "a number that begins with 0 is octal to some and decimal to others", "write it without the 0");
+    return;
   }
   if (!number) {
     error(*value, "'" + base::escape_for_log(value->text, 80) + "' is not " + expected);

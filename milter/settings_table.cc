@@ -52,7 +52,7 @@ constexpr OptionRow kOptions[] = {
      64 * kMegabyte},
     {"limits.header-count", OptionType::integer, "2000", "", "Most header fields.", 10, 1'000'000},
     {"limits.recipients", OptionType::integer, "10000", "", "Most recipients of a message.", 1, 1'000'000},
-    {"limits.mime-depth", OptionType::integer, "32", "", "Deepest nesting of MIME parts.", 1, 1000},
+    {"limits.mime-depth", OptionType::integer, "32", "", "Deepest nesting of MIME parts.", 1, 200},
     {"limits.mime-parts", OptionType::integer, "2000", "", "Most MIME parts.", 1, 1'000'000},
     {"limits.addresses", OptionType::integer, "10000", "", "Most addresses read out of one header field.", 1,
      1'000'000},
@@ -60,6 +60,8 @@ constexpr OptionRow kOptions[] = {
     {"regex.match-limit", OptionType::integer, "200000", "", "Steps one pattern search may take.", 1000, 100'000'000},
     {"regex.depth-limit", OptionType::integer, "10000", "", "Depth of one pattern search.", 100, 10'000'000},
     {"regex.heap-limit", OptionType::size, "8M", "", "Memory of one pattern search.", 64u << 10, kGigabyte},
+    {"regex.milliseconds", OptionType::integer, "20", "",
+     "CPU time of one pattern search in a long text, besides 20 ns for each byte.", 1, 60'000},
     {"on-unknown.regex-limit", OptionType::choice, "by-action", kOnUnknown, "What happens when a pattern hit a limit."},
     {"on-unknown.unscannable", OptionType::choice, "by-action", kOnUnknown,
      "What happens when a part could not be read."},
@@ -97,9 +99,10 @@ nlohmann::json schema_of(const OptionRow& row) {
     case OptionType::list:
       if (row.path == "flows[].filters") {
         schema = {{"oneOf", {{{"enum", {"all", "none"}}}, {{"type", "array"}, {"items", {{"type", "string"}}}}}}};
-      } else {
+      } else if (row.path == "flows" || row.path == "flows[].when.any") {
         schema = {{"type", "array"}};
-        if (row.path != "flows" && row.path != "flows[].when.any") schema["items"] = {{"type", "string"}};
+      } else {
+        schema = {{"type", nlohmann::json::array({"array", "string"})}, {"items", {{"type", "string"}}}};
       }
       break;
     case OptionType::map:

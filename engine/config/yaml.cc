@@ -94,11 +94,13 @@ struct Range {
   size_t end;
 };
 
-// Finds the next private key in PEM form at or after `from`: its first line followed by a run of base64.
+// Finds the next private key in PEM form at or after `from`: its first line followed by a run of base64, or by the line
+// that ends it.
 std::optional<Range> find_private_key(std::string_view text, size_t from) {
   constexpr std::string_view kBegin = "-----BEGIN ";
   constexpr std::string_view kTail = "PRIVATE KEY-----";
   constexpr std::string_view kEnd = "-----END ";
+  constexpr size_t kLongestPem = 64u << 10;
   for (size_t at = text.find(kBegin, from); at != std::string_view::npos; at = text.find(kBegin, at + 1)) {
     const size_t tail = text.substr(0, std::min(text.size(), at + 64)).find(kTail, at);
     if (tail == std::string_view::npos) continue;
@@ -110,8 +112,8 @@ std::optional<Range> find_private_key(std::string_view text, size_t from) {
           (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '+' || c == '/';
       run = base64 ? run + 1 : 0;
     }
-    if (run < 32) continue;
     size_t end = text.find(kEnd, body);
+    if (run < 32 && (end == std::string_view::npos || end - body < 4 || end - body > kLongestPem)) continue;
     end = end == std::string_view::npos ? text.size() : std::min(text.size(), text.find('\n', end));
     return Range{at, end};
   }
@@ -291,12 +293,35 @@ class Builder : public YAML::EventHandler {
       throw Stop();
     }
     if (expects_key()) {
-      error(begin, 1, "a key must be a word", "quote a text that begins with '[' or '{'");
+      // At the end of the file yaml-cpp takes an open bracket for the beginning of a key.
+      if (never_closed(begin)) {
+        error(begin, 1, "this bracket is never closed");
+      } else {
+        error(begin, 1, "a key must be a word", "quote a text that begins with '[' or '{'");
+      }
       throw Stop();
     }
     Frame& frame = frames_.emplace_back();
     frame.node.kind = kind;
     frame.node.position = sources_.position_at(source_, begin);
+  }
+
+  bool never_closed(size_t begin) const {
+    size_t depth = 0;
+    char quote = 0;
+    for (size_t i = begin; i < text_.size(); ++i) {
+      const char c = text_[i];
+      if (quote != 0) {
+        if (c == quote) quote = 0;
+      } else if (c == '"' || c == '\'') {
+        quote = c;
+      } else if (c == '[' || c == '{') {
+        ++depth;
+      } else if ((c == ']' || c == '}') && --depth == 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   void close() {

@@ -110,6 +110,7 @@ TEST(Yaml, RefusesWithPlace) {
       {"%YAML 1.2\n---\na: 1\n", 1, 1, "directives"},
       {"a: 1\n\tb: 2\n", 2, 1, ""},
       {"a: [1, 2\n", 2, 1, ""},
+      {"a: [{b: c\n", 1, 5, "never closed"},
       {"a: 1\n b: 2\n", 2, 3, ""},
       {"[a]: b\n", 1, 1, "key must be a word"},
       {"{a: 1}: b\n", 1, 1, "key must be a word"},

@@ -21,3 +21,4 @@ postern_unit_test(rules-load
   LINK postern_rules)
 include(unit/mime.cmake)
 postern_unit_test(base SOURCES unit/base_log_test.cc unit/base_text_test.cc unit/base_privilege_test.cc LINK postern_base)
+postern_unit_test(settings SOURCES unit/settings_test.cc LINK postern_milter_core nlohmann_json::nlohmann_json)

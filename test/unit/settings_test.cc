@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: Apache-2.0
+// postern.yaml: defaults and every option driven by the option table, all mistakes of all files in one go, rule files,
+// flows and how one is chosen, the dump that loads to itself, and the JSON Schema that is shipped.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/base/text.h"
+#include "engine/config/yaml.h"
+#include "milter/settings.h"
+
+namespace postern::milter {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+struct Loaded {
+  config::Sources sources;
+  config::Diagnostics diagnostics{sources};
+  std::shared_ptr<Generation> generation;
+  std::string text;  // diagnostics as shown
+};
+
+std::unique_ptr<Loaded> load(const std::string& path) {
+  auto loaded = std::make_unique<Loaded>();
+  loaded->generation = load_generation(path, loaded->sources, loaded->diagnostics);
+  loaded->text = loaded->diagnostics.render();
+  return loaded;
+}
+
+class SettingsFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/postern-settings-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    folder_ = std::filesystem::canonical(name);
+    std::filesystem::create_directory(folder_ / "rules.d");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
+  std::unique_ptr<Loaded> load_text(const std::string& text) {
+    write("postern.yaml", text);
+    return load(folder_ / "postern.yaml");
+  }
+  std::filesystem::path folder_;
+};
+
+// Every scalar of a YAML tree by its dotted path; list entries joined by a comma.
+void flatten(const config::Node& node, const std::string& path, std::map<std::string, std::string>& out) {
+  switch (node.kind) {
+    case config::NodeKind::scalar:
+      out[path] = out.contains(path) ? out[path] + "," + node.text : node.text;
+      break;
+    case config::NodeKind::sequence:
+      for (const config::Node& item : node.items)
+        flatten(item, item.kind == config::NodeKind::map ? path + "[]" : path, out);
+      break;
+    case config::NodeKind::map:
+      for (const auto& [key, value] : node.entries)
+        flatten(value, path.empty() ? key.text : path + "." + key.text, out);
+      break;
+    case config::NodeKind::null:
+      break;
+  }
+}
+
+std::map<std::string, std::string> flat(const std::string& yaml) {
+  config::Sources sources;
+  config::Diagnostics diagnostics(sources);
+  const auto node = config::parse_yaml(sources, sources.add_text("dump", yaml), diagnostics);
+  std::map<std::string, std::string> out;
+  EXPECT_TRUE(node) << diagnostics.render() << yaml;
+  if (node) flatten(*node, "", out);
+  return out;
+}
+
+TEST_F(SettingsFile, DefaultsAreThoseOfTheTable) {
+  const auto loaded = load_text("hostname: mx.example.org\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  EXPECT_EQ(loaded->text, "");
+  const auto dumped = flat(dump_settings(loaded->generation->settings));
+  for (const config::OptionRow& row : option_table()) {
+    if (row.default_value.empty()) continue;
+    const std::string path(row.path);
+    if (path == "rules") {
+      EXPECT_EQ(dumped.at(path), (folder_ / "rules.d/*.yaml").string());
+    } else if (path == "flows") {
+      EXPECT_EQ(dumped.at("flows[].name"), "default");
+    } else if (path == "limits.message-size") {
+      EXPECT_EQ(base::format_size(loaded->generation->settings.limits.message_size), row.default_value);
+      EXPECT_FALSE(dumped.contains(path));  // given, it would hold for every message
+    } else {
+      EXPECT_EQ(dumped.at(path), row.default_value) << path;
+    }
+  }
+  EXPECT_FALSE(loaded->generation->settings.message_size_given);
+  EXPECT_THAT(loaded->generation->settings.quarantines, ElementsAre("Policy"));
+}
+
+TEST_F(SettingsFile, AnEmptyFileWorksToo) {
+  for (const std::string text : {"", "# nothing\n", "---\n"}) {
+    const auto loaded = load_text(text);
+    ASSERT_TRUE(loaded->generation) << loaded->text;
+    EXPECT_THAT(loaded->generation->settings.hostname, Not(IsEmpty()));
+    ASSERT_EQ(loaded->generation->settings.flows.size(), 1u);
+    EXPECT_TRUE(loaded->generation->rules->filters().empty());
+  }
+}
+
+// A value for every row of the table that is not its default.
+std::map<std::string, std::string> other_values(const std::string& folder) {
+  return {
+      {"hostname", "gw7.example.net"},
+      {"mta", "sendmail"},
+      {"listen.socket", "inet:8891@127.0.0.1"},
+      {"listen.mode", "0600"},
+      {"listen.group", "smmta"},
+      {"control.socket", folder + "/control's \"socket\""},
+      {"control.group", "adm"},
+      {"user", "postern"},
+      {"group", "mail"},
+      {"spool-directory", folder + "/spool: #1"},
+      {"rules", folder + "/other.d/*.yml"},
+      {"flows", ""},
+      {"flows[].name", "out bound,rest"},
+      {"flows[].when", ""},
+      {"flows[].when.client", ""},
+      {"flows[].when.authenticated", ""},
+      {"flows[].when.daemon-name", ""},
+      {"flows[].when.any", ""},
+      {"flows[].when.any[].client", "10.0.0.0/8,192.0.2.1,192.0.2.5-192.0.2.9,2001:db8::/32"},
+      {"flows[].when.any[].authenticated", "true"},
+      {"flows[].when.any[].daemon-name", "submission,smtps"},
+      {"flows[].filters", "one,20.yml,none"},
+      {"quarantines", ""},
+      {"quarantines.*.retention", "45d"},
+      {"quarantines.*.size", "3G"},
+      {"quarantines.*.default-action", "delete"},
+      {"limits.message-size", "20M"},
+      {"limits.memory", "1G"},
+      {"limits.spool-memory", "64k"},
+      {"limits.header-size", "100k"},
+      {"limits.header-count", "500"},
+      {"limits.recipients", "77"},
+      {"limits.mime-depth", "9"},
+      {"limits.mime-parts", "99"},
+      {"limits.addresses", "98"},
+      {"limits.decoded-text", "5M"},
+      {"regex.match-limit", "5000"},
+      {"regex.depth-limit", "600"},
+      {"regex.heap-limit", "1M"},
+      {"regex.milliseconds", "7"},
+      {"on-unknown.regex-limit", "tempfail"},
+      {"on-unknown.unscannable", "match"},
+      {"on-unknown.directory", "skip"},
+      {"on-unknown.dns", "quarantine"},
+      {"log.to", "file:" + folder + "/postern.log"},
+      {"log.level", "debug"},
+  };
+}
+
+TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
+  std::filesystem::create_directory(folder_ / "other.d");
+  write("other.d/10.yml", "filters: [{name: one, if: 'true', then: [no-op]}]\n");
+  write("other.d/20.yml", "filters: [{name: two, if: 'true', then: [no-op]}]\n");
+  const std::string text =
+      "hostname: gw7.example.net\nmta: sendmail\nlisten: {socket: 'inet:8891@127.0.0.1', mode: '0600', group: smmta}\n"
+      "control: {socket: 'control''s \"socket\"', group: adm}\nuser: postern\ngroup: mail\n"
+      "spool-directory: 'spool: #1'\nrules: [other.d/*.yml]\n"
+      "flows:\n  - name: out bound\n    when:\n      any:\n"
+      "        - client: [10.0.0.0/8, 192.0.2.1, 192.0.2.5-9, '2001:db8::/32']\n"
+      "        - {authenticated: true, daemon-name: [submission, smtps]}\n    filters: [one, 20.yml]\n"
+      "  - {name: rest, filters: none}\n"
+      "quarantines: {Legal: {retention: 45d, size: 3G, default-action: delete}}\n"
+      "limits: {message-size: 20M, memory: 1G, spool-memory: 64k, header-size: 100k, header-count: 500, recipients: "
+      "77,\n"
+      "  mime-depth: 9, mime-parts: 99, addresses: 98, decoded-text: 5M}\n"
+      "regex: {match-limit: 5000, depth-limit: 600, heap-limit: 1M, milliseconds: 7}\n"
+      "on-unknown: {regex-limit: tempfail, unscannable: match, directory: skip, dns: quarantine}\n"
+      "log: {to: 'file:postern.log', level: debug}\n";
+  const auto first = load_text(text);
+  ASSERT_TRUE(first->generation) << first->text;
+  const std::string dump = dump_settings(first->generation->settings);
+  const auto values = flat(dump);
+  const auto wanted = other_values(folder_.string());
+  for (const config::OptionRow& row : option_table()) {
+    const std::string path(row.path);
+    ASSERT_TRUE(wanted.contains(path)) << path << ": a new option needs a value in this test";
+    const std::string& value = wanted.at(path);
+    if (value.empty()) continue;
+    EXPECT_NE(value, row.default_value) << path;
+    const size_t star = path.find('*');
+    const std::string filled =
+        star == std::string::npos ? path : path.substr(0, star) + "Legal" + path.substr(star + 1);
+    ASSERT_TRUE(values.contains(filled)) << filled << "\n" << dump;
+    EXPECT_EQ(values.at(filled), value) << filled;
+  }
+  for (const auto& [path, value] : wanted) {
+    if (path.starts_with("flows[].when.any[].")) {
+      ASSERT_TRUE(values.contains(path)) << dump;
+      EXPECT_EQ(values.at(path), value);
+    }
+  }
+
+  write("dumped.yaml", dump);
+  const auto second = load(folder_ / "dumped.yaml");
+  ASSERT_TRUE(second->generation) << second->text << dump;
+  EXPECT_EQ(dump_settings(second->generation->settings), dump);
+  const Settings& a = first->generation->settings;
+  const Settings& b = second->generation->settings;
+  EXPECT_EQ(a.message_size_given, b.message_size_given);
+  EXPECT_EQ(a.quarantines, b.quarantines);
+  EXPECT_EQ(a.regex, b.regex);
+  EXPECT_EQ(a.on_unknown, b.on_unknown);
+  ASSERT_EQ(a.flows.size(), b.flows.size());
+  for (size_t i = 0; i < a.flows.size(); ++i) {
+    EXPECT_EQ(a.flows[i].filter_indexes, b.flows[i].filter_indexes);
+    EXPECT_EQ(a.flows[i].all_filters, b.flows[i].all_filters);
+  }
+  EXPECT_THAT(a.flows[0].filter_indexes, ElementsAre(0, 1));
+  EXPECT_THAT(a.flows[1].filter_indexes, IsEmpty());
+  EXPECT_EQ(first->generation->rules->filters().size(), second->generation->rules->filters().size());
+}
+
+TEST_F(SettingsFile, MistakesAreShownWithTheirPlace) {
+  struct Case {
+    std::string_view text;
+    std::string_view place;  // "line:column"
+    std::string_view says;
+    std::string_view hint = "";
+  };
+  const Case cases[] = {
+      {"hostnam: x\n", "1:1", "unknown key 'hostnam'", "did you mean 'hostname'?"},
+      {"limits: {message-sice: 5M}\n", "1:10", "unknown key 'message-sice'", "did you mean 'message-size'?"},
+      {"xyzzy: 1\n", "1:1", "unknown key 'xyzzy'", "known here: hostname"},
+      {"hostname: a\nhostname: b\n", "2:1", "duplicate key 'hostname'"},
+      {"hostname: [a]\n", "1:11", "takes a single value"},
+      {"hostname: a b\n", "1:11", "is no host name"},
+      {"hostname: \"a\\nb\"\n", "1:11", "control characters"},
+      {"hostname: \" a\"\n", "1:11", "blanks at the start"},
+      {"mta: postfx\n", "1:6", "'postfx' is not allowed", "did you mean 'postfix'?"},
+      {"mta: exim\n", "1:6", "'exim' is not allowed", "one of: postfix sendmail"},
+      {"listen: 5\n", "1:9", "takes a map"},
+      {"listen: {socket: 8891}\n", "1:18", "is no socket", "unix:PATH"},
+      {"listen: {socket: 'inet:70000@127.0.0.1'}\n", "1:18", "is no socket"},
+      {"listen: {socket: 'inet:8891'}\n", "1:18", "is no socket"},
+      {"listen: {socket: 'unix:'}\n", "1:18", "a path is missing"},
+      {"listen: {mode: 0888}\n", "1:16", "no mode for a socket"},
+      {"listen: {mode: '0'}\n", "1:16", "no mode for a socket"},
+      {"listen: {mode: '01777'}\n", "1:16", "no mode for a socket"},
+      {"group: mail\n", "1:1", "'group' needs 'user'"},
+      {"limits: {message-size: big}\n", "1:24", "'big' is not a size"},
+      {"limits: {message-size: 0}\n", "1:24", "out of range", "from 1k"},
+      {"limits: {message-size: 99999G}\n", "1:24", "out of range"},
+      {"limits: {message-size: -1}\n", "1:24", "is not a size"},
+      {"limits: {message-size: 1.5M}\n", "1:24", "is not a size"},
+      {"limits: {mime-depth: 1M}\n", "1:22", "is not a number"},
+      {"limits: {mime-depth: 010}\n", "1:22", "begins with 0"},
+      {"limits: {mime-depth: 1000000}\n", "1:22", "out of range", "to 200"},
+      {"limits: {recipients: }\nx: 1\n", "2:1", "unknown key"},
+      {"quarantines: {P: {retention: 30}}\n", "1:30", "is not a time"},
+      {"quarantines: {P: {retention: 30d, colour: red}}\n", "1:35", "unknown key 'colour'", "known here: retention"},
+      {"quarantines: {P: 30d}\n", "1:18", "a quarantine is a map"},
+      {"quarantines: [P]\n", "1:14", "takes a map"},
+      {"on-unknown: {dns: maybe}\n", "1:19", "'maybe' is not allowed"},
+      {"log: {to: printer}\n", "1:11", "no log target"},
+      {"log: {to: 'file:'}\n", "1:11", "no log target"},
+      {"log: {level: verbose}\n", "1:14", "is not allowed"},
+      {"rules: {a: b}\n", "1:8", "takes a list"},
+      {"rules: [missing.yaml]\n", "1:9", "there is no rule file"},
+      {"rules: ['']\n", "1:9", "single value"},
+      {"rules: [[a]]\n", "1:9", "single value"},
+      {"flows: inbound\n", "1:8", "takes a list"},
+      {"flows: []\n", "1:8", "takes a list"},
+      {"flows: [inbound]\n", "1:9", "a flow is a map"},
+      {"flows: [{when: {authenticated: true}}, {name: x}]\n", "1:9", "has no name"},
+      {"flows: [{name: a}, {name: a}]\n", "1:27", "two flows called 'a'"},
+      {"flows: [{name: a, wen: {}}]\n", "1:19", "unknown key 'wen'", "did you mean 'when'?"},
+      {"flows: [{name: a, when: {}}]\n", "1:25", "an empty condition"},
+      {"flows: [{name: a, when: }]\n", "1:19", "an empty condition"},
+      {"flows: [{name: a, when: {client: []}}]\n", "1:34", "an empty condition"},
+      {"flows: [{name: a, when: {daemon-name: []}}]\n", "1:39", "an empty condition"},
+      {"flows: [{name: a, when: {any: []}}]\n", "1:31", "takes a list of maps"},
+      {"flows: [{name: a, when: {any: [{}]}}]\n", "1:32", "an empty condition"},
+      {"flows: [{name: a, when: {any: [{any: [{authenticated: true}]}]}}]\n", "1:33", "stands once"},
+      {"flows: [{name: a, when: {client: [10.0.0.0/8], any: [{client: [10.1.0.0/16]}]}}]\n", "1:48", "beside 'any'"},
+      {"flows: [{name: a, when: {client: [10.0.0.999]}}]\n", "1:35", ""},
+      {"flows: [{name: a, when: {client: [mail.example.org]}}]\n", "1:35", ""},
+      {"flows: [{name: a, when: {authenticated: yes}}]\n", "1:41", "true or false"},
+      {"flows: [{name: a, when: {authenticated: 'true'}}]\n", "1:41", "true or false"},
+      {"flows: [{name: a, filters: some}]\n", "1:28", "all, none or a list"},
+      {"flows: [{name: a, filters: [nosuch]}]\n", "1:29", "no filter or rule file called 'nosuch'"},
+      {"- a\n", "1:1", "a map of keys"},
+      {"just words\n", "1:1", "a map of keys"},
+  };
+  for (const Case& c : cases) {
+    const auto loaded = load_text(std::string(c.text));
+    EXPECT_FALSE(loaded->generation) << c.text;
+    EXPECT_THAT(loaded->text, HasSubstr("/postern.yaml:" + std::string(c.place) + ": error: ")) << c.text;
+    EXPECT_THAT(loaded->text, HasSubstr(std::string(c.says))) << c.text;
+    EXPECT_THAT(loaded->text, HasSubstr(std::string(c.hint))) << c.text;
+    EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << c.text << loaded->text;
+  }
+}
+
+TEST_F(SettingsFile, FiveMistakesAreFiveMessages) {
+  const auto loaded = load_text(
+      "hostnam: mx.example.org\n"
+      "limits:\n"
+      "  message-size: huge\n"
+      "  mime-depth: 5000\n"
+      "flows:\n"
+      "\t- name: in\n");
+  // A tab makes the file unreadable as YAML, so that is the only thing that can be said.
+  EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
+  const auto five = load_text(
+      "hostnam: mx.example.org\n"
+      "limits:\n"
+      "  message-size: huge\n"
+      "  mime-depth: 5000\n"
+      "  mime-depth: 5\n"
+      "flows:\n"
+      "  - name: in\n"
+      "    when: {authenticated: maybe}\n"
+      "  - name: rest\n");
+  EXPECT_FALSE(five->generation);
+  const std::string file = (folder_ / "postern.yaml").string();
+  EXPECT_EQ(five->text,
+            file +
+                ":1:1: error: unknown key 'hostnam'\n  hostnam: mx.example.org\n  ^~~~~~~\n"
+                "  hint: did you mean 'hostname'?\n" +
+                file +
+                ":3:17: error: 'huge' is not a size such as 50M\n    message-size: huge\n                  ^~~~\n" +
+                file +
+                ":4:15: error: 5000 is out of range\n    mime-depth: 5000\n                ^~~~\n"
+                "  hint: from 1 to 200\n" +
+                file +
+                ":5:3: error: duplicate key 'mime-depth'\n    mime-depth: 5\n    ^~~~~~~~~~\n"
+                "  hint: the first one is in line 4\n" +
+                file +
+                ":8:27: error: this takes true or false\n      when: {authenticated: maybe}\n"
+                "                            ^~~~~\n");
+}
+
+TEST_F(SettingsFile, MistakesOfAllFilesComeTogether) {
+  write("rules.d/10.yaml", "filters: [{name: a, if: subjct == \"x\", then: [no-op]}]\n");
+  write("rules.d/20.yaml", "filters: [{name: b\n");
+  write("rules.d/30.yaml", "filters: [{name: c, if: 'true', then: [fly]}]\n");
+  const auto loaded = load_text("limits: {memory: 1}\nflows: [{name: in}]\n");
+  EXPECT_FALSE(loaded->generation);
+  EXPECT_EQ(loaded->diagnostics.error_count(), 4u) << loaded->text;
+  for (const std::string place : {"postern.yaml:1:18: error", "rules.d/10.yaml:1:25: error",
+                                  "rules.d/20.yaml:1:11: error", "rules.d/30.yaml:1:40: error"}) {
+    EXPECT_THAT(loaded->text, HasSubstr(place));
+  }
+}
+
+TEST_F(SettingsFile, FilesThatCannotBeRead) {
+  const auto missing = load(folder_ / "none.yaml");
+  EXPECT_FALSE(missing->generation);
+  EXPECT_THAT(missing->text, HasSubstr("none.yaml: error: cannot open"));
+  EXPECT_FALSE(load(folder_.string())->generation);
+}
+
+TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
+  for (const std::string key : {"ldap", "dkim", "dictionaries", "scan", "store", "engines", "encryption"}) {
+    const auto loaded = load_text(key + ": {a: 1}\n");
+    EXPECT_FALSE(loaded->generation);
+    EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
+    EXPECT_THAT(loaded->text, HasSubstr("1:1: error: '" + key + "' is not available in this version of Postern"));
+  }
+  for (const std::string key : {"masquerade", "verify", "sign", "dlp", "encrypt"}) {
+    const auto loaded = load_text("flows: [{name: a, " + key + ": [x]}]\n");
+    EXPECT_FALSE(loaded->generation);
+    EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
+    EXPECT_THAT(loaded->text, HasSubstr("'" + key + "' is not available in this version of Postern"));
+  }
+  EXPECT_TRUE(load_text("scan: {}\n")->generation);
+  EXPECT_TRUE(load_text("scan:\n")->generation);
+}
+
+TEST_F(SettingsFile, QuarantineOptionsWarn) {
+  const auto loaded =
+      load_text("quarantines: {Policy: {retention: 30d, size: 10G, default-action: release}, Legal: }\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  EXPECT_THAT(loaded->generation->settings.quarantines, ElementsAre("Policy", "Legal"));
+  EXPECT_EQ(loaded->diagnostics.all().size(), 3u) << loaded->text;
+  for (const std::string key : {"retention", "size", "default-action"}) {
+    EXPECT_THAT(loaded->text,
+                HasSubstr("warning: '" + key + "' has no effect yet: messages are held in the MTA's own hold queue"));
+  }
+}
+
+TEST_F(SettingsFile, KeyMaterialIsIgnored) {
+  const auto loaded = load_text(
+      "hostname: a.example\nprivate-key: |\n  -----BEGIN RSA PRIVATE KEY-----\n  MIIEowIBAAKCAQEAv1\n"
+      "  -----END RSA PRIVATE KEY-----\nmta: postfix\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  EXPECT_EQ(loaded->diagnostics.all().size(), 1u) << loaded->text;
+  EXPECT_THAT(loaded->text, HasSubstr("warning: a private key stands here; it is ignored"));
+  EXPECT_THAT(dump_settings(loaded->generation->settings), Not(HasSubstr("MII")));
+}
+
+TEST_F(SettingsFile, RuleFilesInOrderOfTheirNames) {
+  std::filesystem::create_directory(folder_ / "a[1]");
+  std::filesystem::create_directory(folder_ / "a[1]" / "rules.d");
+  std::filesystem::create_directory(folder_ / "a[1]" / "rules.d" / "folder.yaml");
+  for (const std::string name : {"20", "10", "9"}) {
+    write("a[1]/rules.d/" + name + ".yaml", "filters: [{name: f" + name + ", if: 'true', then: [no-op]}]\n");
+  }
+  write("a[1]/15.yaml", "filters: [{name: f15, if: 'true', then: [no-op]}]\n");
+  write("a[1]/postern.yaml", "rules: [rules.d/*.yaml, 15.yaml, rules.d/10.yaml]\n");
+  const auto loaded = load(folder_ / "a[1]" / "postern.yaml");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  std::vector<std::string> names;
+  for (const auto& filter : loaded->generation->rules->filters()) names.push_back(filter.name);
+  EXPECT_THAT(names, ElementsAre("f10", "f15", "f20", "f9"));
+  EXPECT_EQ(loaded->generation->files.size(), 5u);
+  // The dump's patterns find the same files from anywhere.
+  write("dumped.yaml", dump_settings(loaded->generation->settings));
+  const auto again = load(folder_ / "dumped.yaml");
+  ASSERT_TRUE(again->generation) << again->text;
+  EXPECT_EQ(again->generation->rules->filters().size(), 4u);
+}
+
+TEST_F(SettingsFile, PatternWithoutFilesWarnsOnlyWhenItIsWritten) {
+  EXPECT_EQ(load_text("")->text, "");
+  const auto loaded = load_text("rules: [rules.d/*.yaml]\n");
+  EXPECT_TRUE(loaded->generation);
+  EXPECT_THAT(loaded->text, HasSubstr("1:9: warning: no file matches "));
+}
+
+TEST_F(SettingsFile, FiltersOfAFlow) {
+  write("rules.d/10-a.yaml",
+        "filters:\n  - {name: one, if: 'true', then: [no-op]}\n  - {name: two, if: 'true', then: [no-op]}\n");
+  write("rules.d/20-b.yaml", "filters:\n  - {name: three, flows: [out], if: 'true', then: [no-op]}\n");
+  const auto loaded = load_text(
+      "flows:\n  - {name: in, filters: [20-b.yaml, one, rules.d/10-a.yaml]}\n  - {name: out, filters: [two, two]}\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  EXPECT_THAT(loaded->generation->settings.flows[0].filter_indexes, ElementsAre(0, 1, 2));
+  EXPECT_THAT(loaded->generation->settings.flows[1].filter_indexes, ElementsAre(1));
+  EXPECT_THAT(loaded->text, HasSubstr("warning: no message reaches the flow 'out'"));
+  const auto odd = load_text("flows:\n  - {name: in, filters: [three]}\n  - {name: out}\n");
+  EXPECT_TRUE(odd->generation);
+  EXPECT_THAT(odd->text, HasSubstr("it never runs here"));
+  const auto near = load_text("flows: [{name: in, filters: [tow]}, {name: out}]\n");
+  EXPECT_THAT(near->text, HasSubstr("hint: did you mean 'two'?"));
+}
+
+TEST_F(SettingsFile, FlowsWithoutACatchAllWarn) {
+  const auto loaded = load_text("flows: [{name: a, when: {authenticated: true}}]\n");
+  ASSERT_TRUE(loaded->generation);
+  EXPECT_THAT(loaded->text, HasSubstr("warning: mail that none of the flows takes passes without any filter"));
+}
+
+TEST_F(SettingsFile, ChoosesTheFirstFlowThatHolds) {
+  const auto loaded = load_text(
+      "flows:\n"
+      "  - name: relay\n    when: {client: [192.0.2.0/28, 2001:db8::1], daemon-name: [relay]}\n"
+      "  - name: outbound\n    when: {any: [{client: [127.0.0.0/8, '::1', 10.1.2.3-9]}, {authenticated: true}]}\n"
+      "  - name: anonymous\n    when: {authenticated: false, daemon-name: [submission]}\n"
+      "  - name: branch\n    when: {daemon-name: [branch], any: [{client: [198.51.100.0/24]}, {authenticated: true}]}\n"
+      "  - name: inbound\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  struct Case {
+    std::string_view ip;
+    std::string_view daemon;
+    std::string_view user;
+    std::string_view flow;
+  };
+  constexpr Case kCases[] = {
+      {"192.0.2.15", "relay", "", "relay"},
+      {"192.0.2.16", "relay", "", "inbound"},
+      {"192.0.2.15", "other", "", "inbound"},
+      {"192.0.2.15", "", "", "inbound"},
+      {"2001:db8::1", "relay", "", "relay"},
+      {"2001:db8::2", "relay", "", "inbound"},
+      {"127.0.0.1", "", "", "outbound"},
+      {"::ffff:127.0.0.1", "", "", "outbound"},
+      {"::1", "", "", "outbound"},
+      {"10.1.2.9", "", "", "outbound"},
+      {"10.1.2.10", "", "", "inbound"},
+      {"203.0.113.9", "", "ann", "outbound"},
+      {"203.0.113.9", "submission", "", "anonymous"},
+      {"198.51.100.7", "branch", "", "branch"},
+      {"198.51.100.7", "", "", "inbound"},
+      {"not-an-ip", "", "", "inbound"},
+      {"", "", "", "inbound"},
+  };
+  for (const Case& c : kCases) {
+    message::Connection connection;
+    message::Envelope envelope;
+    if (!c.ip.empty()) connection.client_ip = c.ip;
+    if (!c.daemon.empty()) connection.daemon_name = c.daemon;
+    if (!c.user.empty()) envelope.auth_user = c.user;
+    const Flow* flow = choose_flow(loaded->generation->settings, connection, envelope);
+    ASSERT_NE(flow, nullptr);
+    EXPECT_EQ(flow->name, c.flow) << c.ip << " " << c.daemon << " " << c.user;
+  }
+  Settings none = loaded->generation->settings;
+  none.flows.pop_back();
+  EXPECT_EQ(choose_flow(none, {}, {}), nullptr);
+}
+
+TEST_F(SettingsFile, RelativePathsAreRelativeToTheFile) {
+  const auto loaded = load_text(
+      "listen: {socket: 'unix:run/m.sock'}\ncontrol: {socket: c.sock}\nspool-directory: spool\nlog: {to: "
+      "'file:l.log'}\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  const Settings& settings = loaded->generation->settings;
+  const std::string folder = folder_.string();
+  EXPECT_EQ(settings.listen.socket, "unix:" + folder + "/run/m.sock");
+  EXPECT_EQ(settings.control_socket, folder + "/c.sock");
+  EXPECT_EQ(settings.spool_directory, folder + "/spool");
+  EXPECT_EQ(settings.log.to, "file:" + folder + "/l.log");
+  const auto far = load_text("listen: {socket: unix:" + std::string(120, 'x') +
+                             "}\ncontrol: {socket: " + std::string(120, 'y') + "}\n");
+  EXPECT_EQ(far->diagnostics.error_count(), 2u) << far->text;
+  EXPECT_THAT(far->text, HasSubstr("107 bytes at most"));
+}
+
+TEST_F(SettingsFile, WorldWritableSocketWarns) {
+  const auto loaded = load_text("listen: {mode: '0666'}\n");
+  ASSERT_TRUE(loaded->generation);
+  EXPECT_THAT(loaded->text, HasSubstr("warning: every user of this machine"));
+}
+
+TEST(SettingsTable, HasDocsAndIsFoundAgain) {
+  std::set<std::string_view> paths;
+  for (const config::OptionRow& row : option_table()) {
+    EXPECT_TRUE(paths.insert(row.path).second) << row.path;
+    EXPECT_TRUE(row.doc.ends_with('.')) << row.path;
+    EXPECT_EQ(config::find_option(option_table(), row.path), &row);
+    EXPECT_EQ(row.type == config::OptionType::choice, !row.choices.empty()) << row.path;
+    EXPECT_LE(row.minimum, row.maximum);
+  }
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+TEST(SettingsSchema, IsWhatIsShipped) {
+  const std::string schema = settings_schema();
+  EXPECT_TRUE(schema == read_file(POSTERN_SOURCE_DIR "/conf/postern.schema.json"))
+      << "conf/postern.schema.json differs from the option table: write it again by `postern schema postern`";
+  const auto json = nlohmann::json::parse(schema);
+  EXPECT_EQ(json["$schema"], "https://json-schema.org/draft/2020-12/schema");
+  for (const config::OptionRow& row : option_table()) {
+    const nlohmann::json* at = &json;
+    for (std::string_view segment : base::split(row.path, '.')) {
+      const bool list = segment.ends_with("[]");
+      if (list) segment.remove_suffix(2);
+      at = segment == "*" ? &at->at("additionalProperties") : &at->at("properties").at(std::string(segment));
+      if (list) at = &at->at("items");
+    }
+    EXPECT_THAT(at->at("description").get<std::string>(), HasSubstr(std::string(row.doc))) << row.path;
+  }
+}
+
+// What the schema says about one value; the words of JSON Schema that settings_schema uses.
+bool fits(const nlohmann::json& schema, const config::Node& node) {
+  if (schema.contains("oneOf")) {
+    size_t fitting = 0;
+    for (const auto& one : schema["oneOf"]) fitting += fits(one, node) ? 1 : 0;
+    return fitting == 1;
+  }
+  if (schema.contains("enum")) {
+    for (const auto& value : schema["enum"]) {
+      if (node.kind == config::NodeKind::scalar && value == node.text) return true;
+    }
+    return false;
+  }
+  const auto allows = [&](std::string_view type) {
+    const auto& types = schema.at("type");
+    return types.is_array() ? std::ranges::find(types, type) != types.end() : types == type;
+  };
+  switch (node.kind) {
+    case config::NodeKind::null:
+      return allows("null");
+    case config::NodeKind::scalar: {
+      const bool number = !node.quoted && node.text.find_first_not_of("0123456789") == std::string::npos;
+      const bool boolean = !node.quoted && (node.text == "true" || node.text == "false");
+      return number ? allows("integer") : boolean ? allows("boolean") : allows("string");
+    }
+    case config::NodeKind::sequence:
+      return allows("array") && std::ranges::all_of(node.items, [&](const config::Node& item) {
+               return !schema.contains("items") || fits(schema["items"], item);
+             });
+    case config::NodeKind::map:
+      break;
+  }
+  if (!allows("object")) return false;
+  for (const auto& [key, value] : node.entries) {
+    if (schema.contains("properties") && schema["properties"].contains(key.text)) {
+      if (!fits(schema["properties"][key.text], value)) return false;
+    } else if (!schema.contains("additionalProperties") || !schema["additionalProperties"].is_object() ||
+               !fits(schema["additionalProperties"], value)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+TEST(Samples, LoadWithoutAWordAndFitTheSchema) {
+  const auto schema = nlohmann::json::parse(settings_schema());
+  size_t samples = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(POSTERN_SOURCE_DIR "/conf")) {
+    if (!entry.is_directory()) continue;
+    ++samples;
+    const auto loaded = load(entry.path() / "postern.yaml");
+    ASSERT_TRUE(loaded->generation) << loaded->text;
+    EXPECT_EQ(loaded->text, "");
+    EXPECT_GE(loaded->generation->rules->filters().size(), 4u) << entry.path();
+    config::Sources sources;
+    config::Diagnostics diagnostics(sources);
+    const auto node = config::parse_yaml(sources, *sources.add_file(entry.path() / "postern.yaml"), diagnostics);
+    ASSERT_TRUE(node);
+    EXPECT_TRUE(fits(schema, *node)) << entry.path();
+  }
+  EXPECT_EQ(samples, 2u);
+}
+
+}  // namespace
+}  // namespace postern::milter
