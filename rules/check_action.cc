@@ -163,7 +163,8 @@ bool Checker::action_arguments(const config::Node& value, Phase phase, Action& o
     report_.error(value, quoted(row.name) + " takes one value or {argument: value}", example);
     return false;
   }
-  if (good && row.name == "edit-header-text" && out.given[2]) good = check_replacement(out, *value.get("replacement"));
+  if (good && row.name == "edit-header-text" && out.regex && out.given[2])
+    good = check_replacement(out, *value.get("replacement"));
   if (good && out.given[0] && (row.name == "reject" || row.name == "defer")) {
     check_reply(value.kind == config::NodeKind::map ? *value.get("text") : value, out);
   }
