@@ -42,7 +42,7 @@ class Posternd:
         self.socket = socket.removeprefix("unix:")
         self.control = os.path.join(directory, "control.sock")
         self.config_file = os.path.join(directory, "postern.yaml")
-        self.log = os.path.join(directory, "posternd.log")
+        self.output = self.log = os.path.join(directory, "posternd.log")
         self.base = {
             "hostname": "gateway.test",
             "mta": mta,
@@ -72,7 +72,7 @@ class Posternd:
 
     def start(self):
         before = len(self.log_text())
-        self.process = Process([os.path.join(BIN, "posternd"), "-c", self.config_file], "posternd", self.log,
+        self.process = Process([os.path.join(BIN, "posternd"), "-c", self.config_file], "posternd", self.output,
                                env=dict(os.environ, **SANITIZER_OPTIONS))
         wait_until(lambda: " started, generation " in self.log_text()[before:] or not self.process.alive(), "posternd to start")
         if not self.process.alive():
