@@ -194,6 +194,8 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
     end_process(kSoftware);
   }
   const auto live = service_.current();
+  // Long lists of patterns take seconds to compile into one; mail does not wait for that.
+  std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();
   base::emit(event(Event::started), {{"version", POSTERN_VERSION},
                                      {"generation", std::to_string(live->generation->number)},
                                      {"filters", std::to_string(live->generation->rules->filters().size())},

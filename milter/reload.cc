@@ -62,6 +62,7 @@ LoadResult Reloader::reload() {
       base::emit(event(Event::log_target_failed), {{"reason", opened.error().text()}});
       result.diagnostics += "log target not changed: " + opened.error().text() + "\n";
     }
+    loaded.generation->rules->prepare();
     service_.install(loaded.generation);
     result.generation = loaded.generation->number;
     base::emit(event(Event::reload_done), {{"generation", std::to_string(result.generation)},

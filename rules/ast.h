@@ -43,6 +43,8 @@ struct IpPattern {
   uint8_t high[16] = {};
 };
 
+inline constexpr uint32_t kNoMember = UINT32_MAX;
+
 // Test is one rule with its arguments, ready to run. Where the letters of the row's arguments and compared value go:
 // R `regex`; an N argument `threshold`; a compared N, Z or D `number`; O `ip` (one entry per pattern); H, I, Y, M, S, L
 // `texts`, in order (H, I and M in lower case), the compared value last. `!=` is `op == ne`: the evaluator negates the
@@ -56,6 +58,7 @@ struct Test {
   int64_t number = 0;                 // number compared with, size, date (seconds since 1970, local time at load)
   uint32_t threshold = 1;             // random: N; header-repeats, body-contains and its kin: how often
   uint32_t header_slot = 0;           // index into RuleSet::header_names for header rules
+  uint32_t member = kNoMember;        // number of `regex` among the patterns of its header slot, or of the texts
   std::vector<IpPattern> ip;
   uint32_t needs = 0;            // the row's, and what the arguments add
   Phase phase = Phase::connect;  // earliest phase at which this test has an answer

@@ -10,11 +10,15 @@
 
 #include "engine/base/text.h"
 #include "engine/mime/encoded_word.h"
+#include "rules/prefilter.h"
 
 namespace postern::rules {
+namespace {
+constexpr uint32_t kMaxScans = 8;  // of one header slot during one message
+}
 
 Facts::Facts(message::Message& message, const RuleSet& rules, std::string_view flow, uint64_t work_count)
-    : message_(message), rules_(rules), flow_(flow), work_count_(work_count) {}
+    : message_(message), rules_(rules), flow_(flow), work_count_(work_count), prefilter_(rules.prefilter()) {}
 
 std::string_view Facts::hostname() const {
   if (!hostname_.empty()) return hostname_;
@@ -54,6 +58,38 @@ const std::vector<std::string>& Facts::header_values(uint32_t slot) {
     entry.decoded_at = entry.found_at;
   }
   return entry.values;
+}
+
+bool Facts::header_may_match(uint32_t slot, uint32_t member) {
+  if (member == kNoMember || prefilter_ == nullptr || slot >= prefilter_->headers.size()) return true;
+  const match::PatternSet* set = prefilter_->headers[slot].get();
+  if (set == nullptr) return true;
+  Slot& entry = find_slot(slot);
+  if (entry.scanned_at != entry.found_at) {
+    // Where filters keep editing, looking at the one pattern in question is cheaper than at all of them again.
+    if (entry.scans >= kMaxScans) return true;
+    const std::vector<std::string>& values = header_values(slot);
+    if (values.empty()) return false;
+    for (size_t i = 0; i < values.size(); ++i) {
+      match::Candidates found = set->scan(values[i]);
+      if (i == 0) {
+        entry.candidates = std::move(found);
+      } else {
+        entry.candidates.merge(found);
+      }
+    }
+    entry.scanned_at = entry.found_at;
+    ++entry.scans;
+  }
+  return entry.candidates.has(member);
+}
+
+bool Facts::text_may_match(uint32_t part, uint32_t member) {
+  if (member == kNoMember || prefilter_ == nullptr || prefilter_->texts == nullptr) return true;
+  if (part >= text_candidates_.size()) text_candidates_.resize(part + 1);
+  std::optional<match::Candidates>& found = text_candidates_[part];
+  if (!found) found = prefilter_->texts->scan(message_.text(part).utf8);
+  return found->has(member);
 }
 
 std::string Facts::header_text(std::string_view name) {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/match/pattern_set.h"
 #include "engine/message/message.h"
 #include "rules/ast.h"
 #include "rules/body_edits.h"
@@ -47,6 +48,10 @@ class Facts {
 
   // header_values returns the decoded values of all fields in header slot `slot` of the rule set, as edited so far.
   const std::vector<std::string>& header_values(uint32_t slot);
+  // header_may_match tells whether the pattern with this number of the slot's can match one of header_values(slot).
+  bool header_may_match(uint32_t slot, uint32_t member);
+  // text_may_match tells the same of the decoded text of leaf `part`.
+  bool text_may_match(uint32_t part, uint32_t member);
   // header_present tells whether any field of that slot is there, decoding nothing.
   bool header_present(uint32_t slot);
   // header_text returns the decoded value of the first field called `name`; where none is there any more, the one that
@@ -90,6 +95,9 @@ class Facts {
     uint32_t decoded_at = UINT32_MAX;  // the same for `values`
     std::vector<uint32_t> fields;
     std::vector<std::string> values;
+    uint32_t scanned_at = UINT32_MAX;  // the same for `candidates`
+    uint32_t scans = 0;
+    match::Candidates candidates;
   };
   Slot& find_slot(uint32_t slot);
   bool leaf_is_attachment(const mime::Structure& tree, uint32_t part);
@@ -100,8 +108,10 @@ class Facts {
   std::string_view hostname_;
   uint64_t work_count_;
   std::optional<int64_t> now_;
+  const Prefilter* prefilter_;
   std::vector<Slot> slots_;
-  std::vector<std::pair<std::string, std::string>> stripped_;  // lower-case name, decoded value
+  std::vector<std::optional<match::Candidates>> text_candidates_;  // by part
+  std::vector<std::pair<std::string, std::string>> stripped_;      // lower-case name, decoded value
   bool client_parsed_ = false;
   std::optional<std::pair<bool, std::array<uint8_t, 16>>> client_;
   std::vector<bool> leaf_attachment_;  // mime::is_attachment by part, asked once

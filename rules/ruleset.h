@@ -3,9 +3,11 @@
 // shared_ptr; each message uses one RuleSet from start to end.
 #pragma once
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +28,12 @@ struct LoadContext {
   std::string default_quarantine = "Policy";
 };
 
+struct Prefilter;
+
 class RuleSet {
  public:
+  RuleSet();
+  ~RuleSet();
   // load parses and checks the rule files `sources` (ids in order); every error of every file goes to `diagnostics`.
   // Returns nullptr when there is any error.
   static std::shared_ptr<const RuleSet> load(const config::Sources& sources, const std::vector<uint32_t>& files,
@@ -39,6 +45,11 @@ class RuleSet {
   const LoadContext& context() const { return context_; }
   // needs is the union over enabled filters of `flow`; an empty flow name means all flows.
   uint32_t needs() const { return needs_; }
+  // prepare builds what makes long lists of patterns fast; takes about a millisecond a pattern. Messages may be
+  // evaluated before, during and after; those begun after use it. Once is enough, more do nothing.
+  void prepare() const;
+  // prefilter is what prepare() made, or nullptr.
+  const Prefilter* prefilter() const { return prefilter_.load(std::memory_order_acquire); }
   // has_phase tells whether any enabled filter runs at `phase`.
   bool has_phase(Phase phase) const { return phases_ >> static_cast<unsigned>(phase) & 1; }
 
@@ -49,6 +60,9 @@ class RuleSet {
   LoadContext context_;
   uint32_t needs_ = 0;
   uint32_t phases_ = 0;
+  mutable std::once_flag prepared_;
+  mutable std::unique_ptr<const Prefilter> owned_prefilter_;
+  mutable std::atomic<const Prefilter*> prefilter_{nullptr};
 };
 
 }  // namespace postern::rules

@@ -104,6 +104,7 @@ Truth workqueue_count(const Test& test, Facts& facts) {
 Truth header(const Test& test, Facts& facts) {
   if (!facts.headers_known()) return not_known();
   if (test.op == Operator::none) return Truth::of(facts.header_present(test.header_slot));
+  if (!facts.header_may_match(test.header_slot, test.member)) return Truth::of(false);
   Truth answer = Truth::of(false);
   for (const std::string& value : facts.header_values(test.header_slot)) {
     answer = either(answer, search_pattern(test, value, facts));

@@ -171,8 +171,10 @@ Count count_in(const Test& test, Facts& facts, uint32_t part) {
   const mime::Text& text = facts.message().text(part);
   Count out;
   std::string_view first;
-  const match::Verdict verdict = test.regex->count(text.utf8, test.threshold, out.found, &first);
-  if (verdict == match::Verdict::limit) out.reason = Unknown::regex_limit;
+  if (facts.text_may_match(part, test.member)) {
+    const match::Verdict verdict = test.regex->count(text.utf8, test.threshold, out.found, &first);
+    if (verdict == match::Verdict::limit) out.reason = Unknown::regex_limit;
+  }
   if (out.found > 0) keep_match(facts, first);
   if (text.damaged || text.undecodable) out.reason = Unknown::unscannable;
   return out;

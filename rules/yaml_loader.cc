@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "rules/prefilter.h"
+
 namespace postern::rules {
 namespace {
 
@@ -359,6 +361,7 @@ std::shared_ptr<const RuleSet> Loader::finish() {
   if (!diagnostics_.ok()) return nullptr;
   warn_unreachable();
   rules_->header_names_ = checker_.take_header_names();
+  number_patterns(rules_->filters_, rules_->header_names_.size());
   return std::move(rules_);
 }
 

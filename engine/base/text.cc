@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 
 namespace postern::base {
@@ -85,12 +87,24 @@ void append_hex(std::string& out, unsigned char byte) {
 
 }  // namespace
 
+namespace {
+// ascii_run returns the first place at or after `from` that is not ASCII, looking at eight bytes at a time.
+size_t ascii_run(std::string_view text, size_t from) {
+  constexpr uint64_t kHighBits = 0x8080808080808080;
+  size_t i = from;
+  for (uint64_t word = 0; i + sizeof word <= text.size(); i += sizeof word) {
+    std::memcpy(&word, text.data() + i, sizeof word);
+    if ((word & kHighBits) != 0) break;
+  }
+  while (i < text.size() && static_cast<unsigned char>(text[i]) < 0x80) ++i;
+  return i;
+}
+}  // namespace
+
+bool is_ascii(std::string_view text) { return ascii_run(text, 0) == text.size(); }
+
 bool is_valid_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    if (static_cast<unsigned char>(text[i]) < 0x80) {
-      ++i;
-      continue;
-    }
+  for (size_t i = 0; (i = ascii_run(text, i)) < text.size();) {
     uint32_t code = 0;
     const size_t length = utf8_sequence(text.substr(i), code);
     if (length == 0) return false;

@@ -33,6 +33,8 @@ void append_escaped(std::string& out, std::string_view text, size_t limit);
 // become one blank.
 std::string one_line(std::string_view text);
 
+// is_ascii tells whether every byte of `text` is below 0x80.
+bool is_ascii(std::string_view text);
 // is_valid_utf8 tells whether `text` is well-formed UTF-8.
 bool is_valid_utf8(std::string_view text);
 

@@ -1,6 +1,6 @@
 include(unit/milter.cmake)
 include(unit/rules_eval.cmake)
-postern_unit_test(match SOURCES unit/match_regex_test.cc LINK postern_match PkgConfig::PCRE2)
+postern_unit_test(match SOURCES unit/match_regex_test.cc unit/match_pattern_set_test.cc LINK postern_match PkgConfig::PCRE2)
 
 add_library(postern_fake_mta STATIC support/fake_mta.cc support/changes_case.cc)
 target_link_libraries(postern_fake_mta PUBLIC postern_message)
@@ -22,3 +22,4 @@ postern_unit_test(rules-load
 include(unit/mime.cmake)
 postern_unit_test(base SOURCES unit/base_log_test.cc unit/base_text_test.cc unit/base_privilege_test.cc LINK postern_base)
 postern_unit_test(settings SOURCES unit/settings_test.cc LINK postern_milter_core nlohmann_json::nlohmann_json)
+postern_unit_test(rules-prefilter SOURCES unit/rules_prefilter_test.cc LINK postern_rules)

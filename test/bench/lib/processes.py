@@ -73,6 +73,16 @@ def settled_memory(roots):
     return last
 
 
+def settled_cpu(roots):
+    """Waits until the trees have stopped working: what a filter does after its start is not the cost of a message."""
+    deadline, last, quiet = time.monotonic() + 120, None, 0
+    while time.monotonic() < deadline and quiet < 3:
+        now = cpu_seconds(roots)
+        quiet = quiet + 1 if now == last else 0
+        last = now
+        time.sleep(0.2)
+
+
 class Filter:
     """A filter under test: its processes and its milter address. `ready` is the socket to wait for."""
 
