@@ -56,7 +56,7 @@ void check_message(const HeaderList& header, std::string_view body, const base::
 TEST(ParserProperty, EverySplitOfSmallSoups) {
   test::Generator random(1);
   const ParsedFile file = parse_file_header(test::Generator::kSoupHeader, {});
-  for (int round = 0; round < 800; ++round) {
+  for (int round = 0; round < 400; ++round) {
     check_message(file.header, random.soup(1 + random.pick(25)), {}, random, true);
     if (HasFatalFailure()) return;
   }
