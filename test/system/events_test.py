@@ -186,7 +186,8 @@ class Events(unittest.TestCase):
             self.assertNotIn(b"generation", stranger.recv(65536))
         # Out of file descriptors: it says so and goes on when there are some again.
         highest = max(int(number) for number in os.listdir(f"/proc/{daemon.pid}/fd"))
-        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (highest + 1, highest + 1))
+        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
         with socket.socket(socket.AF_UNIX) as waiting:
             waiting.connect(daemon.control)
             self.seen(daemon, "control-failed")

@@ -31,7 +31,7 @@ class Long(unittest.TestCase):
         """Out of file descriptors libmilter gives up after a while; posternd then ends with a status that has it started again."""
         daemon = self.daemon(rules=rules(0))
         used = len(os.listdir(f"/proc/{daemon.pid}/fd"))
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 4, resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)[1]))
         connections = []
         try:
             while daemon.process.alive() and len(connections) < 64:
