@@ -29,7 +29,7 @@ from support.posternd import Posternd  # noqa: E402
 from support.process import wait_until  # noqa: E402
 from support.sink import Sink  # noqa: E402
 
-PID_FILE = os.path.join(SOURCE, "build", "quickstart.pid")
+PID_FILE = os.environ.get("POSTERN_QUICKSTART_PID", os.path.join(SOURCE, "build", "quickstart.pid"))
 COLUMNS = max(80, min(shutil.get_terminal_size((120, 40)).columns, 150))
 
 

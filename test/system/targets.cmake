@@ -38,3 +38,4 @@ postern_system_test(events COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/events_te
 postern_system_test(long LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/long_test.py")
 postern_system_test(walk LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/protocol_test.py" Protocol.test_random_walk)
 set_property(TEST system-walk APPEND PROPERTY ENVIRONMENT "POSTERN_WALKS=20000" "POSTERN_SEED=20260101")
+postern_system_test(setup COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/setup_test.py")
