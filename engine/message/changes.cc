@@ -27,6 +27,7 @@ namespace {
 using mime::HeaderField;
 
 constexpr uint32_t kNone = UINT32_MAX;
+constexpr uint32_t kEnd = 1000000;      // an index for insertions past the end of any header
 constexpr size_t kMaxPairs = 4u << 20;  // pairs of fields of one name that best_split looks at
 
 // Split says which received field each final field is, or kNone; those that are one are contiguous and in order.
@@ -231,8 +232,20 @@ void diff_headers(const Message& message, std::vector<Change>& changes) {
     }
   }
   for (size_t j = begin; j-- > 0;) changes.push_back({Op::insert_header, final[j].name, 0, outgoing(final[j])});
+  std::vector<std::string_view> added;
   for (size_t j = end; j < final.size(); ++j) {
-    changes.push_back({Op::add_header, final[j].name, 0, outgoing(final[j])});
+    const std::string_view name = final[j].name;
+    const auto is_name = [name](const auto& other) { return base::iequals(other, name); };
+    const bool about = is_name("Received") || std::ranges::any_of(received, is_name, &HeaderField::name) ||
+                       std::ranges::any_of(added, is_name) ||
+                       std::any_of(final.begin(), final.begin() + static_cast<ptrdiff_t>(begin),
+                                   [&](const HeaderField& field) { return is_name(field.name); });
+    if (about) {
+      changes.push_back({Op::insert_header, final[j].name, kEnd, outgoing(final[j])});
+    } else {
+      changes.push_back({Op::add_header, final[j].name, 0, outgoing(final[j])});
+      added.push_back(name);
+    }
   }
 }
 
@@ -243,26 +256,36 @@ void diff_envelope(const Message& message, std::vector<Change>& changes) {
   const bool same =
       std::ranges::equal(received.recipients, final.recipients, {}, &Recipient::address, &Recipient::address);
   if (same) return;
-  enum Place : unsigned { in_received = 1, in_final = 2, done = 4 };
-  std::unordered_map<std::string, unsigned> places;
-  for (const Recipient& recipient : received.recipients) places[base::lower(recipient.address)] |= in_received;
-  for (const Recipient& recipient : final.recipients) places[base::lower(recipient.address)] |= in_final;
-  std::vector<std::string_view> deleted;
-  for (const Recipient& recipient : received.recipients) {
-    if (places[base::lower(recipient.address)] == in_received) deleted.push_back(recipient.address);
+
+  // Mailbox is all spellings of one address, which differ in case alone.
+  struct Mailbox {
+    std::vector<std::string_view> received;  // each spelling once, in order; what Postfix has on record is the first
+    std::vector<std::string_view> final;
+  };
+  std::unordered_map<std::string, Mailbox> mailboxes;
+  const auto note = [](std::vector<std::string_view>& spellings, std::string_view address) {
+    if (std::ranges::find(spellings, address) == spellings.end()) spellings.push_back(address);
+  };
+  for (const Recipient& one : received.recipients) note(mailboxes[base::lower(one.address)].received, one.address);
+  for (const Recipient& one : final.recipients) note(mailboxes[base::lower(one.address)].final, one.address);
+  // Each spelling that is gone is deleted once, in the order of the envelope; then what is new is added.
+  for (const Recipient& one : received.recipients) {
+    Mailbox& mailbox = mailboxes[base::lower(one.address)];
+    const bool first_copy = std::ranges::find(mailbox.received, one.address)->data() == one.address.data();
+    if (!first_copy || std::ranges::find(mailbox.final, one.address) != mailbox.final.end()) continue;
+    changes.push_back({Op::delete_recipient, "", 0, one.address});
   }
-  // The same address in another case is another text to delete by, the same text again is not.
-  std::unordered_map<std::string_view, bool> seen;
-  for (const std::string_view address : deleted) {
-    if (seen.emplace(address, true).second) {
-      changes.push_back({Op::delete_recipient, "", 0, std::string(address)});
-    }
-  }
-  for (const Recipient& recipient : final.recipients) {
-    unsigned& place = places[base::lower(recipient.address)];
-    if (place != in_final) continue;
-    changes.push_back({Op::add_recipient, "", 0, recipient.address});
-    place |= done;
+  for (const Recipient& one : final.recipients) {
+    Mailbox& mailbox = mailboxes[base::lower(one.address)];
+    if (mailbox.final.empty()) continue;
+    const std::vector<std::string_view> wanted = std::exchange(mailbox.final, {});
+    const auto is_wanted = [&wanted](std::string_view address) {
+      return std::ranges::find(wanted, address) != wanted.end();
+    };
+    if (!mailbox.received.empty() && is_wanted(mailbox.received.front())) continue;
+    // Where another received spelling stays, Postfix has deleted it with the first; Sendmail has it, and adds no copy.
+    const auto kept = std::ranges::find_if(mailbox.received, is_wanted);
+    changes.push_back({Op::add_recipient, "", 0, std::string(kept == mailbox.received.end() ? wanted.front() : *kept)});
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changes: the edit script from the message as the MTA has it to the message as decided, in an order that is right for
 // Postfix (a deleted header is gone, later instances move up) and Sendmail (it is only marked): repeated fields are
-// edited from the last instance to the first, insertions go to the top (index 0, the only index that means the same
-// everywhere), the rest is appended. diff() is the only producer; nothing else tells an MTA anything.
+// edited from the last instance to the first, insertions go to the top or to the end (the two indexes that mean the
+// same everywhere). diff() is the only producer; nothing else tells an MTA anything.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -27,7 +27,8 @@ enum class Op {
 std::string_view op_name(Op op);
 
 // Change is one step. `index` counts instances of `name` from 1 as the MTA saw them (change_header, delete_header), or
-// is 0 for insert_header. `value` is a header value with exactly the bytes to stand after the colon (its leading space
+// is where insert_header puts a field: 0 above all others, else a number past the end of any header, which means below
+// all others. `value` is a header value with exactly the bytes to stand after the colon (its leading space
 // included, folds as LF, no CR, no NUL, never empty in change_header), an address without angle brackets ("" for the
 // null sender), or a quarantine reason; for replace_body the bytes are in ChangeList::body. An MTA that did not agree
 // to leading spaces adds one of its own: the sender cuts one then, and must not let a change become empty, which
@@ -47,9 +48,9 @@ struct ChangeList {
 };
 
 // diff compares the message's received state with its present one and returns the smallest script. No changes: an empty
-// list. Recipients are a set to an MTA, compared without case: Postfix deletes every copy of an address at once and
-// then takes an addition of the same address for a duplicate, so an address is never both deleted and added, and one
-// that only changed its case is left as it is.
+// list. Recipients are compared without case, one copy to a mailbox: MTAs merge repeated recipients of a message,
+// Postfix those that differ in case too, and deletes by exact spelling; an address whose spelling changed is deleted
+// and added.
 ChangeList diff(Message& message);
 
 }  // namespace postern::message

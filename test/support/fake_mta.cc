@@ -28,6 +28,7 @@ FakeMta::FakeMta(Dialect dialect, std::vector<Field> fields, const std::vector<s
 void FakeMta::set_envelope(std::string from, const std::vector<std::string>& recipients) {
   from_ = std::move(from);
   for (const std::string& address : recipients) add_recipient(address);
+  seen_.clear();
 }
 
 FakeMta::Entry* FakeMta::find(std::string_view name, uint32_t index) {
@@ -60,7 +61,7 @@ void FakeMta::change(const std::string& name, uint32_t index, const std::string&
     }
   }
   if (entry == nullptr) {
-    if (!value.empty()) entries_.push_back({name, value, true, false, false});
+    if (!value.empty()) add(name, value);
   } else if (value.empty()) {
     entry->value.reset();
   } else {
@@ -82,6 +83,9 @@ void FakeMta::add(const std::string& name, const std::string& value) {
         entry.shown = true;
         return;
       }
+    }
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      if (base::iequals(entries_[i].name, name)) return insert(name, static_cast<uint32_t>(i), value);
     }
   }
   entries_.push_back({name, value, true, false, false});

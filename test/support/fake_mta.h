@@ -7,16 +7,19 @@
 //     counted by name without case, 0 counting as 1. A change writes the given name and value; an empty value deletes;
 //     a missing instance is appended. A deleted field is gone, later ones move up.
 //   insert: by physical position, so 0 is above the own Received field; past the end appends. add: at the end.
-//   recipients: an addition that equals any recipient seen so far, without case, is dropped as a duplicate, also when
-//     that recipient was deleted meanwhile; a deletion takes every record of exactly that address.
+//   recipients: of those that SMTP gave, one that equals an earlier one without case is dropped. Additions are compared
+//     with one another only, so an address can be there twice; a deletion takes every record of exactly that address.
 // Sendmail. The list holds the fields of its configuration (Received, Date, From, Message-Id …) before those of the
 // message; only the latter are shown to filters and counted. A configured field that the message has too has no value.
 //   change, delete: the instance is counted by name without case among shown fields, deleted ones included; a missing
 //     instance means the configured field of that name (but never a trace field), and if there is none, adds. The name
 //     keeps its spelling. A deleted field keeps its place without value.
-//   insert: by position in the whole list. add: into the place of a configured field of that name if there is one that
-//     no filter has set yet (but never a trace field), else at the end.
+//   insert: by position in the whole list, past the end meaning at the end. add: into the place of a configured field
+//   of
+//     that name if there is one that no filter has set yet (but never a trace field); else before the first field of
+//     that name, shown or not, deleted or not; else at the end.
 //   recipients: an addition equal to a present one is dropped; a deletion takes all equal ones.
+// test/system/changes_test.py holds all this against the servers themselves.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -73,7 +76,7 @@ class FakeMta {
   std::vector<Entry> entries_;
   std::string from_;
   std::vector<std::string> recipients_;
-  std::vector<std::string> seen_;  // Postfix's duplicate filter, folded
+  std::vector<std::string> seen_;  // Postfix's duplicate filter, folded; emptied when the filter's turn comes
   std::string body_;
 };
 

@@ -29,6 +29,7 @@ endfunction()
 
 foreach(mta postfix sendmail)
   postern_system_test(cases-${mta} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/run_cases.py" --mta ${mta})
+  postern_system_test(changes-${mta} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/changes_test.py" ${mta} $<TARGET_FILE:changes-dump>)
   postern_system_test(kill-${mta} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/kill_test.py" ${mta})
 endforeach()
 postern_system_test(protocol COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/protocol_test.py")

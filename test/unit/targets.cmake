@@ -11,6 +11,8 @@ postern_unit_test(message
 if(POSTERN_CORPUS)
   postern_unit_test(message-corpus SOURCES unit/message_corpus_test.cc LINK postern_fake_mta postern_message)
 endif()
+add_executable(changes-dump support/changes_dump.cc)
+target_link_libraries(changes-dump PRIVATE postern_fake_mta nlohmann_json::nlohmann_json)
 add_executable(address-dump support/address_dump.cc)
 target_link_libraries(address-dump PRIVATE postern_message nlohmann_json::nlohmann_json)
 add_test(NAME unit-address-crosscheck COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/address_crosscheck.py" $<TARGET_FILE:address-dump>)
