@@ -323,7 +323,6 @@ size_t sequence_length(std::string_view in, size_t at, size_t& bad) {
 }
 
 Converted from_utf8_bytes(std::string_view in) {
-  if (in.starts_with("\xEF\xBB\xBF")) in.remove_prefix(3);
   if (base::is_valid_utf8(in)) return {std::string(in), true, false};
   Converted out;
   out.utf8.reserve(in.size() + in.size() / 4);

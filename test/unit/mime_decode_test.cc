@@ -136,7 +136,7 @@ TEST(Charset, DecodesEachFamily) {
       {"", "\xC3\xA9", "é"},
       {"", "\xE9", "é"},
       {"us-ascii", "\x80", "€"},
-      {"UTF-8", "\xEF\xBB\xBFx", "x"},
+      {"UTF-8", "\xEF\xBB\xBFx", "\xEF\xBB\xBFx"},
       {"ISO-8859-1", "\xE9\x80", "é€"},
       {"iso8859-1", "\xE9", "é"},
       {"latin1", "\xE9", "é"},

@@ -318,6 +318,8 @@ TEST(Parser, TextIsDecodedByEncodingAndCharset) {
   EXPECT_TRUE(decode_text(mail.structure.parts[3], mail.body).undecodable);
   EXPECT_TRUE(decode_text(mail.structure.parts[4], mail.body).damaged);
   EXPECT_EQ(decode_content(mail.structure.parts[1], mail.body).bytes, "\xF0");
+  const test::Mail marked = test::read_lf("Content-Type: text/plain; charset=utf-8\n\n\xEF\xBB\xBFx");
+  EXPECT_EQ(decode_text(marked.structure.parts[0], marked.body).utf8, "x");
 }
 
 }  // namespace
