@@ -54,6 +54,7 @@ const std::vector<std::string>& Facts::header_values(uint32_t slot) {
   Slot& entry = find_slot(slot);
   if (entry.decoded_at != entry.found_at) {
     entry.values.clear();
+    entry.values.reserve(entry.fields.size());
     for (const uint32_t field : entry.fields) entry.values.push_back(mime::decode_words(message_.headers[field].value));
     entry.decoded_at = entry.found_at;
   }

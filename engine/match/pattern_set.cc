@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The prefilter over libhs. Subjects with bytes past ASCII are not scanned: case folding and character classes of the
-// two libraries need not agree there, and a prefilter must never say "cannot" of what PCRE2 would find.
+// The prefilter over libhs, which must never say "cannot" of what PCRE2 would find. So subjects that are not UTF-8 are
+// not scanned, nor those with one of the two characters outside ASCII that fold to an ASCII letter.
 #include "engine/match/pattern_set.h"
 
 #include <algorithm>
@@ -213,6 +213,15 @@ struct Scratch {
 
 constexpr size_t kMaxKnown = 256;
 
+// scannable tells whether both libraries see the same in `subject`.
+bool scannable(std::string_view subject) {
+  if (subject.size() > UINT32_MAX) return false;
+  if (base::is_ascii(subject)) return true;
+  // KELVIN SIGN and LATIN SMALL LETTER LONG S
+  return base::is_valid_utf8(subject) && subject.find("\xE2\x84\xAA") == std::string_view::npos &&
+         subject.find("\xC5\xBF") == std::string_view::npos;
+}
+
 }  // namespace
 
 struct PatternSet::Database {
@@ -275,7 +284,7 @@ std::unique_ptr<const PatternSet> PatternSet::build(std::span<const Regex* const
 
 Candidates PatternSet::scan(std::string_view subject) const {
   Candidates found;
-  if (subject.size() > UINT32_MAX || !base::is_ascii(subject)) return found;
+  if (!scannable(subject)) return found;
   hs_scratch_t* scratch = database_->scratch();
   if (scratch == nullptr) return found;
   found.bits_ = always_;

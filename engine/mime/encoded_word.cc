@@ -235,7 +235,8 @@ std::string encode(std::string_view utf8, size_t used, bool phrase) {
 }  // namespace
 
 std::string decode_words(std::string_view raw, std::string_view fallback_charset) {
-  const std::string in = unfold(raw);
+  std::string in = unfold(raw);
+  if (in.find("=?") == std::string::npos && base::is_valid_utf8(in)) return in;
   std::string out;
   out.reserve(in.size());
   const auto put_raw = [&](std::string_view text) {

@@ -135,7 +135,10 @@ TEST(PatternSet, RulesOutAndMerges) {
   EXPECT_FALSE(found.has(2));
   EXPECT_TRUE(found.has(3));
   EXPECT_FALSE(set->scan("").has(2));
-  EXPECT_TRUE(set->scan("caf\xC3\xA9").has(2)) << "bytes past ASCII: left to PCRE2";
+  EXPECT_FALSE(set->scan("caf\xC3\xA9").has(2));
+  EXPECT_TRUE(set->scan("caf\xC3\xA9 casino").has(0));
+  EXPECT_TRUE(set->scan("\xE2\x84\xAA").has(2)) << "folds to k: left to PCRE2";
+  EXPECT_TRUE(set->scan("ca\xC5\xBFino").has(0)) << "folds to s: left to PCRE2";
   found.merge(set->scan("\xFF"));
   EXPECT_TRUE(found.has(2));
 }
@@ -168,8 +171,18 @@ class Grammar {
 
   std::string subject() {
     constexpr std::string_view kAlphabet = "aabbcckKsSxX01289 \t\n\r\v\f.-_@\x7F";
+    constexpr std::array<const char*, 12> kOthers = {
+        "\xC3\xA9",         "\xC3\x85",     "\xC2\xA0", "\xC2\x85", "\xE2\x80\xA8", "\xE4\xB8\xAD",
+        "\xF0\x9F\x98\x80", "\xE2\x84\xAA", "\xC5\xBF", "\xFF",     "\xC3",         "\xCC\x81"};
     std::string out;
-    for (size_t left = below(40); left > 0; --left) out += kAlphabet[below(kAlphabet.size())];
+    const bool ascii = below(2) == 0;
+    for (size_t left = below(40); left > 0; --left) {
+      if (!ascii && below(12) == 0) {
+        out += kOthers[below(below(8) == 0 ? kOthers.size() : 7)];
+      } else {
+        out += kAlphabet[below(kAlphabet.size())];
+      }
+    }
     if (below(50) == 0) out += '\0';
     return out;
   }
