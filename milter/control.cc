@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// The control socket's server and client. Every request is bounded in size and time; a reload runs here, never on a
+// mail thread.
 #include "milter/control.h"
 
 #include <poll.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Loading and loading again: a generation is built beside the one in use and installed only when it is whole.
 #include "milter/reload.h"
 
 #include <ctime>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// SMTP replies that libmilter takes: code and enhanced code of the verdict's class, one line, percent signs doubled.
 #include "milter/reply.h"
 
 #include "engine/base/text.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The daemon's shared state: the generation in use, counters, numbers for messages and connections.
 #include "milter/service.h"
 
 #include <ctime>

@@ -76,6 +76,11 @@ class Service {
   void drain() { draining_.store(true, std::memory_order_release); }
   bool draining() const { return draining_.load(std::memory_order_acquire); }
 
+  // content_deadline is how long a message may take at its end before it is answered 451: the MTA waits 300 s by
+  // default, and we give up well before it does. Set before the first session.
+  std::chrono::nanoseconds content_deadline() const { return content_deadline_; }
+  void set_content_deadline(std::chrono::nanoseconds deadline) { content_deadline_ = deadline; }
+
   std::chrono::steady_clock::time_point started() const { return started_; }
 
  private:
@@ -86,6 +91,7 @@ class Service {
   std::atomic<uint64_t> next_id_;
   std::atomic<bool> draining_{false};
   const std::chrono::steady_clock::time_point started_;
+  std::chrono::nanoseconds content_deadline_ = std::chrono::seconds(240);
 };
 
 // wants_of computes what the rules and limits of a generation need from the MTA.

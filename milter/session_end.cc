@@ -13,8 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The MTA waits 300 s for the end of a message by default; we give up well before it does.
-constexpr std::chrono::seconds kContentDeadline{240};
 constexpr std::chrono::seconds kProgressEvery{5};
 constexpr uint64_t kWatchedBytes = 256u << 10;  // smaller messages cannot take that long
 constexpr size_t kBodyChunk = 60u << 10;        // small pieces of a new body are put together up to this
@@ -28,13 +26,13 @@ Answer Session::finish(Mta& mta, Open& open) {
     return answer(mta, *open.late);
   }
   if (open.transaction.bytes_seen() > kWatchedBytes) {
-    open.transaction.keep_going = [&mta, start, last = start]() mutable {
+    open.transaction.keep_going = [&mta, start, last = start, deadline = service_.content_deadline()]() mutable {
       const Clock::time_point now = Clock::now();
       if (now - last > kProgressEvery) {
         last = now;
         mta.progress();
       }
-      return now - start < kContentDeadline;
+      return now - start < deadline;
     };
   }
   Finished finished = open.transaction.finish((steps_ & kNoBody) == 0);
@@ -193,7 +191,9 @@ void Session::log_end(Open& open, const Decision& decision) {
 
   if (by == "deadline") {
     counters.failed.fetch_add(1, std::memory_order_relaxed);
-    base::emit(event(Event::message_slow), {{"mid", mid}, {"seconds", Number(kContentDeadline.count())}}, queue_id);
+    const auto deadline = std::chrono::duration_cast<std::chrono::seconds>(service_.content_deadline());
+    base::emit(event(Event::message_slow), {{"mid", mid}, {"seconds", Number(static_cast<uint64_t>(deadline.count()))}},
+               queue_id);
     return;
   }
   if (by == "limits.memory") {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// Unix sockets made safely: a lock beside the socket tells a second instance from a stale file; mode and group are set
+// before anyone can connect.
 #include "milter/unix_socket.h"
 
 #include <fcntl.h>

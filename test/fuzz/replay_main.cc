@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target over every file of the folders named on the command line, and over every prefix of the small ones, so that
-// the seeds are checked in each ordinary build. An empty or missing folder is a failure: a replay that ran nothing proves nothing.
+// Runs a fuzz target over every file of the folders named on the command line, and over every prefix of the small ones,
+// so that the seeds are checked in each ordinary build. An empty or missing folder is a failure: a replay that ran
+// nothing proves nothing.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

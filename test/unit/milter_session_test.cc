@@ -466,6 +466,7 @@ TEST_F(MilterSession, BadPathsAndEmptyArgumentsAreTemporaryErrors) {
 
 TEST_F(MilterSession, AnExceptionInACallbackIsATemporaryError) {
   Service& service = use(kHeaderRule);
+  const CapturedLog log;
   Talk talk(service);
   ASSERT_EQ(talk.mail(), Answer::proceed);
   ASSERT_EQ(talk.rcpt(), Answer::proceed);
@@ -474,6 +475,19 @@ TEST_F(MilterSession, AnExceptionInACallbackIsATemporaryError) {
   ASSERT_EQ(talk.mail(), Answer::proceed);
   EXPECT_EQ(talk.session->failed(talk.mta, "eom", "out of memory"), Answer::tempfail);
   EXPECT_EQ(service.counters().failed.load(), 2u);
+  EXPECT_EQ(log.matching("[callback-failed]"), 2u);
+}
+
+TEST_F(MilterSession, AMessageThatTookTooLongIsDeferredBeforeTheMtaGivesUp) {
+  // Rules that need the body, and a message large enough that its filters are watched.
+  Service& service =
+      use("filters: [{name: word, if: body-contains(\"x\"), then: [{insert-header: {name: X-Seen, value: y}}]}]");
+  service.set_content_deadline(std::chrono::nanoseconds(0));
+  const CapturedLog log;
+  Talk talk(service);
+  EXPECT_EQ(talk.message({{"Subject", "s"}}, std::string(300'000, 'x') + "\r\n"), Answer::tempfail);
+  EXPECT_TRUE(talk.mta.calls.empty()) << "nothing is edited any more";
+  EXPECT_EQ(log.matching("[message-slow]"), 1u);
 }
 
 TEST_F(MilterSession, LogTellsTheStoryInFewLines) {
