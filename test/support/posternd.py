@@ -70,10 +70,11 @@ class Posternd:
         with open(os.path.join(self.directory, "rules.d", "10-test.yaml"), "w") as file:
             file.write(rules or "filters: []\n")
 
-    def start(self):
+    def start(self, prefix=(), environment=None):
+        """`prefix`: a program with arguments that starts the daemon in its own place."""
         before = len(self.log_text())
-        self.process = Process([os.path.join(BIN, "posternd"), "-c", self.config_file], "posternd", self.output,
-                               env=dict(os.environ, **SANITIZER_OPTIONS))
+        self.process = Process([*prefix, os.path.join(BIN, "posternd"), "-c", self.config_file], "posternd", self.output,
+                               env={**os.environ, **SANITIZER_OPTIONS, **(environment or {})})
         wait_until(lambda: " started, generation " in self.log_text()[before:] or not self.process.alive(), "posternd to start")
         if not self.process.alive():
             raise RuntimeError("posternd does not start:\n" + self.log_text()[before:])
