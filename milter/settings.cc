@@ -103,18 +103,27 @@ class Loader {
       return;
     }
     generation_.files.push_back(settings_.path);
-    const std::optional<Node> root = config::parse_yaml(sources_, *source, diagnostics_);
-    const Node empty;
-    if (root && root->kind != NodeKind::map && root->kind != NodeKind::null) {
-      read_.error(*root, "the configuration is a map of keys, for example 'hostname: mx.example.org'");
-    }
-    const bool usable = root && root->kind == NodeKind::map;
-    if (usable) read_settings(*root);
+    const std::optional<Node> root = read(*source);
     if (settings_.hostname.empty()) settings_.hostname = own_hostname();
-    if (settings_.flows.empty()) settings_.flows.push_back({"default", {}, true, {}, {}});
     if (!root) return;  // what the rules may refer to is not known
-    load_rules(usable ? root->get("rules") : nullptr);
+    load_rules(root->get("rules"));
     resolve_filters();
+  }
+
+  void set_folder(std::string folder) { folder_ = std::move(folder); }
+
+  // read takes everything out of postern.yaml that stands in it; the map of its keys, empty where it has none.
+  std::optional<Node> read(uint32_t source) {
+    std::optional<Node> root = config::parse_yaml(sources_, source, diagnostics_);
+    if (root && root->kind != NodeKind::map) {
+      if (root->kind != NodeKind::null) {
+        read_.error(*root, "the configuration is a map of keys, for example 'hostname: mx.example.org'");
+      }
+      *root = Node();
+    }
+    if (root) read_settings(*root);
+    if (settings_.flows.empty()) settings_.flows.push_back({"default", {}, true, {}, {}});
+    return root;
   }
 
  private:
@@ -558,6 +567,15 @@ class Loader {
 };
 
 }  // namespace
+
+std::optional<Settings> read_settings(config::Sources& sources, uint32_t source, config::Diagnostics& diagnostics) {
+  Generation generation;
+  Loader loader(sources, diagnostics, generation);
+  loader.set_folder(folder_of(sources.path(source)));
+  loader.read(source);
+  if (!diagnostics.ok()) return std::nullopt;
+  return std::move(generation.settings);
+}
 
 std::shared_ptr<Generation> load_generation(const std::string& path, config::Sources& sources,
                                             config::Diagnostics& diagnostics) {

@@ -85,6 +85,10 @@ std::span<const config::OptionRow> option_table();
 // settings_schema returns the JSON Schema of postern.yaml, made from the option table.
 std::string settings_schema();
 
+// read_settings reads one text of postern.yaml alone: no rule file is looked for, and a hostname that is not given
+// stays empty. nullopt when there is any error.
+std::optional<Settings> read_settings(config::Sources& sources, uint32_t source, config::Diagnostics& diagnostics);
+
 // load_generation reads `path` and everything it names. Errors of all files go to `diagnostics` (constructed over
 // `sources`); nullptr when there is any.
 std::shared_ptr<Generation> load_generation(const std::string& path, config::Sources& sources,

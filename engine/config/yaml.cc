@@ -138,7 +138,9 @@ class Builder : public YAML::EventHandler {
         shift_(shift),
         last_end_(shift),
         stream_(stream),
-        diagnostics_(diagnostics) {}
+        diagnostics_(diagnostics) {
+    root_.position = sources_.position_at(source_, shift);
+  }
 
   Node take_root() { return std::move(root_); }
   void new_document() {

@@ -114,6 +114,9 @@ TEST_F(SettingsFile, AnEmptyFileWorksToo) {
     EXPECT_THAT(loaded->generation->settings.hostname, Not(IsEmpty()));
     ASSERT_EQ(loaded->generation->settings.flows.size(), 1u);
     EXPECT_TRUE(loaded->generation->rules->filters().empty());
+    loaded->generation->settings.hostname = "mx.example.org";
+    const std::string dump = dump_settings(loaded->generation->settings);
+    EXPECT_EQ(dump, dump_settings(load_text("hostname: mx.example.org\n")->generation->settings));
   }
 }
 
