@@ -68,9 +68,8 @@ void Loader::load_file(uint32_t source) {
   for (const auto& [key, value] : root->entries) {
     if (key.text == "filters") continue;
     constexpr std::string_view kKeys[] = {"filters"};
-    std::string hint = did_you_mean(key.text, kKeys);
-    report.error(key, "unknown key " + quoted(key.text),
-                 hint.empty() ? "a rule file has one key, 'filters'" : std::move(hint));
+    const std::string hint = did_you_mean(key.text, kKeys);
+    report.error(key, "unknown key " + quoted(key.text), hint.empty() ? "a rule file has one key, 'filters'" : hint);
   }
   const config::Node* filters = root->get("filters");
   if (filters == nullptr || filters->kind == config::NodeKind::null) return;

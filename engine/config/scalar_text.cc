@@ -190,11 +190,10 @@ class Walker {
     const size_t start = at_;
     size_t ends = 0;
     size_t i = at_;
-    size_t next_line = at_;
     while (newline_at(i)) {
       i += source_[i] == '\r' ? 2 : 1;
       ++ends;
-      next_line = i;
+      const size_t next_line = i;
       while (i < source_.size() && i - next_line < indent_ && source_[i] == ' ') ++i;
     }
     size_t kept = 0;

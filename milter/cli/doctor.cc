@@ -101,7 +101,9 @@ std::span<const CheckRow> check_table() { return kChecks; }
 
 void Findings::add(std::string_view id, std::string text) {
   for (const CheckRow& row : kChecks) {
-    if (row.id == id) list_.push_back({&row, std::move(text)});
+    if (row.id != id) continue;
+    list_.push_back({&row, std::move(text)});
+    return;
   }
 }
 
