@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxReplyText = 450;  // RFC 5321 4.5.3.1.5: a reply line holds 512 bytes
 constexpr size_t kMaxLogText = 4096;
+constexpr size_t kMaxLogEntries = 1000;  // of one transaction
 
 std::string reply_text(const Action& action, ActionContext& context, std::string_view fallback) {
   std::string text = header_text_of(action, 0, context);
@@ -90,7 +91,8 @@ ActionResult tag_message(const Action& action, ActionContext& context) {
 ActionResult log_entry(const Action& action, ActionContext& context) {
   std::string text = header_text_of(action, 0, context);
   cut_utf8(text, kMaxLogText);
-  if (!context.dry) context.outcome.log_entries.push_back(context.filter.name + ": " + text);
+  std::vector<std::string>& entries = context.outcome.log_entries;
+  if (!context.dry && entries.size() < kMaxLogEntries) entries.push_back(context.filter.name + ": " + text);
   return plain(action, text);
 }
 
@@ -166,9 +168,16 @@ void cut_utf8(std::string& text, size_t size) {
   text.resize(size);
 }
 
+void blank_controls(std::string& text) {
+  std::ranges::replace_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; }, ' ');
+}
+
 std::string header_text_of(const Action& action, size_t index, ActionContext& context) {
   if (index >= action.templates.size()) return {};
   std::string text = base::one_line(expand(action.templates[index], context.filter, context.facts, false));
+  blank_controls(text);
+  text = base::trim(text);
   cut_utf8(text, kMaxHeaderText);
   return text;
 }

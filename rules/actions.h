@@ -48,6 +48,8 @@ bool has_action(std::string_view name);
 std::string header_text_of(const Action& action, size_t index, ActionContext& context);
 inline constexpr size_t kMaxHeaderText = 32 * 1024;
 
+// blank_controls turns control bytes other than tabs into blanks.
+void blank_controls(std::string& text);
 // cut_utf8 cuts `text` to at most `size` bytes without splitting a character.
 void cut_utf8(std::string& text, size_t size);
 

@@ -99,7 +99,7 @@ std::string decode_run(std::string_view text, size_t& at) {
   }
   at = end;
   std::string out = base::one_line(mime::decode_words(text.substr(begin, end - begin)));
-  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, ' ');
+  blank_controls(out);
   return out;
 }
 
@@ -172,7 +172,11 @@ bool write_addresses(const message::AddressList& list, size_t name_size, std::st
     const bool group_begins = !mailbox.group.empty() && (i == 0 || list.mailboxes[i - 1].group != mailbox.group);
     const bool last = i + 1 == list.mailboxes.size();
     const bool group_ends = !mailbox.group.empty() && (last || list.mailboxes[i + 1].group != mailbox.group);
-    if (group_begins) put(mime::encode_phrase(mailbox.group) + ":", i == 0);
+    if (group_begins) {
+      // A blank keeps an encoded word from touching the colon (RFC 2047 section 5).
+      const std::string name = mime::encode_phrase(mailbox.group);
+      put(name + (name.ends_with("?=") ? " :" : ":"), i == 0);
+    }
     const std::string spec = mailbox.addr_spec();
     if (!is_ascii(spec)) return false;
     std::string item = mailbox.display.empty() ? spec : mime::encode_phrase(mailbox.display) + " <" + spec + ">";
@@ -240,6 +244,12 @@ ActionResult strip_header(const Action& action, ActionContext& context) {
   return result;
 }
 
+std::string one_clean_line(std::string_view text) {
+  std::string out = base::one_line(text);
+  blank_controls(out);
+  return std::string(base::trim(out));
+}
+
 ActionResult edit_header_text(const Action& action, ActionContext& context) {
   const std::string& name = action.texts[0];
   const std::string_view replacement = action.texts.size() > 2 ? std::string_view(action.texts[2]) : "";
@@ -261,8 +271,8 @@ ActionResult edit_header_text(const Action& action, ActionContext& context) {
       result.detail = "edit-header-text " + field.name + ": " + edited.error().text();
       continue;
     }
-    const std::string wanted(base::trim(base::one_line(*edited)));
-    if (wanted == base::trim(base::one_line(text))) continue;
+    const std::string wanted = one_clean_line(*edited);
+    if (wanted == one_clean_line(text)) continue;
     std::string value;
     if (addresses) {
       std::string why;

@@ -72,16 +72,40 @@ struct Rendered {
   std::string content;
 };
 
-// Writes `bytes`, complete lines in a charset that contains ASCII, in the coding that fits best.
-void encode_lines(const mime::Structure& tree, std::string_view bytes, Rendered& out) {
+// Quoted-printable in which no line begins with "--": decoded text may hold what encoding keeps from being a delimiter.
+std::string quoted_printable(std::string_view bytes) {
+  constexpr size_t kLine = 76;
+  std::string in = mime::encode_quoted_printable(bytes);
+  if (!in.ends_with("\r\n")) in += "\r\n";
+  if (!in.starts_with("--") && in.find("\n--") == std::string::npos) return in;
+  std::string out;
+  out.reserve(in.size() + in.size() / 16);
+  for (size_t begin = 0; begin < in.size();) {
+    const size_t end = std::min(in.find('\n', begin), in.size() - 1) + 1;
+    std::string_view line = std::string_view(in).substr(begin, end - begin);
+    begin = end;
+    while (line.starts_with("--")) {
+      out += "=2D";
+      line.remove_prefix(1);
+      if (line.size() - 2 + 3 <= kLine) break;
+      out += "=\r\n";  // the longer line is cut behind its first character
+    }
+    out += line;
+  }
+  return out;
+}
+
+// Writes `bytes`, complete lines in a charset that contains ASCII, in the coding that fits best. `encode`: not as they
+// are, because lines of them may look like a delimiter.
+void encode_lines(std::string_view bytes, bool encode, Rendered& out) {
   const size_t high =
       static_cast<size_t>(std::ranges::count_if(bytes, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }));
-  if (holds_delimiter(tree, bytes) || high * 3 > bytes.size()) {
+  if (high * 3 > bytes.size()) {
     out.encoding = "base64";
     out.content = mime::encode_base64(bytes);
-  } else if (high > 0 || has_long_line(bytes)) {
+  } else if (encode || high > 0 || has_long_line(bytes)) {
     out.encoding = "quoted-printable";
-    out.content = mime::encode_quoted_printable(bytes);
+    out.content = quoted_printable(bytes);
   } else {
     out.encoding = "7bit";
     out.content = bytes;
@@ -95,7 +119,7 @@ Rendered plain_leaf(const mime::Structure& tree, std::string_view utf8) {
   Rendered out;
   out.new_header = true;
   out.content_type = is_ascii(lines) ? "text/plain; charset=us-ascii" : "text/plain; charset=utf-8";
-  encode_lines(tree, lines, out);
+  encode_lines(lines, holds_delimiter(tree, lines), out);
   return out;
 }
 
@@ -157,6 +181,11 @@ std::string with_crlf_folds(std::string_view value) {
   return out;
 }
 
+// Whether `after` has lines too long for mail that `before` has not.
+bool added_long_line(std::string_view after, std::string_view before) {
+  return has_long_line(after) && !has_long_line(before);
+}
+
 // The value of field `name` in the header of part `index`, wherever that is kept.
 std::string_view field_of(Facts& facts, const mime::Structure& tree, uint32_t index, std::string_view name) {
   if (index != 0) return base::trim(tree.parts[index].field(name));
@@ -202,30 +231,25 @@ std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32
     out.content_type = type_with_utf8(part.type);
     out.new_header = true;
   }
-  const bool delimiter = holds_delimiter(tree, own.heading) || holds_delimiter(tree, own.footer);
-  const bool long_line = has_long_line(own.heading) || has_long_line(own.footer);
   switch (part.encoding) {
     case mime::TransferEncoding::base64:
       out.encoding = "base64";
       out.content = mime::encode_base64(bytes);
       break;
     case mime::TransferEncoding::quoted_printable:
-      if (delimiter) {
-        encode_lines(tree, bytes, out);
-        out.new_header = true;
-      } else {
-        out.encoding = "quoted-printable";
-        out.content = mime::encode_quoted_printable(bytes);
-      }
+      out.encoding = "quoted-printable";
+      out.content = quoted_printable(bytes);
       break;
     default: {
       const std::string_view declared = field_of(facts, tree, index, "Content-Transfer-Encoding");
       const bool eight_bit = base::iequals(declared, "8bit") || base::iequals(declared, "binary");
-      if (!out.new_header && !delimiter && !long_line && (!eight_bit_added || eight_bit)) {
+      // What stands in the part as it came is no delimiter; only what is added, or newly converted, may be.
+      const bool delimiter = out.new_header || holds_delimiter(tree, own.heading) || holds_delimiter(tree, own.footer);
+      if (!delimiter && (!eight_bit_added || eight_bit) && !(added_long_line(bytes, decoded.bytes))) {
         out.encoding = declared;
         out.content = std::move(bytes);
       } else {
-        encode_lines(tree, bytes, out);
+        encode_lines(bytes, delimiter, out);
         out.new_header = true;
       }
       break;

@@ -12,6 +12,9 @@
 namespace postern::rules {
 namespace {
 
+// Filters of the rcpt phase run once a recipient: what is kept about them must stay small.
+constexpr size_t kMaxReports = 20'000;
+
 Truth evaluate_node(const Condition& condition, uint32_t index, Facts& facts) {
   const Node& node = condition.nodes[index];
   switch (node.kind) {
@@ -158,7 +161,7 @@ bool run_filter(const RuleSet& rules, const Filter& filter, Facts& facts, const 
   if (!facts.matched_content.empty()) facts.matched_content.clear();
   const Truth truth = evaluate_condition(filter.body.condition, rules, facts);
   if (truth.is_no() && filter.body.else_part.empty()) {
-    if (options.report_all) {
+    if (options.report_all && outcome.reports.size() < kMaxReports) {
       FilterReport& report = outcome.reports.emplace_back();
       report.filter = &filter;
       report.result = truth;
@@ -169,7 +172,7 @@ bool run_filter(const RuleSet& rules, const Filter& filter, Facts& facts, const 
   Run run(rules, filter, facts, outcome);
   const bool ended = run.branch(filter.body, truth);
   run.report().result = truth;
-  outcome.reports.push_back(std::move(run.report()));
+  if (outcome.reports.size() < kMaxReports) outcome.reports.push_back(std::move(run.report()));
   // What is only observed ends nothing.
   return ended && filter.mode != Mode::observe;
 }

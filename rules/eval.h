@@ -51,7 +51,9 @@ struct EvalOptions {
   const std::function<bool()>* keep_going = nullptr;
 };
 
-// evaluate runs every enabled filter of `phase` in order until a final action; `outcome` accumulates over phases.
+// evaluate runs every enabled filter of `phase` in order until a final action, then writes the body edits they asked
+// for. `outcome` accumulates over phases, but verdict, reply and decided_by are those of this call: skip-filters gives
+// `accept` at end of message, and `pass` in an earlier phase, which is all it ends.
 void evaluate(const RuleSet& rules, Phase phase, Facts& facts, const EvalOptions& options, Outcome& outcome);
 
 // evaluate_condition is the bare condition, for tests.

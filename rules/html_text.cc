@@ -138,17 +138,18 @@ std::string html_block(std::string_view utf8) {
         }
     }
   }
-  return out + "</div>\r\n";
+  return out + "</div>";
 }
 
 std::string html_with_texts(std::string_view html, std::string_view heading, std::string_view footer) {
   const Places places = find_places(html);
   std::string out(html.substr(0, places.begin));
+  // No line end behind it: what follows in the document must not come to begin a line, it may look like a delimiter.
   if (!heading.empty()) out += html_block(heading);
   out += html.substr(places.begin, places.end - places.begin);
   if (!footer.empty()) {
     if (places.end == html.size() && !out.empty() && out.back() != '\n') out += "\r\n";
-    out += html_block(footer);
+    out += html_block(footer) + "\r\n";
   }
   out += html.substr(places.end);
   return out;

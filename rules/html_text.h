@@ -8,7 +8,7 @@
 namespace postern::rules {
 
 // html_block writes UTF-8 text as a block of HTML: markup escaped, lines kept, other characters than ASCII as numeric
-// references.
+// references; without a last line end.
 std::string html_block(std::string_view utf8);
 
 // html_with_texts returns `html` with `heading` after its <body> tag (else where the document begins) and `footer`

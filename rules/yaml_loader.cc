@@ -44,7 +44,8 @@ bool is_good_name(std::string_view name) {
 }
 
 bool is_strict(std::string_view action) {
-  return action == "drop" || action == "bounce" || action == "reject" || action == "quarantine";
+  return action == "drop" || action == "bounce" || action == "reject" || action == "quarantine" ||
+         action.starts_with("drop-attachments");
 }
 
 }  // namespace
@@ -106,7 +107,8 @@ void Loader::load_filter(const config::Node& node) {
   }
   const Effect effect = read_branch(node, filter.phase, 0, filter.body, filter.strict);
   if (filter.enabled) {
-    filter.needs = effect.needs | quarantine_need(filter);
+    filter.needs = effect.needs;
+    filter.needs |= quarantine_need(filter);
     if (filter.mode == Mode::observe) filter.needs &= ~kEdits;  // it looks, and changes nothing
     rules_->needs_ |= filter.needs;
     rules_->phases_ |= 1u << static_cast<unsigned>(filter.phase);
@@ -317,9 +319,12 @@ Loader::Effect Loader::read_statement(const config::Node& node, Phase phase, uin
 }
 
 uint32_t Loader::quarantine_need(const Filter& filter) const {
-  if (filter.phase != Phase::message || is_constant_true(filter.body.condition)) return 0;
+  // An action on header or body may itself find that it cannot tell.
+  const bool edits_body = (filter.needs & kEditBody) != 0;
+  const bool may_doubt = !is_constant_true(filter.body.condition) || edits_body || (filter.needs & kEditHeader) != 0;
+  if (filter.phase != Phase::message || !may_doubt) return 0;
   const auto may = [&](OnUnknown value) {
-    return value == OnUnknown::quarantine || (value == OnUnknown::by_action && filter.strict);
+    return value == OnUnknown::quarantine || (value == OnUnknown::by_action && (filter.strict || edits_body));
   };
   const auto& defaults = rules_->context_.on_unknown;
   const bool any = filter.on_unknown ? may(*filter.on_unknown) : std::any_of(defaults.begin(), defaults.end(), may);

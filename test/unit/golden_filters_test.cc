@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Golden tests: each folder of test/golden/filters holds filters.yaml, input.eml (LF line ends), where wanted
 // envelope.yaml, and `expected`: the verdict, what each filter did, the change list for the MTA and the resulting
-// message. POSTERN_GOLDEN_WRITE=1 in the environment writes `expected` anew, to be read before it is kept.
+// message. POSTERN_UPDATE_GOLDEN=1 in the environment writes `expected` anew, to be read before it is kept.
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -114,7 +114,7 @@ TEST_P(Golden, Case) {
   if (fs::exists(folder / "envelope.yaml")) set_envelope(mail, read(folder / "envelope.yaml"));
   const Outcome outcome = run(*rules, mail);
   const std::string actual = describe(outcome, mail);
-  if (std::getenv("POSTERN_GOLDEN_WRITE") != nullptr) std::ofstream(folder / "expected", std::ios::binary) << actual;
+  if (std::getenv("POSTERN_UPDATE_GOLDEN") != nullptr) std::ofstream(folder / "expected", std::ios::binary) << actual;
   EXPECT_EQ(actual, read(folder / "expected"));
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads messages with Python's email package and prints, a line each, what a mail reader would find: first the defects
-of the whole message, then type, disposition and text (or size) of each leaf. An independent judge of edited messages."""
+of the whole message, with --addresses the mailboxes of From, To and Cc, then type, disposition and text (or size) of each leaf. An independent judge of edited messages."""
 import email
 import email.policy
 import sys
@@ -15,6 +15,10 @@ def show(path):
         for name, value in part.items():
             defects += [f"{name}: {type(d).__name__}" for d in getattr(value, "defects", ())]
     print("defects:", ", ".join(sorted(set(defects))) or "none")
+    for name in ("From", "To", "Cc"):
+        for field in message.get_all(name, []):
+            if ADDRESSES:
+                print(f"{name}:", " | ".join(f"{a.display_name} <{a.addr_spec}>" for a in field.addresses))
     depth = {id(message): 0}
     for part in message.walk():
         level = depth[id(part)]
@@ -32,5 +36,6 @@ def show(path):
             print(f"{indent}{part.get_content_type()} {part.get_filename()} {len(payload)} bytes")
 
 
-for argument in sys.argv[1:]:
+ADDRESSES = sys.argv[1] == "--addresses"
+for argument in sys.argv[1 + ADDRESSES :]:
     show(argument)

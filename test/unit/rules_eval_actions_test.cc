@@ -122,6 +122,7 @@ TEST(InsertHeader, NothingCanBeSmuggledIn) {
     const std::string line = field.name + ":" + field.value;
     EXPECT_EQ(line.find('\r'), std::string::npos) << field.name;
     EXPECT_EQ(line.find('\0'), std::string::npos) << field.name;
+    EXPECT_EQ(line.find('\x01'), std::string::npos) << field.name;
     while (begin < line.size()) {
       const size_t end = std::min(line.find('\n', begin), line.size());
       if (field.received < 0) {
@@ -358,18 +359,18 @@ TEST(HtmlText, PlacesOfTexts) {
       {"<bodyguard>x", "[h]<bodyguard>x\r\n[f]"},
       {"<body title=\"never closed>x", "<body title=\"never closed>[h]x\r\n[f]"},
       {"</body><body>x", "</body><body>[h]x\r\n[f]"},
-      {"", "[h][f]"},
+      {"", "[h]\r\n[f]"},
   };
   for (const auto& each : cases) {
     std::string out = html_with_texts(each.html, "h", "f");
-    for (const auto& [from, to] : {std::pair("<div>h</div>\r\n", "[h]"), std::pair("<div>f</div>\r\n", "[f]")}) {
+    for (const auto& [from, to] : {std::pair("<div>h</div>", "[h]"), std::pair("<div>f</div>\r\n", "[f]")}) {
       const size_t at = out.find(from);
       ASSERT_NE(at, std::string::npos) << each.html << " -> " << out;
       out.replace(at, std::string_view(from).size(), to);
     }
     EXPECT_EQ(out, each.expected);
   }
-  EXPECT_EQ(html_block("a<b> & \"c\"\r\nü\n"), "<div>a&lt;b&gt; &amp; &quot;c&quot;<br>\r\n&#252;</div>\r\n");
+  EXPECT_EQ(html_block("a<b> & \"c\"\r\nü\n"), "<div>a&lt;b&gt; &amp; &quot;c&quot;<br>\r\n&#252;</div>");
 }
 
 }  // namespace

@@ -12,12 +12,12 @@ namespace postern::rules::test {
 namespace {
 
 // What Python's email package sees in the message as edited.
-std::string judge(Mail& mail) {
+std::string judge(Mail& mail, const std::string& options = "") {
   const std::string path =
       (std::filesystem::temp_directory_path() / ("postern-judge-" + std::to_string(getpid()) + ".eml")).string();
   std::ofstream(path, std::ios::binary) << mail.message->whole();
-  const std::string command =
-      "/usr/bin/python3 '" + std::string(POSTERN_SOURCE_DIR) + "/test/unit/message_judge.py' '" + path + "' 2>&1";
+  const std::string command = "/usr/bin/python3 '" + std::string(POSTERN_SOURCE_DIR) + "/test/unit/message_judge.py' " +
+                              options + " '" + path + "' 2>&1";
   std::string out;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return "cannot run python3";
@@ -61,7 +61,7 @@ TEST(AddText, SinglePart) {
        "text/plain 'head\\nKühlhaus\\nfoot <1>\\nfoot 2'\n"},
       {"html", "Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: 8bit\n",
        "<html><body>ü</body></html>\n",
-       "text/html '<html><body><div>head</div>\\nü<div>foot &lt;1&gt;<br>\\nfoot 2</div>\\n</body></html>'\n"},
+       "text/html '<html><body><div>head</div>ü<div>foot &lt;1&gt;<br>\\nfoot 2</div>\\n</body></html>'\n"},
       {"utf-16", "Content-Type: text/plain; charset=utf-16le\nContent-Transfer-Encoding: base64\n", "aABpACAA5AA=\n",
        "text/plain 'head\\nhi ä\\nfoot <1>\\nfoot 2'\n"},
       {"empty", "Content-Type: text/plain\n", "", "text/plain 'head\\nfoot <1>\\nfoot 2'\n"},
@@ -144,7 +144,7 @@ TEST(AddText, BothAlternativesAndNoAttachment) {
             "multipart/mixed\n"
             "  multipart/alternative\n"
             "    text/plain 'head\\nhello\\nfoot <1>\\nfoot 2'\n"
-            "    text/html '<div>head</div>\\n<p>hello</p>\\n<div>foot &lt;1&gt;<br>\\nfoot 2</div>'\n"
+            "    text/html '<div>head</div><p>hello</p>\\n<div>foot &lt;1&gt;<br>\\nfoot 2</div>'\n"
             "  application/pdf a.pdf 19 bytes\n"
             "  text/plain 'attached text'\n");
   EXPECT_NE(mail.body().find("preamble\n--b1\n"), std::string::npos);
@@ -234,7 +234,7 @@ TEST(AddText, NoDelimiterCanBeForged) {
             "multipart/mixed\n"
             "  multipart/alternative\n"
             "    text/plain '--b1--\\nhello\\n--b1--'\n"
-            "    text/html '<div>--b1--</div>\\n<p>hello</p>\\n<div>--b1--</div>'\n"
+            "    text/html '<div>--b1--</div><p>hello</p>\\n<div>--b1--</div>'\n"
             "  application/pdf a.pdf 19 bytes\n"
             "  text/plain 'attached text'\n");
   Mail named(
@@ -243,6 +243,44 @@ TEST(AddText, NoDelimiterCanBeForged) {
   act(named, {R"(drop-attachments-by-mimetype: {type: application/octet-stream, comment: "$dropped_filename"})"});
   EXPECT_EQ(judge(named),
             "defects: none\nmultipart/mixed\n  text/plain 'text'\n  text/plain '--b1--'\n  image/png None 1 bytes\n");
+}
+
+// What was encoded so that it is no delimiter must not become one when the part is written again.
+TEST(AddText, NoDelimiterComesOutOfTheEncoding) {
+  const std::string head = "From: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=outer\n\n";
+  const std::string tail = "--outer\nContent-Type: application/pdf; name=a.pdf\n\nx\n--outer--\n";
+  const std::string long_line = "-outer" + std::string(300, 'y');
+  struct {
+    const char* what;
+    std::string part;
+    std::string expected;
+  } const cases[] = {
+      {"quoted-printable",
+       "--outer\nContent-Type: text/plain\nContent-Transfer-Encoding: "
+       "quoted-printable\n\n=2D-outer--\n=2D--outer\n=2D" +
+           long_line + "\n",
+       "  text/plain 'head\\n--outer--\\n---outer\\n-" + long_line + "\\nfoot'\n"},
+      {"utf-16",
+       "--outer\nContent-Type: text/plain; charset=utf-16be\nContent-Transfer-Encoding: base64\n\n"
+       "AC0ALQBvAHUAdABlAHI=\n",
+       "  text/plain 'head\\n--outer\\nfoot'\n"},
+      {"html", "--outer\nContent-Type: text/html\n\n<body>--outer--\nx</body>\n",
+       "  text/html '<body><div>head</div>--outer--\\nx<div>foot</div>\\n</body>'\n"},
+  };
+  for (const auto& each : cases) {
+    Mail mail(head + each.part + tail);
+    act(mail, {"add-heading: head", "add-footer: foot"});
+    EXPECT_EQ(judge(mail), "defects: none\nmultipart/mixed\n" + each.expected + "  application/pdf a.pdf 1 bytes\n")
+        << each.what << "\n"
+        << mail.whole();
+    size_t begin = 0;
+    const std::string body = mail.body();
+    while (begin < body.size()) {
+      const size_t end = std::min(body.find('\n', begin), body.size());
+      EXPECT_LE(end - begin, 76u) << each.what;
+      begin = end + 1;
+    }
+  }
 }
 
 TEST(DropAttachments, ByEachProperty) {
@@ -388,6 +426,24 @@ TEST(DropAttachments, ThenTextsAreAdded) {
   EXPECT_EQ(judge(wrapped),
             "defects: none\nmultipart/mixed\n  multipart/mixed\n    text/plain 'no image'\n"
             "    application/pdf b.pdf 1 bytes\n  text/plain 'foot'\n");
+}
+
+TEST(AddressEdits, AnotherReaderSeesTheSameMailboxes) {
+  const std::string text =
+      "From: =?utf-8?Q?Doe=2C_J=C3=A4ne?= <jane@old.example>\n"
+      "To: \"B, b\" <b@old.example>, =?utf-8?B?w6Q=?= <c@old.example>,\n =?utf-8?Q?ceo=40bank.example=2C?= "
+      "<e@old.example>\n"
+      "Cc: =?utf-8?Q?Gr=C3=BCn?=: a@old.example, \"Q \\\"x\\\"\" <q@old.example>;\nSubject: s\n\nbody\n";
+  Mail mail(text);
+  act(mail, {"edit-header-text: {name: From, pattern: old, replacement: new}",
+             "edit-header-text: {name: To, pattern: old, replacement: new}",
+             "edit-header-text: {name: Cc, pattern: old, replacement: new}"});
+  EXPECT_EQ(judge(mail, "--addresses"),
+            "defects: none\n"
+            "From: Doe, Jäne <jane@new.example>\n"
+            "To: B, b <b@new.example> | ä <c@new.example> | ceo@bank.example, <e@new.example>\n"
+            "Cc:  <a@new.example> | Q \"x\" <q@new.example>\n"
+            "text/plain 'body'\n");
 }
 
 TEST(BodyEdits, NothingChangesWithoutAnEdit) {
