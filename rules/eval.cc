@@ -198,18 +198,20 @@ void evaluate(const RuleSet& rules, Phase phase, Facts& facts, const EvalOptions
   if (phase == Phase::message && (rules.needs() & kEditHeader) != 0) strip_route_headers(facts);
   if (rules.has_phase(phase)) {
     const std::vector<Filter>& filters = rules.filters();
-    if (options.filters != nullptr) {
-      for (const uint32_t index : *options.filters) {
-        if (index >= filters.size() || !applies(filters[index], phase, facts.flow())) continue;
-        if (options.keep_going != nullptr && !(*options.keep_going)()) break;
-        if (run_filter(rules, filters[index], facts, options, outcome)) break;
+    const std::vector<Gate>& gates = rules.gates();
+    const size_t count = options.filters != nullptr ? options.filters->size() : filters.size();
+    const bool use_gates = facts.headers_known() && !options.report_all && gates.size() == filters.size();
+    for (size_t i = 0; i < count; ++i) {
+      const size_t index = options.filters != nullptr ? (*options.filters)[i] : i;
+      if (index >= filters.size()) continue;
+      // Most filters of a long list end here: nothing of the filter itself is touched.
+      if (use_gates && gates[index].member != kNoMember &&
+          !facts.header_may_match(gates[index].slot, gates[index].member)) {
+        continue;
       }
-    } else {
-      for (const Filter& filter : filters) {
-        if (!applies(filter, phase, facts.flow())) continue;
-        if (options.keep_going != nullptr && !(*options.keep_going)()) break;
-        if (run_filter(rules, filter, facts, options, outcome)) break;
-      }
+      if (!applies(filters[index], phase, facts.flow())) continue;
+      if (options.keep_going != nullptr && !(*options.keep_going)()) break;
+      if (run_filter(rules, filters[index], facts, options, outcome)) break;
     }
   }
   if (!refused(outcome.verdict)) apply_body_edits(facts);

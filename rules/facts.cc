@@ -61,7 +61,7 @@ const std::vector<std::string>& Facts::header_values(uint32_t slot) {
   return entry.values;
 }
 
-bool Facts::header_may_match(uint32_t slot, uint32_t member) {
+bool Facts::scan_header(uint32_t slot, uint32_t member) {
   if (member == kNoMember || prefilter_ == nullptr || slot >= prefilter_->headers.size()) return true;
   const match::PatternSet* set = prefilter_->headers[slot].get();
   if (set == nullptr) return true;
@@ -70,7 +70,7 @@ bool Facts::header_may_match(uint32_t slot, uint32_t member) {
     // Where filters keep editing, looking at the one pattern in question is cheaper than at all of them again.
     if (entry.scans >= kMaxScans) return true;
     const std::vector<std::string>& values = header_values(slot);
-    if (values.empty()) return false;
+    if (values.empty()) entry.candidates = set->none();
     for (size_t i = 0; i < values.size(); ++i) {
       match::Candidates found = set->scan(values[i]);
       if (i == 0) {

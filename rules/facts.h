@@ -49,7 +49,12 @@ class Facts {
   // header_values returns the decoded values of all fields in header slot `slot` of the rule set, as edited so far.
   const std::vector<std::string>& header_values(uint32_t slot);
   // header_may_match tells whether the pattern with this number of the slot's can match one of header_values(slot).
-  bool header_may_match(uint32_t slot, uint32_t member);
+  bool header_may_match(uint32_t slot, uint32_t member) {
+    if (slot < slots_.size() && slots_[slot].scanned_at == message_.headers.generation()) {
+      return slots_[slot].candidates.has(member);
+    }
+    return scan_header(slot, member);
+  }
   // text_may_match tells the same of the decoded text of leaf `part`.
   bool text_may_match(uint32_t part, uint32_t member);
   // header_present tells whether any field of that slot is there, decoding nothing.
@@ -100,6 +105,7 @@ class Facts {
     match::Candidates candidates;
   };
   Slot& find_slot(uint32_t slot);
+  bool scan_header(uint32_t slot, uint32_t member);
   bool leaf_is_attachment(const mime::Structure& tree, uint32_t part);
 
   message::Message& message_;

@@ -47,6 +47,36 @@ void number_patterns(std::vector<Filter>& filters, size_t header_slots) {
   }
 }
 
+namespace {
+
+// gate_of looks for a header pattern that node `index` of the condition cannot do without: false and unknown is false.
+// The depth of conditions is bounded at load.
+Gate gate_of(const Condition& condition, uint32_t index) {
+  const Node& node = condition.nodes[index];
+  if (node.kind == Node::Kind::test) {
+    const Test& test = condition.tests[node.test];
+    if (test.op == Operator::eq && is_header_pattern(test)) return {test.header_slot, test.member};
+  } else if (node.kind == Node::Kind::all_of) {
+    for (const uint32_t child : node.children) {
+      const Gate gate = gate_of(condition, child);
+      if (gate.member != kNoMember) return gate;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<Gate> find_gates(const std::vector<Filter>& filters) {
+  std::vector<Gate> gates;
+  gates.reserve(filters.size());
+  for (const Filter& filter : filters) {
+    const bool plain = filter.phase == Phase::message && filter.body.else_part.empty();
+    gates.push_back(plain && !filter.body.condition.nodes.empty() ? gate_of(filter.body.condition, 0) : Gate{});
+  }
+  return gates;
+}
+
 std::unique_ptr<const Prefilter> build_prefilter(const RuleSet& rules) {
   std::vector<std::vector<const match::Regex*>> headers(rules.header_names().size());
   std::vector<const match::Regex*> texts;

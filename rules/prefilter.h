@@ -18,6 +18,9 @@ struct Prefilter {
 // number_patterns gives the patterns on each header slot and on texts their numbers (Test::member).
 void number_patterns(std::vector<Filter>& filters, size_t header_slots);
 
+// find_gates returns the gate of every filter; needs the numbers.
+std::vector<Gate> find_gates(const std::vector<Filter>& filters);
+
 // build_prefilter compiles the sets; nullptr when none is worth it.
 std::unique_ptr<const Prefilter> build_prefilter(const RuleSet& rules);
 

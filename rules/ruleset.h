@@ -30,6 +30,13 @@ struct LoadContext {
 
 struct Prefilter;
 
+// Gate is a header pattern without which a filter's condition is false, as slot and number (Test::member); kNoMember:
+// there is none.
+struct Gate {
+  uint32_t slot = 0;
+  uint32_t member = kNoMember;
+};
+
 class RuleSet {
  public:
   RuleSet();
@@ -48,6 +55,8 @@ class RuleSet {
   // prepare builds what makes long lists of patterns fast; takes about a millisecond a pattern. Messages may be
   // evaluated before, during and after; those begun after use it. Once is enough, more do nothing.
   void prepare() const;
+  // gates has one entry per filter.
+  const std::vector<Gate>& gates() const { return gates_; }
   // prefilter is what prepare() made, or nullptr.
   const Prefilter* prefilter() const { return prefilter_.load(std::memory_order_acquire); }
   // has_phase tells whether any enabled filter runs at `phase`.
@@ -56,6 +65,7 @@ class RuleSet {
  private:
   friend class Loader;
   std::vector<Filter> filters_;
+  std::vector<Gate> gates_;
   std::vector<std::string> header_names_;
   LoadContext context_;
   uint32_t needs_ = 0;

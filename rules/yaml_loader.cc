@@ -366,6 +366,7 @@ std::shared_ptr<const RuleSet> Loader::finish() {
   warn_unreachable();
   rules_->header_names_ = checker_.take_header_names();
   number_patterns(rules_->filters_, rules_->header_names_.size());
+  rules_->gates_ = find_gates(rules_->filters_);
   return std::move(rules_);
 }
 

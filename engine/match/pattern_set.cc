@@ -313,4 +313,10 @@ PatternSet::PatternSet(std::unique_ptr<Database> database, std::vector<uint64_t>
     : database_(std::move(database)), always_(std::move(always)), taken_(taken) {}
 PatternSet::~PatternSet() = default;
 
+Candidates PatternSet::none() const {
+  Candidates found;
+  found.bits_.resize(always_.size(), 0);
+  return found;
+}
+
 }  // namespace postern::match

@@ -42,6 +42,9 @@ class PatternSet {
   // scan returns the patterns that may match `subject`.
   Candidates scan(std::string_view subject) const;
 
+  // none is the answer for no subject at all.
+  Candidates none() const;
+
   // taken is the number of patterns that the prefilter can rule out at all.
   size_t taken() const { return taken_; }
 

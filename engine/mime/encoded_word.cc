@@ -235,7 +235,9 @@ std::string encode(std::string_view utf8, size_t used, bool phrase) {
 }  // namespace
 
 std::string decode_words(std::string_view raw, std::string_view fallback_charset) {
-  std::string in = unfold(raw);
+  const std::string_view plain = base::trim(raw);
+  const bool folded = plain.find('\n') != std::string_view::npos || plain.find('\r') != std::string_view::npos;
+  std::string in = folded ? unfold(plain) : std::string(plain);
   if (in.find("=?") == std::string::npos && base::is_valid_utf8(in)) return in;
   std::string out;
   out.reserve(in.size());

@@ -156,9 +156,13 @@ std::string unfold(std::string_view value) {
   std::string out;
   out.reserve(value.size());
   size_t i = 0;
+  // Each search goes on from the last place found, so that many folds do not make it quadratic.
+  size_t lf = value.find('\n');
+  size_t cr = value.find('\r');
   while (i < value.size()) {
-    size_t text = i;
-    while (text < value.size() && !is_line_end(value[text])) ++text;
+    if (lf < i) lf = value.find('\n', i);
+    if (cr < i) cr = value.find('\r', i);
+    const size_t text = std::min({lf, cr, value.size()});
     out.append(value.substr(i, text - i));
     i = text;
     if (i == value.size()) break;
