@@ -298,7 +298,9 @@ class Loader {
           read_.check_key(key, "flows[]");
         }
       }
-      if (node.get("name") == nullptr) read_.error(node, "this flow has no name");
+      if (const Node* name = node.get("name"); name == nullptr || name->kind == NodeKind::null) {
+        read_.error(node, "this flow has no name");
+      }
       read_.text(node, "flows[].name", flow.name);
       if (const Node* name = node.get("name"); name != nullptr && name->kind == NodeKind::scalar) {
         if (flow.name.empty() || flow.name.size() > 100 || base::escape_for_log(flow.name) != flow.name)

@@ -287,6 +287,8 @@ TEST_F(SettingsFile, MistakesAreShownWithTheirPlace) {
       {"flows: []\n", "1:8", "takes a list"},
       {"flows: [inbound]\n", "1:9", "a flow is a map"},
       {"flows: [{when: {authenticated: true}}, {name: x}]\n", "1:9", "has no name"},
+      {"flows: [{name: }]\n", "1:9", "has no name"},
+      {"flows: [{name: ''}]\n", "1:16", "1 to 100 printable"},
       {"flows: [{name: a}, {name: a}]\n", "1:27", "two flows called 'a'"},
       {"flows: [{name: a, wen: {}}]\n", "1:19", "unknown key 'wen'", "did you mean 'when'?"},
       {"flows: [{name: a, when: {}}]\n", "1:25", "an empty condition"},
