@@ -207,16 +207,26 @@ std::string encode(std::string_view utf8, size_t used, bool phrase) {
   constexpr size_t kLongestPlainWord = 60;
   size_t first = utf8.size();
   size_t last = 0;
+  size_t word_before = 0;
+  bool after_blanks = false;  // more than one blank, which no fold can take apart
   for (size_t at = 0; at < utf8.size();) {
     size_t end = at;
     while (end < utf8.size() && utf8[end] != ' ') ++end;
     const std::string_view word = utf8.substr(at, end - at);
-    if (!is_plain_ascii(word) || (phrase && !std::ranges::all_of(word, is_atom_char)) ||
+    if (word.empty()) {
+      first = std::min(first, word_before);
+      after_blanks = true;
+      at = end + 1;
+      continue;
+    }
+    if (after_blanks || !is_plain_ascii(word) || (phrase && !std::ranges::all_of(word, is_atom_char)) ||
         word.find("=?") != std::string_view::npos || word.find("?=") != std::string_view::npos ||
         word.find('\t') != std::string_view::npos || word.size() > kLongestPlainWord) {
       first = std::min(first, at);
       last = end;
     }
+    after_blanks = false;
+    word_before = at;
     at = end + 1;
   }
   if (first == utf8.size()) first = 0;

@@ -95,8 +95,9 @@ TEST(DecodeWords, IsLinearAndAlwaysUtf8) {
 }
 
 std::string random_text(std::mt19937& random, int round) {
-  const std::vector<std::string> alphabet = {"a", "b", "Z",  "0", ".", "_", "?",  "=",  "=?",   "?=",
-                                             " ", " ", "\"", ",", "(", "é", "日", "😀", "word", "longerword"};
+  const std::vector<std::string> alphabet = {"a", "b",  "Z",  "0",  ".",  "_",          "?",
+                                             "=", "=?", "?=", " ",  " ",  "          ", "\"",
+                                             ",", "(",  "é",  "日", "😀", "word",       "longerword"};
   std::string text;
   const size_t size = random() % (round % 10 == 0 ? 400 : 20);
   for (size_t i = 0; i < size; ++i) {
