@@ -142,6 +142,34 @@ class Protocol(unittest.TestCase):
                 self.assertFalse([answer for answer in answers if answer[0] == milter.ADD_HEADER and b"X-Hit" not in answer[1]])
         self.healthy()
 
+    def test_unpaired_macros(self):
+        """A macro packet whose last name has no value, of every length: libmilter's look-up would run past its end."""
+        for names in range(1, 80, 2):
+            mta = milter.Mta(self.daemon.socket, timeout=10)
+            with mta:
+                macros = milter.packet(milter.MACRO, milter.MAIL + b"x\0" * names)
+                mail = milter.packet(milter.MAIL, b"<a@x.test>\0")
+                try:
+                    # Also in pieces, as a slow peer sends them.
+                    if names % 3 == 0:
+                        for piece in (macros[:3], macros[3:7], macros[7:]):
+                            mta.send_raw(piece)
+                    else:
+                        mta.send_raw(macros)
+                    mta.send_raw(mail)
+                    milter.read_packet(mta.connection)
+                except (milter.Closed, OSError):
+                    pass
+            self.assertTrue(self.daemon.process.alive(), self.daemon.log_text()[-4000:])
+        # Pairs are read as before.
+        with milter.Mta(self.daemon.socket) as mta:
+            mta.connect()
+            self.assertTrue(mta.mail(macros={"i": "QUEUEID4711", "{auth_authen}": "ann"}).goes_on)
+            mta.rcpt()
+            mta.header("Subject", " good")
+            mta.end()
+        self.daemon.wait_log("queue-id=QUEUEID4711")
+
     def test_every_offer(self):
         """Whatever an MTA offers: what is negotiated is part of the offer, and what was not offered is not done."""
         generator = random.Random(20260101)
@@ -180,7 +208,7 @@ class Protocol(unittest.TestCase):
         sound = {milter.CONNECT: b"client.test\x004\x10\x00127.0.0.1\0", milter.HELO: b"client.test\0", milter.MAIL: b"<a@x.test>\0",
                  milter.RCPT: b"<b@y.test>\0", milter.HEADER: b"Subject\0 good\0", milter.BODY: b"Hello\r\n",
                  milter.MACRO: b"Mi\0QUEUEID\0", milter.UNKNOWN: b"WHAT\0"}
-        for _ in range(int(os.environ.get("POSTERN_WALKS", "300"))):
+        for _ in range(int(os.environ.get("POSTERN_WALKS", "600"))):
             packets = []
             for _ in range(generator.randrange(1, 40)):
                 letter = generator.choice(letters)
