@@ -21,6 +21,15 @@ NO_BODY = "filters: [{name: sender, phase: mail, if: 'mail-from == \"^bad@\"', t
 WITH_BODY = "filters: [{name: text, if: 'body-contains(\"Hello\")', then: [{insert-header: {name: X-Text, value: '1'}}]}]"
 
 
+def stopped(pid):
+    """Every thread of the process is stopped (state T)."""
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8", errors="replace") as file:
+            states.append(file.read().rpartition(")")[2].split()[0])
+    return all(state == "T" for state in states)
+
+
 class Live(unittest.TestCase):
     def world(self, **options):
         world = World(**options)
@@ -42,7 +51,9 @@ class Live(unittest.TestCase):
         for letter in (b"O", b"E"):
             with self.subTest(step=letter):
                 def strike():
+                    # The signal is only on its way when kill returns: the packet must not overtake it.
                     world.daemon.process.send_signal(signal.SIGSTOP)
+                    wait_until(lambda: stopped(world.daemon.process.pid), "posternd to stop", 10)
                     return True
 
                 proxy.arm(steps.index(letter) + 1, strike)
