@@ -89,7 +89,7 @@ ActionResult drop_attachments(const Action& action, ActionContext& context, Hit 
     facts.body_edits.pending = true;
     facts.mark_dropped(index);
   }
-  if (!facts.saw_everything()) {
+  if (!facts.saw_every_reading()) {
     result.problem = Unknown::unscannable;
     note(result.detail, "not every part could be seen");
   }

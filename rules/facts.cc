@@ -148,6 +148,8 @@ bool Facts::saw_everything() {
          !tree->defects.has(mime::Defect::too_deep) && !tree->defects.has(mime::Defect::too_many_parts);
 }
 
+bool Facts::saw_every_reading() { return saw_everything() && structure()->one_reading; }
+
 bool Facts::leaf_is_attachment(const mime::Structure& tree, uint32_t part) {
   if (leaf_attachment_.empty()) {
     leaf_attachment_.reserve(tree.parts.size());

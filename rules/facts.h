@@ -73,6 +73,8 @@ class Facts {
   const mime::Structure* structure();
   // saw_everything tells whether the structure holds all parts with whole headers: no limit stopped it.
   bool saw_everything();
+  // saw_every_reading tells, besides, whether every reader finds these parts and no others.
+  bool saw_every_reading();
   // attachments are the indexes of leaves that are attachments and of whole attached messages, document order, without
   // the dropped.
   const std::vector<uint32_t>& attachments();

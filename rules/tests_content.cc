@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evaluation of rules over MIME structure, attachments and decoded body text. What was found is true; "not found" is
-// only false when everything was seen: behind a limit, in damaged or undecodable text it is unknown(unscannable). RFC
+// only false when everything was seen: behind a limit, in damaged or undecodable text, and in a message that readers
+// take apart in different ways it is unknown(unscannable). RFC
 // 2045, 2046, 1847 (multipart/signed, multipart/encrypted), 8551 (S/MIME), 3156 and 9580 section 6 (OpenPGP).
 #include <algorithm>
 #include <vector>
@@ -82,7 +83,7 @@ template <class Hit>
 Truth any_attachment(Facts& facts, Hit hit) {
   const mime::Structure* tree = facts.structure();
   if (tree == nullptr) return not_known();
-  Truth answer = facts.saw_everything() ? Truth::of(false) : not_known();
+  Truth answer = facts.saw_every_reading() ? Truth::of(false) : not_known();
   for (const uint32_t index : facts.attachments()) {
     answer = either(answer, hit(tree->parts[index]));
     if (answer.is_yes()) break;
@@ -185,7 +186,7 @@ Truth body_contains(const Test& test, Facts& facts) {
   if (tree == nullptr || !test.regex) return not_known();
   const std::vector<mime::Part>& parts = tree->parts;
   std::vector<uint64_t> found(parts.size(), 0);
-  Truth missing = facts.saw_everything() ? Truth::of(false) : not_known();
+  Truth missing = facts.saw_every_reading() ? Truth::of(false) : not_known();
   // Children before parents: the sum over the children, of alternatives the best. Alternatives of which one alone has
   // enough end the search.
   for (uint32_t i = static_cast<uint32_t>(parts.size()); i-- > 0;) {

@@ -342,6 +342,7 @@ void Builder::add(std::string_view name, const RawValue& value) {
   const bool number = !form.empty() && form.size() <= 6 && std::ranges::all_of(form, is_digit);
   if (!number || segments_.size() >= kMostSegments) {
     out_.malformed = true;
+    out_.truncated = out_.truncated || segments_.size() >= kMostSegments;
     out_.candidates.push_back({base_name, as_text(value.text)});
     return;
   }
@@ -419,6 +420,7 @@ void read_parameters(Reader& reader, StructuredValue& out) {
     }
     if (++count > kMostParameters) {
       out.malformed = true;
+      out.truncated = true;
       break;
     }
     std::string name;

@@ -24,6 +24,7 @@ struct StructuredValue {
   std::vector<Parameter> candidates;  // further readings some reader may make of a parameter, never the first choice
   bool malformed = false;             // not RFC 2045 syntax, though readable
   bool duplicate_parameter = false;   // a parameter occurs twice with different values
+  bool truncated = false;             // there were more parameters or segments than are read
 
   // get returns the first parameter called `name` (lower case), or an empty view.
   std::string_view get(std::string_view name) const;
@@ -36,8 +37,14 @@ StructuredValue parse_disposition(std::string_view raw);
 
 // file_names returns every name a mail reader may show for the part: filename and name, plain, RFC 2231 and RFC 2047
 // forms; control and bidirectional characters removed, trailing dots and blanks cut, without duplicates; best first.
-// Empty when the part has none.
+// Empty when the part has none; at most kMostFileNames.
+constexpr size_t kMostFileNames = 64;
 std::vector<std::string> file_names(const StructuredValue& type, const StructuredValue& disposition);
+
+// loose_names returns what follows each "name=" in a raw value that is broken or holds comments, however a reader gets
+// there: at most kMostLooseNames names, cleaned as in file_names.
+constexpr size_t kMostLooseNames = 16;
+std::vector<std::string> loose_names(std::string_view raw);
 
 // encode_parameter writes name=value for a header: as token or quoted string when ASCII, else RFC 2231.
 std::string encode_parameter(std::string_view name, std::string_view utf8_value);

@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "engine/base/text.h"
+#include "engine/mime/charset.h"
 #include "engine/mime/content_type.h"
+#include "engine/mime/encoded_word.h"
 
 namespace postern::mime {
 namespace {
@@ -184,12 +186,11 @@ std::string clean_name(std::string_view name) {
 }  // namespace
 
 std::vector<std::string> file_names(const StructuredValue& type, const StructuredValue& disposition) {
-  constexpr size_t kMostNames = 64;
   std::vector<std::string> out;
   std::vector<std::string> last;
   const auto add = [&](std::vector<std::string>& to, std::string_view raw) {
     std::string name = clean_name(raw);
-    if (!name.empty() && out.size() < kMostNames && std::ranges::find(to, name) == to.end()) to.push_back(name);
+    if (!name.empty() && out.size() < kMostFileNames && std::ranges::find(to, name) == to.end()) to.push_back(name);
   };
   const auto add_all = [&](const std::vector<Parameter>& parameters, std::string_view wanted) {
     for (const Parameter& parameter : parameters) {
@@ -211,6 +212,27 @@ std::vector<std::string> file_names(const StructuredValue& type, const Structure
     add_all(type.*list, "filename");
   }
   for (const std::string& name : last) add(out, name);
+  return out;
+}
+
+std::vector<std::string> loose_names(std::string_view raw) {
+  constexpr size_t kLongest = 1024;
+  constexpr std::string_view kBetween = " \t\r\n\v\f*0123456789\"')";  // may stand between "name" and its equals sign
+  std::vector<std::string> out;
+  const std::string low = base::lower(raw);
+  for (size_t at = low.find("name"); at != std::string::npos && out.size() < kMostLooseNames;
+       at = low.find("name", at + 4)) {
+    const size_t equals = low.find_first_not_of(kBetween, at + 4);
+    if (equals == std::string::npos || low[equals] != '=') continue;
+    std::string_view value = raw.substr(equals + 1, kLongest);
+    value = base::trim(value.substr(0, value.find(';')));
+    if (const size_t language = value.find("''"); language != std::string_view::npos) value.remove_prefix(language + 2);
+    std::string name = value.find("=?") != std::string_view::npos ? decode_words(value) : to_utf8(value, "").utf8;
+    std::erase(name, '"');
+    name = clean_name(name);
+    while (!name.empty() && (name.back() == ')' || name.back() == '\'')) name.pop_back();
+    if (!name.empty() && std::ranges::find(out, name) == out.end()) out.push_back(std::move(name));
+  }
   return out;
 }
 

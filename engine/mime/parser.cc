@@ -253,7 +253,10 @@ void Parser::Machine::on_line(const Line& line) {
   if (probe_ && line.size > 0) {
     // Readers that skip blank lines before a header take this for one.
     probe_ = false;
-    if (base::istarts_with(split_field(line.head).name, "Content-")) current().defects.add(Defect::malformed_header);
+    if (base::istarts_with(split_field(line.head).name, "Content-")) {
+      current().defects.add(Defect::malformed_header);
+      current().other_reading = true;
+    }
   }
   if (line.head.starts_with("--") && on_delimiter(line)) return;
   // A line that ends the header block is read again by what follows; each turn goes one part deeper.
@@ -426,7 +429,10 @@ bool Parser::Machine::on_delimiter(const Line& line) {
     if (!stack_[i].closed) break;
   }
   if (found == stack_.size()) {
-    if (near) current().defects.add(Defect::ambiguous_delimiter);
+    if (near) {
+      current().defects.add(Defect::ambiguous_delimiter);
+      current().other_reading = true;
+    }
     return false;
   }
   Open& open = stack_[found];
@@ -472,7 +478,10 @@ void Parser::Machine::end_open(const Open& open) {
   if (!open.seen) {
     // Nothing was split off, so what is there is looked at as one piece.
     here.kind = PartKind::leaf;
-    if (!stopped_) here.defects.add(Defect::missing_first_boundary);
+    if (!stopped_) {
+      here.defects.add(Defect::missing_first_boundary);
+      if (here.content.size() > 2) here.other_reading = true;  // more than a blank line
+    }
   } else if (!open.closed && !stopped_) {
     here.defects.add(Defect::missing_final_boundary);
   }
@@ -492,7 +501,10 @@ Structure Parser::Machine::finish() {
   root.content = {0, end};
   end_open(stack_[0]);
   number_parts();
-  for (const Part& each : structure_.parts) structure_.defects.merge(each.defects);
+  for (const Part& each : structure_.parts) {
+    structure_.defects.merge(each.defects);
+    structure_.one_reading = structure_.one_reading && !each.other_reading;
+  }
   return std::move(structure_);
 }
 

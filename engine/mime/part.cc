@@ -131,7 +131,7 @@ Text decode_text(const Part& part, std::string_view body) {
   out.utf8 = std::move(converted.utf8);
   // A byte order mark in UTF-8 is no part of the text.
   if (out.utf8.starts_with("\xEF\xBB\xBF")) out.utf8.erase(0, 3);
-  out.damaged = decoded.damaged || converted.damaged;
+  out.damaged = decoded.damaged || converted.damaged || part.other_encoding;
   out.undecodable = !converted.known;
   return out;
 }

@@ -91,6 +91,8 @@ struct Part {
   std::vector<std::string> file_names;  // every reading, best first
   std::string content_id;
   Defects defects;
+  bool other_reading = false;   // some reader finds other parts, another type or further names here
+  bool other_encoding = false;  // some reader decodes the content in another way
 
   bool is_leaf() const { return kind == PartKind::leaf; }
   bool is_text() const { return type.value.starts_with("text/"); }
@@ -101,8 +103,9 @@ struct Part {
 // Structure is the parse of one message.
 struct Structure {
   std::vector<Part> parts;
-  Defects defects;       // of all parts and of the message
-  bool complete = true;  // false: a limit stopped the parse; what lies behind it was not seen
+  Defects defects;          // of all parts and of the message
+  bool complete = true;     // false: a limit stopped the parse; what lies behind it was not seen
+  bool one_reading = true;  // false: a part has other_reading, so that what is not in `parts` may be there for a reader
 
   // children returns the indexes of the direct children of `part`.
   std::vector<uint32_t> children(uint32_t part) const;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first field of a name counts, as in most readers; that there was another is a defect.
+// The first field of a name counts, as in most readers; that there was another is a defect. Names are taken from all of
+// them, and where another field would make other content of the part, the part has another reading.
 #include "engine/mime/part_header.h"
 
 #include <algorithm>
@@ -61,13 +62,56 @@ bool is_plain_encoding(std::string_view raw) {
 }
 
 struct Named {
+  static constexpr size_t kMostOthers = 8;
   const HeaderField* first = nullptr;
   bool repeated = false;
+  std::vector<std::string_view> others;  // values unlike the first one's
+  bool more = false;                     // there were more of them
+
   void note(const HeaderField& field) {
     repeated = first != nullptr;
-    if (first == nullptr) first = &field;
+    if (first == nullptr) {
+      first = &field;
+    } else {
+      note_other(field.value);
+    }
+  }
+  void note_other(std::string_view value) {
+    if (first != nullptr && base::trim(value) == base::trim(first->value)) return;
+    if (others.size() < kMostOthers) {
+      others.push_back(value);
+    } else {
+      more = true;
+    }
   }
 };
+
+// names_two_encodings tells whether a value that readers may clean up differently names more than one encoding.
+bool names_two_encodings(std::string_view raw) {
+  constexpr std::string_view kWords[] = {"7bit", "8bit", "binary", "base64", "quoted-printable", "uu"};
+  const std::string low = base::lower(raw.substr(0, 1024));
+  return std::ranges::count_if(kWords, [&](std::string_view word) { return low.find(word) != std::string::npos; }) > 1;
+}
+
+// add_names adds to the part's file names those it lacks.
+void add_names(Part& part, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (part.file_names.size() >= kMostFileNames) {
+      part.other_reading = true;
+      return;
+    }
+    if (std::ranges::find(part.file_names, name) == part.file_names.end()) part.file_names.push_back(name);
+  }
+}
+
+// add_loose_names does so for a value that readers take apart in different ways.
+void add_loose_names(Part& part, const StructuredValue& value, std::string_view raw) {
+  if (value.truncated) part.other_reading = true;
+  if (!value.malformed && raw.find('(') == std::string_view::npos) return;
+  const std::vector<std::string> names = loose_names(raw);
+  if (names.size() >= kMostLooseNames) part.other_reading = true;
+  add_names(part, names);
+}
 
 }  // namespace
 
@@ -111,6 +155,11 @@ void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole r
         is_odd_name(field.name)) {
       part.defects.add(Defect::malformed_header);
     }
+    if (is_odd_name(field.name)) {
+      if (base::istarts_with(field.name, "Content-Type")) type.note_other(field.value);
+      if (base::istarts_with(field.name, "Content-Disposition")) disposition.note_other(field.value);
+      if (base::istarts_with(field.name, "Content-Transfer-Encoding")) encoding.note_other(field.value);
+    }
     const char first = field.name.empty() ? '\0' : base::ascii_lower(field.name[0]);
     if (first == 'c') {
       if (base::iequals(field.name, "Content-Type")) type.note(field);
@@ -150,8 +199,10 @@ void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole r
     part.encoding = parse_transfer_encoding(encoding.first->value);
     if (part.encoding == TransferEncoding::unknown || !is_plain_encoding(encoding.first->value)) {
       part.defects.add(Defect::unknown_transfer_encoding);
+      part.other_encoding = part.encoding == TransferEncoding::unknown || names_two_encodings(encoding.first->value);
     }
   }
+  if (!encoding.others.empty()) part.other_encoding = true;
   if (content_id.first != nullptr) {
     std::string_view id = base::trim(content_id.first->value);
     if (id.starts_with('<')) id.remove_prefix(1);
@@ -159,20 +210,52 @@ void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole r
     part.content_id = unfold(id);
   }
   part.file_names = file_names(part.type, part.disposition);
+  if (part.file_names.size() >= kMostFileNames) part.other_reading = true;
+  if (type.first != nullptr) add_loose_names(part, part.type, type.first->value);
+  if (disposition.first != nullptr) add_loose_names(part, part.disposition, disposition.first->value);
+  for (const std::string_view other : type.others) {
+    const StructuredValue value = parse_content_type(other);
+    add_names(part, file_names(value, {}));
+    add_loose_names(part, value, other);
+  }
+  for (const std::string_view other : disposition.others) {
+    const StructuredValue value = parse_disposition(other);
+    add_names(part, file_names({}, value));
+    add_loose_names(part, value, other);
+  }
+  if (!type.others.empty() || disposition.more) part.other_reading = true;
 
   const std::string_view charset = part.type.get("charset");
+  for (const Parameter& parameter : part.type.parameters) {
+    if (parameter.name == "charset" && !base::iequals(parameter.value, charset)) part.other_encoding = true;
+  }
   if (part.is_text() && !charset.empty() && !is_known_charset(charset)) part.defects.add(Defect::unknown_charset);
 
   const bool multipart = part.type.value.starts_with("multipart/");
   const bool encoded = part.encoding == TransferEncoding::base64 ||
                        part.encoding == TransferEncoding::quoted_printable ||
                        part.encoding == TransferEncoding::uuencode;
-  if (encoded && (multipart || is_message_type(part.type.value))) part.defects.add(Defect::encoding_on_multipart);
+  if (encoded && (multipart || is_message_type(part.type.value))) {
+    part.defects.add(Defect::encoding_on_multipart);
+    // Delimiters that show before decoding show in no reader's base64; where they do not, the multipart lacks its
+    // first.
+    if (!multipart || part.encoding != TransferEncoding::base64) part.other_reading = true;
+  }
+  // A fragment: the message it belongs to is put together by the reader.
+  if (part.type.value == "message/partial") part.other_reading = true;
+  // What was meant to be a multipart may still be one to some reader.
+  if (!multipart && part.type.malformed && !part.type.get("boundary").empty()) part.other_reading = true;
   if (multipart) {
     const auto is_boundary = [](const Parameter& parameter) { return parameter.name == "boundary"; };
-    if (std::ranges::count_if(part.type.parameters, is_boundary) > 1) part.defects.add(Defect::duplicate_boundary);
+    if (std::ranges::count_if(part.type.parameters, is_boundary) > 1) {
+      part.defects.add(Defect::duplicate_boundary);
+      part.other_reading = true;
+    }
     const std::string_view boundary = usable_boundary(part);
-    if (boundary.empty()) part.defects.add(Defect::missing_boundary);
+    if (boundary.empty()) {
+      part.defects.add(Defect::missing_boundary);
+      part.other_reading = true;
+    }
     if (boundary.size() > kLongestStandardBoundary) part.defects.add(Defect::malformed_content_type);
   }
 }

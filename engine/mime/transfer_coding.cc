@@ -186,6 +186,8 @@ Decoded decode_uuencode(std::string_view in) {
     if (!inside) {
       inside = is_uu_begin(line);
       found = found || inside;
+      // Readers that know this encoding by other marks show the text round it.
+      if (!inside && !base::trim(line).empty()) out.damaged = true;
       continue;
     }
     if (base::trim(line) == "end") {

@@ -320,6 +320,89 @@ TEST(AttachmentRules, BehindALimitIsUnknownUnlessFound) {
   EXPECT_EQ(ask("encrypted", mail), "unknown(unscannable)");
 }
 
+// A message with one part whose header fields are given, behind a first part of text.
+std::string with_part(std::string_view fields, std::string_view content = "TVqQAAMA") {
+  return "Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\n" + std::string(fields) + "\n" +
+         std::string(content) + "\n--b--\n";
+}
+
+TEST(AttachmentRules, NamesOfEveryFieldAndEveryReading) {
+  const std::string too_many_segments = [] {
+    std::string out = "Content-Disposition: attachment";
+    for (int i = 0; i < 98; ++i)
+      out += ";\n filename*" + std::to_string(i) + "=" + (i < 94 ? "a" : ".exe"[i - 94] + std::string());
+    return out + "\n";
+  }();
+  const std::string too_many_names = [] {
+    std::string out = "Content-Disposition: attachment";
+    for (int i = 0; i < 80; ++i) out += ";\n filename=b" + std::to_string(i);
+    return out + "; filename=evil.exe\n";
+  }();
+  const struct {
+    std::string fields;
+    const char* expected;
+  } cases[] = {
+      {"Content-Disposition: attachment; filename=a.txt\nContent-Disposition: attachment; filename=evil.exe\n", "true"},
+      {"Content-Type: text/plain; name=a.txt\nContent-Type: application/x-msdownload; name=evil.exe\n", "true"},
+      {"Content-Disposition(x): attachment; filename=evil.exe\n", "true"},
+      {"Content-Disposition: attachment; (x; filename=evil.exe\n", "true"},
+      {"Content-Disposition: attachment (; filename=evil.exe)\n", "true"},
+      {"Content-Disposition: attachment; foo=\"bar; filename=evil.exe\n", "true"},
+      {"Content-Disposition: attachment;\vfilename=evil.exe\n", "true"},
+      {"Content-Disposition: attachment; filename * = utf-8''evil.exe\n", "true"},
+      {"Content-Type: name=evil.exe\n", "true"},
+      {too_many_segments, "unknown(unscannable)"},
+      {too_many_names, "unknown(unscannable)"},
+      {"Content-Disposition: attachment; filename=a.txt\nContent-Disposition: attachment; filename=a.txt\n", "false"},
+      {"Content-Type: text/plain; name=\"name=a.txt\"\n", "false"},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(ask(R"(attachment-filename == "(?i)\.exe$")", with_part(each.fields)), each.expected) << each.fields;
+  }
+}
+
+TEST(AttachmentRules, WhatReadersTakeApartDifferentlyIsNeverClean) {
+  const std::string program = "Content-Type: application/x-msdownload; name=evil.exe\n\nMZ\n";
+  const std::string cases[] = {
+      "Content-Type: multipart/mixed; boundary=a; boundary=b\n\n--a\n\nhi\n--b\n" + program + "--b--\n--a--\n",
+      "Content-Type: multipart/mixed; boundary=a\nContent-Type: multipart/mixed; boundary=b\n\n--a\n\nhi\n--b\n" +
+          program + "--b--\n--a--\n",
+      "Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=b\n\n--b\n" + program + "--b--\n",
+      "Content-Type: multipart; boundary=b\n\n--b\n" + program + "--b--\n",
+      "Content-Type: multipart/mixed; boundary=b\n\n--bxyz\n" + program + "--bxyz--\n",
+      "Content-Type: multipart/mixed; boundary=\"\"\n\n--\n" + program + "----\n",
+      "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n\nLS1iCkNvbnRlbnQtVHlwZTo=\n",
+      with_part("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n", "Q29udGVudC1UeXBlOiBhL2IK"),
+      "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n" + program + "--b--\n",
+      "Content-Type: message/partial; id=x; number=1; total=2\n\nSubject: x\n\n" + program,
+  };
+  for (const std::string& each : cases) {
+    EXPECT_EQ(ask(R"(attachment-filename == "\.exe$")", each), "unknown(unscannable)") << each;
+    EXPECT_EQ(ask(R"(attachment-type != "application/x-msdownload")", each), "unknown(unscannable)") << each;
+    Mail mail(each);
+    const Outcome outcome = run(*load_filter("true", {R"(drop-attachments-by-name: '\.exe$')"}), mail);
+    EXPECT_EQ(outcome.quarantines, std::vector<std::string>{"Policy"}) << each;
+  }
+}
+
+TEST(ContentRules, TextThatReadersDecodeDifferentlyIsNeverClean) {
+  const char* const kCases[] = {
+      "Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nc2VjcmV0\n",
+      "Content-Transfer-Encoding: 7bit base64\n\nc2VjcmV0\n",
+      "Content-Transfer-Encoding: x-base64\n\nc2VjcmV0\n",
+      "Content-Type: text/plain; charset=utf-16; charset=us-ascii\n\nsecret\n",
+      "Content-Transfer-Encoding: x-uuencode\n\nsecret\nbegin 644 x\n#0V%T\n`\nend\n",
+      "Content-Type: multipart/mixed\n\nsecret\n",
+      "Content-Type: multipart/mixed; boundary=b\n\nsecret\n",
+  };
+  for (const char* const each : kCases) {
+    EXPECT_EQ(ask(R"(body-contains("secret"))", each), "unknown(unscannable)") << each;
+  }
+  EXPECT_EQ(
+      ask(R"(body-contains("secret"))", "Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: 7bit\n\nx\n"),
+      "false");
+}
+
 TEST(ContentRules, BodyContains) {
   check(kPlain, {{R"(body-contains("(?i)company\s+confidential"))", "true"},
                  {R"(body-contains("(?i)company\s+confidential", 2))", "true"},
