@@ -207,7 +207,8 @@ std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32
   if (decoded.damaged) return std::nullopt;
 
   Added own = added;  // in the part's charset
-  bool fits = contains_ascii(charset);
+  // Text of an unknown charset may be EBCDIC.
+  bool fits = contains_ascii(charset) && (charset.empty() || mime::is_known_charset(charset));
   if (fits && !html) {
     for (std::string* text : {&own.heading, &own.footer}) {
       if (is_ascii(*text)) continue;

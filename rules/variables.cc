@@ -178,7 +178,7 @@ const std::vector<Value>& values() {
   return table;
 }
 
-// Text from outside for a place where lines are welcome: no NUL, every line end a LF.
+// Text from outside for a place where lines are welcome: no NUL, other control characters blanks, every line end a LF.
 std::string tame_lines(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -188,7 +188,9 @@ std::string tame_lines(std::string_view text) {
       if (i + 1 == text.size() || text[i + 1] != '\n') out.push_back('\n');
       continue;
     }
-    out.push_back(text[i]);
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool control = (byte < 0x20 && byte != '\t' && byte != '\n') || byte == 0x7F;
+    out.push_back(control ? ' ' : text[i]);
   }
   return out;
 }

@@ -158,7 +158,7 @@ std::string one_line(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const char c = text[i];
     if (c != '\r' && c != '\n' && c != '\0') {
-      out += c;
+      out += (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F ? ' ' : c;
       ++i;
       continue;
     }

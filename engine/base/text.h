@@ -30,7 +30,7 @@ std::string escape_for_log(std::string_view text, size_t limit = 512);
 void append_escaped(std::string& out, std::string_view text, size_t limit);
 
 // one_line makes a value safe to stand in a header field or SMTP reply: CR, LF and NUL (and the white space round them)
-// become one blank.
+// become one blank, another control character but TAB one each.
 std::string one_line(std::string_view text);
 
 // is_ascii tells whether every byte of `text` is below 0x80.

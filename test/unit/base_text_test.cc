@@ -80,6 +80,7 @@ TEST(Text, OneLine) {
   EXPECT_EQ(one_line(std::string_view("a\0b", 3)), "a b");
   EXPECT_EQ(one_line("\r\na\n"), "a");
   EXPECT_EQ(one_line("a b"), "a b");
+  EXPECT_EQ(one_line("a\x1b[2J\tb\x7f."), "a [2J\tb .");
   EXPECT_EQ(one_line(""), "");
 }
 

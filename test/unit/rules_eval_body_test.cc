@@ -90,6 +90,11 @@ TEST(AddText, OwnCharsetWhereItFits) {
   EXPECT_NE(greek.header("Content-Type").find("charset=utf-8"), std::string::npos);
   EXPECT_NE(greek.header("Content-Type").find("format=flowed"), std::string::npos);
 
+  Mail ebcdic(
+      text_message("Content-Type: text/html; charset=cp037\nContent-Transfer-Encoding: base64\n", "yIXTk5Y=\n"));
+  act(ebcdic, {"add-footer: foot"});
+  EXPECT_NE(ebcdic.header("Content-Type").find("multipart/mixed"), std::string::npos) << "ASCII would be other letters";
+
   Mail html(text_message("Content-Type: text/html; charset=us-ascii\n", "<p>hello\n"));
   act(html, {"add-footer: Ωμέγα"});
   EXPECT_EQ(html.header("Content-Type"), "text/html; charset=us-ascii") << "character references fit any charset";
