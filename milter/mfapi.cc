@@ -61,10 +61,11 @@ static_assert(kNoReplyHeader == SMFIP_NR_HDR && kNoReplyConnect == SMFIP_NR_CONN
               kLeadingSpace == SMFIP_HDR_LEADSPC);
 
 constexpr int kBacklog = 1024;
-constexpr int kPastTheEnd = 0x3fffffff;   // as a place in the header
-constexpr int kTimeout = 7210;            // s that libmilter waits for the MTA's next packet
-constexpr size_t kMaxArguments = 34;      // of MAIL and RCPT: the path and what Session keeps
-constexpr size_t kMaxRemembered = 16384;  // negotiations remembered past QUIT
+constexpr int kPastTheEnd = 0x3fffffff;            // as a place in the header
+constexpr size_t kLongestPacket = (1u << 20) - 1;  // libmilter's own bound is 64 KiB, less than a header field can have
+constexpr int kTimeout = 7210;                     // s that libmilter waits for the MTA's next packet
+constexpr size_t kMaxArguments = 34;               // of MAIL and RCPT: the path and what Session keeps
+constexpr size_t kMaxRemembered = 16384;           // negotiations remembered past QUIT
 
 Service* g_service = nullptr;
 int g_listener = -1;
@@ -338,6 +339,8 @@ base::Result<void> open_milter(const Listen& listen, Service& service) {
     return base::fail(base::Cause::misconfigured,
                       "listen.socket '" + connection + "' names no host; write inet:PORT@127.0.0.1");
   }
+  // A longer packet ends the connection, and its message is deferred for ever. Postfix passes fields of 100 KiB.
+  smfi_setmaxdatasize(kLongestPacket);
   smfiDesc description{};
   description.xxfi_name = const_cast<char*>("posternd");
   description.xxfi_version = SMFI_VERSION;

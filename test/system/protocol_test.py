@@ -101,6 +101,14 @@ class Protocol(unittest.TestCase):
                 self.closed(*chunks)
                 self.healthy()
 
+    def test_long_field(self):
+        """Postfix passes fields of header_size_limit, 102400 octets by default."""
+        with milter.Mta(self.daemon.socket) as mta:
+            mta.connect()
+            mta.helo()
+            step, result = mta.message([("To", " a@example.com," * 6700), *HEAD], b"x\r\n")
+            self.assertEqual((step, result.reply), ("message", "250 2.0.0"))
+
     def test_malformed_steps(self):
         """Steps whose data is not what it should be."""
         for name, packets in {
