@@ -335,7 +335,11 @@ int run_trace(const TraceOptions& options) {
     std::fprintf(stderr, "postern trace: %s\n", file.error().text().c_str());
     return file.error().cause() == base::Cause::denied ? kDenied : kBadData;
   }
-  const mime::ParsedFile parsed = mime::parse_file_header(*file, settings.limits);
+  // The limits are the transaction's to judge: what is cut off here it would take for absent.
+  base::Limits unlimited = settings.limits;
+  unlimited.header_size = file->size() + 1;
+  unlimited.header_count = UINT32_MAX;
+  const mime::ParsedFile parsed = mime::parse_file_header(*file, unlimited);
   std::string_view body = std::string_view(*file).substr(parsed.body_offset);
   std::string converted;
   if (file->find("\r\n") == std::string::npos) {
@@ -343,6 +347,8 @@ int run_trace(const TraceOptions& options) {
     body = converted;
   }
 
+  // In memory: who traces may not be allowed to write into the daemon's spool directory.
+  loaded->generation->settings.limits.spool_memory = settings.limits.message_size;
   milter::Transaction transaction(loaded->generation, nullptr, 1, 0);
   transaction.report_all = true;
   message::Message& message = transaction.message();

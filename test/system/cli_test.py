@@ -201,6 +201,16 @@ class Trace(Command):
         for word in (b"flow      inbound", b"filter    tag", b"add-header", b"verdict   accept"):
             self.assertIn(word, done.stdout)
 
+    def test_limits_as_in_the_daemon(self):
+        answer = self.trace(b"X-Padding: x\r\n" * 2001 + MESSAGE)
+        self.assertEqual((answer["verdict"], answer["reply"]["code"], answer["decided_by"]), ("reject", 552, "limits.header-count"))
+        answer = self.trace(b"X-Padding: " + b"x" * 300000 + b"\r\n" + MESSAGE)
+        self.assertEqual((answer["verdict"], answer["decided_by"]), ("reject", "limits.header-size"))
+
+    def test_large_message_needs_no_spool(self):
+        self.config.write_text(CONFIG + "spool-directory: /nonexistent/postern\n")
+        self.assertEqual(self.trace(MESSAGE + b"x" * 70 + b"\r\n" * 1000000)["verdict"], "accept")
+
     def test_unreadable_message(self):
         done = self.run_postern("trace", "-c", self.config, self.root / "nothing.eml")
         self.assertEqual((done.returncode, done.stdout), (65, b""))
