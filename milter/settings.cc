@@ -475,6 +475,7 @@ class Loader {
     settings_.rules.clear();
     std::vector<std::string> paths;
     std::set<std::string, std::less<>> seen;
+    std::set<std::string, std::less<>> plain;  // named, not found by a pattern: a folder there is a mistake
     for (const Node* pattern : patterns) {
       if (pattern->text.empty()) {
         read_.error(*pattern, "a file name or pattern is missing here");
@@ -489,6 +490,7 @@ class Loader {
       if (status == 0) {
         for (size_t i = 0; i < found.gl_pathc; ++i) {
           if (seen.insert(found.gl_pathv[i]).second) paths.emplace_back(found.gl_pathv[i]);
+          if (!magic) plain.insert(found.gl_pathv[i]);
         }
       } else if (!magic) {
         read_.error(*pattern, "there is no rule file " + base::escape_for_log(path, 300));
@@ -504,7 +506,7 @@ class Loader {
     std::vector<uint32_t> sources;
     for (const std::string& path : paths) {
       struct stat info{};
-      if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) continue;
+      if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && !plain.contains(path)) continue;
       const base::Result<uint32_t> source = sources_.add_file(path);
       if (!source) {
         diagnostics_.error({sources_.add_text(path, ""), 0, 0}, 1, source.error().text());

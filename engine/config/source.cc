@@ -41,6 +41,18 @@ std::string shown(std::string_view line) {
   return out;
 }
 
+// Covers what follows the first line of a private key in PEM form, one character for one.
+std::string without_keys(std::string_view line) {
+  constexpr std::string_view kMark = "PRIVATE KEY-----";
+  std::string out(line);
+  for (size_t at = out.find(kMark); at != std::string::npos; at = out.find(kMark, at + 1)) {
+    const size_t begin = at + kMark.size();
+    const size_t end = std::min(out.find("-----END", begin), out.size());
+    std::fill(out.begin() + static_cast<ptrdiff_t>(begin), out.begin() + static_cast<ptrdiff_t>(end), '*');
+  }
+  return out;
+}
+
 }  // namespace
 
 uint32_t Sources::add_text(std::string path, std::string text) {
@@ -142,7 +154,8 @@ std::string Diagnostics::render() const {
     out += entry.severity == Severity::error ? "error: " : "warning: ";
     out += entry.message + '\n';
     if (at.source < sources_.size() && at.line > 0 && at.column > 0) {
-      std::string_view line = sources_.line(at.source, at.line);
+      const std::string whole = without_keys(sources_.line(at.source, at.line));
+      std::string_view line = whole;
       size_t column = std::min<size_t>(at.column - 1, line.size());
       // Of a very long line only the part round the place is shown.
       size_t cut = column > kShownBefore ? column - kShownBefore : 0;

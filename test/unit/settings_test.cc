@@ -416,6 +416,20 @@ TEST_F(SettingsFile, KeyMaterialIsIgnored) {
   EXPECT_THAT(dump_settings(loaded->generation->settings), Not(HasSubstr("MII")));
 }
 
+TEST_F(SettingsFile, KeyMaterialIsNotShown) {
+  const auto loaded =
+      load_text("key: {x: \"-----BEGIN RSA PRIVATE KEY-----\\nMIIEpAIBAAKCAQEA\\n-----END RSA PRIVATE KEY-----\"}\n");
+  EXPECT_FALSE(loaded->generation);
+  EXPECT_THAT(loaded->text, HasSubstr("unknown key 'key'"));
+  EXPECT_THAT(loaded->text, Not(HasSubstr("MII")));
+}
+
+TEST_F(SettingsFile, AFolderIsNoRuleFile) {
+  const auto loaded = load_text("rules: [rules.d]\n");
+  EXPECT_FALSE(loaded->generation) << "its files would be left out without a word";
+  EXPECT_THAT(loaded->text, HasSubstr("rules.d is not a regular file"));
+}
+
 TEST_F(SettingsFile, RuleFilesInOrderOfTheirNames) {
   std::filesystem::create_directory(folder_ / "a[1]");
   std::filesystem::create_directory(folder_ / "a[1]" / "rules.d");
