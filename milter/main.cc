@@ -41,6 +41,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kDrain{30};
 constexpr std::chrono::seconds kStart{30};
 constexpr std::chrono::milliseconds kDrainCheck{20};
+constexpr std::chrono::milliseconds kLastReply{200};  // libmilter writes an answer after our callback has returned
 
 constexpr int kDone = 0;
 constexpr int kUsage = 64;
@@ -168,6 +169,7 @@ void Daemon::drain(int signals) {
     if (::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
     if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) break;
   }
+  if (inflight() == 0) ::poll(nullptr, 0, static_cast<int>(kLastReply.count()));
   control_.stop();
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});

@@ -41,8 +41,13 @@ Answer Session::finish(Mta& mta, Open& open) {
   log_ready(open);
   log_reports(open.transaction, *open.live, open.logged);
 
+  Counters& counters = service_.counters();
+  const auto count_failure = [&counters] {
+    counters.failed.fetch_add(1, std::memory_order_relaxed);
+    counters.verdicts[static_cast<size_t>(Verdict::tempfail)].fetch_add(1, std::memory_order_relaxed);
+  };
   if (finished.error && decision.decided_by.empty()) {
-    service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
+    count_failure();
     base::emit(event(Event::message_failed), {{"mid", Number(open.mid())}, {"reason", finished.error->text()}},
                open.transaction.message().queue_id);
     return answer(mta, decision);
@@ -50,7 +55,7 @@ Answer Session::finish(Mta& mta, Open& open) {
   if (decision.verdict == Verdict::accept || decision.verdict == Verdict::quarantine) {
     if (Clock::now() - start > kProgressEvery) mta.progress();
     if (!send(mta, open, finished.changes)) {
-      service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
+      count_failure();
       return answer(mta, temporary(451, "4.3.0", "Temporary processing failure, try again later"));
     }
   }

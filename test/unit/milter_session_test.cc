@@ -405,6 +405,7 @@ TEST_F(MilterSession, DropDiscards) {
   const CapturedLog log;
   EXPECT_EQ(talk.message({}), Answer::discard);
   EXPECT_EQ(log.matching("Dropped by filter 'gone'"), 1u);
+  EXPECT_EQ(log.matching("[message-dropped]"), 1u);
 }
 
 TEST_F(MilterSession, ATransactionEndsWithAbortCloseAndTheNextMail) {
@@ -506,6 +507,87 @@ TEST_F(MilterSession, LogTellsTheStoryInFewLines) {
   EXPECT_EQ(log.matching("Message finished MID"), 1u);
   EXPECT_EQ(log.lines().size(), 6u);
   EXPECT_EQ(service.current()->filters[0].matched.load(), 1u);
+}
+
+// Each step of a story leaves the line that posternd(8) explains.
+TEST_F(MilterSession, EveryEventHasItsLine) {
+  Service& service = use(R"(
+filters:
+  - {name: c, phase: connect, if: remote-ip == "192.0.2.66", then: [reject]}
+  - {name: r, phase: rcpt, if: rcpt-to == "^nobody@", then: [reject]}
+  - {name: watch, mode: observe, if: header("X-Watch"), then: [drop]}
+  - {name: hard, if: header("X-Hard") == "^(a+)+$", then: [drop]}
+  - {name: note, if: header("X-Note"), then: [{log-entry: "noted"}, {tag-message: tagged}]}
+  - {name: hold, if: header("X-Hold"), then: [{quarantine: Policy}]}
+  - {name: later, if: header("X-Later"), then: [{defer: later}]}
+  - {name: never, if: header("X-Never"), then: [reject]}
+  - {name: text, if: body-contains("needle"), then: [no-op]}
+)",
+                         [](Settings& settings) {
+                           settings.limits.message_size = 1'000'000;
+                           settings.limits.memory = 3'000'000;
+                           settings.limits.spool_memory = 2'000'000;
+                         });
+  const auto told = [&](std::string_view id, const auto& story) {
+    const CapturedLog log;
+    story();
+    EXPECT_EQ(log.matching("[" + std::string(id) + "]"), 1u) << id;
+  };
+  std::optional<Talk> talk(service);
+  told("connection-denied", [&] { talk->connect("192.0.2.66"); });
+  told("connection-new", [&] { talk->connect(); });
+  told("connection-close", [&] { Talk other(service); });
+  told("connection-refused", [&] { Talk other(service, {0, kAllSteps}); });
+  told("message-start", [&] { talk->mail(); });
+  told("message-aborted", [&] { talk->session->abort(); });
+  talk->mail();
+  told("message-to", [&] { talk->rcpt(); });
+  told("recipient-refused", [&] { talk->rcpt("<nobody@example.net>"); });
+  told("message-id", [&] { talk->rest({{"Message-ID", "<1@x>"}}, ""); });
+  told("message-subject", [&] { talk->message({{"Subject", "s"}}); });
+  told("message-ready", [&] { talk->message({}); });
+  told("message-deferred", [&] { talk->message({{"X-Later", "1"}}); });
+  told("message-refused", [&] { talk->message({{"X-Never", "1"}}); });
+  told("message-quarantined", [&] { talk->message({{"X-Hold", "1"}}); });
+  told("filter-match", [&] { talk->message({{"X-Hold", "1"}}); });
+  told("filter-observed", [&] { talk->message({{"X-Watch", "1"}}); });
+  told("filter-unknown", [&] { talk->message({{"X-Hard", std::string(60, 'a') + "!"}}); });
+  told("filter-log-entry", [&] { talk->message({{"X-Note", "1"}}); });
+  told("filter-tag", [&] { talk->message({{"X-Note", "1"}}); });
+  told("message-failed", [&] { talk->mail("<a\x01@b>"); });
+  told("mta-call-failed", [&] {
+    talk->mta.edits = 0;
+    talk->mta.fail_at = 1;
+    talk->message({{"X-Hold", "1"}});
+  });
+  told("callback-failed", [&] { talk->session->failed(talk->mta, "eom", "test"); });
+  told("message-oversize", [&] { talk->message({}, std::string(1'000'001, 'x')); });
+  told("message-over-memory", [&] {
+    Talk a(service), b(service), c(service), d(service);
+    for (Talk* one : {&a, &b, &c, &d}) {
+      one->mail();
+      one->session->body(std::string(900'000, 'x'));
+    }
+    d.session->end_of_message(d.mta);
+  });
+  told("recipient-late", [&] {
+    Talk local(service);
+    local.connect("::1", "localhost", false);
+    local.mail();
+    local.rcpt("<nobody@example.net>");
+  });
+  told("message-slow", [&] {
+    service.set_content_deadline(std::chrono::milliseconds(-1));
+    talk->message({}, std::string(300'000, 'x'));
+  });
+  told("connection-stale", [&] {
+    service.install(make_generation("filters:\n  - {name: x, if: 'true', then: [{bcc: c@example.net}]}\n", 2));
+    talk->mail();
+  });
+  told("connection-draining", [&] {
+    service.drain();
+    talk->mail();
+  });
 }
 
 TEST_F(MilterSession, NumbersAreUniqueAcrossServices) {
