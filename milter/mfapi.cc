@@ -369,7 +369,9 @@ base::Result<void> open_milter(const Listen& listen, Service& service) {
   const int error = errno;
   ::umask(mask);
   if (opened != MI_SUCCESS) {
-    return std::unexpected(base::system_error("opening the milter socket " + listen.socket, error));
+    base::Error failure = base::system_error("opening the milter socket " + listen.socket, error);
+    if (failure.cause() == base::Cause::denied) return std::unexpected(std::move(failure));
+    return base::fail(base::Cause::unavailable, failure.text());
   }
   for (const int fd : listening_sockets()) {
     if (!before.contains(fd)) g_listener = fd;
