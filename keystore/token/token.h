@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Token: one PKCS#11 token behind a module loaded by path (PKCS#11 v2.40 with the Edwards mechanisms of v3.0), used for
+// nothing else by anybody else. It owns the login, finds keys by CKA_ID and compares the public key before the first
+// use, caches handles, and after any device error (CKR_DEVICE_REMOVED, CKR_SESSION_HANDLE_INVALID,
+// CKR_TOKEN_NOT_PRESENT, …) opens the token again and finds each key again: never another key under the same label.
+// A PIN is tried once per operator action, and not at all when the token says that the next failure locks it.
+//
+// Threads: sign and decrypt_raw may be called from several threads; each thread passes its own Session. Everything that
+// writes objects takes one mutex. Open before any thread starts and never fork afterwards.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/x509/algorithms.h"
+#include "keystore/token/secret.h"
+
+namespace postern::keystore {
+
+// KeyId is CKA_ID of a key pair: 16 random bytes of our own.
+using KeyId = std::array<uint8_t, 16>;
+
+// KeyRef says which key is meant: the object's id and the public key it must have (SubjectPublicKeyInfo, DER). A token
+// object with this id and another public key is an error, not the key.
+struct KeyRef {
+  KeyId id{};
+  x509::KeyType type = x509::KeyType::rsa;
+  std::string spki;
+};
+
+struct TokenOptions {
+  std::string module = "/usr/lib/softhsm/libsofthsm2.so";
+  std::string label = "postern";  // of the token; initialise() gives it to an uninitialised one
+  std::string serial;             // when not empty: only the token with this serial number
+  // For SoftHSM2: where its token directory is. The configuration file it wants is written to `scratch` and named to it
+  // by SOFTHSM2_CONF. Empty: the module finds its own way.
+  std::string softhsm_directory;
+  std::string scratch;
+};
+
+// TokenIdentity is what module and token say of themselves (C_GetInfo, C_GetTokenInfo), trimmed.
+struct TokenIdentity {
+  std::string library;       // description and version of the module
+  std::string manufacturer;  // of the token
+  std::string model;
+  std::string serial;
+  std::string label;
+  std::string firmware;
+  std::string hardware;
+};
+
+// Session is one PKCS#11 session, made by one thread and used by it alone.
+class Session;
+
+class Token {
+ public:
+  // open loads the module and calls C_Initialize. The token itself may be absent or uninitialised; present() tells.
+  static base::Result<std::unique_ptr<Token>> open(const TokenOptions& options);
+  virtual ~Token() = default;
+
+  virtual bool present() = 0;  // asks the module; cheap enough for a status call
+  virtual TokenIdentity identity() = 0;
+
+  // initialise erases the token (C_InitToken with `so_pin`, which an initialised token must already have), sets the
+  // user PIN. Sessions of other threads become invalid and recover by themselves once login() has been called.
+  virtual base::Result<void> initialise(const Secret& so_pin, const Secret& user_pin) = 0;
+  // erase is initialise without a new user PIN: nothing can log in afterwards. Idempotent.
+  virtual base::Result<void> erase(const Secret& so_pin) = 0;
+  // login keeps one session open for ever and logs the process in. Error cause `denied` for a wrong or locked PIN,
+  // `unavailable` for a token that is not there. The PIN is kept (in locked memory) for reopening.
+  virtual base::Result<void> login(const Secret& user_pin) = 0;
+  // forget wipes the PIN, logs out, closes every session, drops every cached handle.
+  virtual void forget() = 0;
+
+  virtual std::unique_ptr<Session> session() = 0;
+
+  // generate makes a pair in the token (sensitive; extractable as said) and returns its reference. Pairwise-tested by
+  // the caller.
+  virtual base::Result<KeyRef> generate(const KeyId& id, std::string_view label, x509::KeyType type, uint32_t bits,
+                                        bool extractable) = 0;
+  // import puts a private key (PKCS#8, DER) and its public half into the token.
+  virtual base::Result<KeyRef> import(const KeyId& id, std::string_view label, const Secret& pkcs8,
+                                      bool extractable) = 0;
+  // destroy removes every object with this id; fine when there is none.
+  virtual base::Result<void> destroy(const KeyId& id) = 0;
+  // wrap returns the private key as PKCS#8 DER by wrapping it in the token under a one-time AES key
+  // (CKM_AES_KEY_WRAP_PAD) and opening that outside. Cause `denied`: not extractable; `not_found`: no such key;
+  // `misconfigured`: the token cannot wrap this type (SoftHSM2 and Ed25519).
+  virtual base::Result<Secret> wrap(const KeyRef& key) = 0;
+  // find tells whether the key is there with the right public half: not_found, or denied when another key has its id.
+  virtual base::Result<void> find(const KeyRef& key) = 0;
+  // label_taken tells how many objects carry `label` without one of `known` ids: what an interrupted operation left.
+  virtual base::Result<std::vector<KeyId>> strangers(const std::vector<KeyId>& known) = 0;
+
+  // sign returns the signature (rsa: modulus length; ecdsa: DER; eddsa: 64 bytes). `input` is the digest, or the
+  // message for eddsa. One retry after a reopen, only where the failure came before the token did anything.
+  virtual base::Result<std::string> sign(Session& session, const KeyRef& key, x509::SignAlgorithm algorithm,
+                                         x509::Hash hash, std::string_view input) = 0;
+  // decrypt_raw is RSA without padding (CKM_RSA_X_509), for unpadding in keystore/decrypt; never offered to clients.
+  virtual base::Result<Secret> decrypt_raw(Session& session, const KeyRef& key, std::string_view ciphertext) = 0;
+
+  // reopened counts how often the token was opened again.
+  virtual uint64_t reopened() const = 0;
+};
+
+}  // namespace postern::keystore
