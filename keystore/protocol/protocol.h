@@ -15,9 +15,18 @@ namespace postern::keystore {
 
 inline constexpr uint8_t kProtocolVersion = 1;
 inline constexpr size_t kMaxFrame = 64u << 10;
+inline constexpr size_t kRequestHeader = 12;
+inline constexpr size_t kReplyHeader = 8;
 inline constexpr size_t kMaxName = 64;    // of a key or certificate: [A-Za-z0-9][A-Za-z0-9._-]*
 inline constexpr size_t kMaxText = 4096;  // of a message for people
 inline constexpr size_t kMaxPassword = 1024;
+inline constexpr size_t kMaxAddress = 256;      // of reported_address
+inline constexpr size_t kMaxInput = 48u << 10;  // of a sign request
+inline constexpr size_t kMaxCiphertext = 2048;  // RSA with 16384 bits
+inline constexpr size_t kMaxLabel = 1024;       // of OAEP
+inline constexpr size_t kMaxPkcs8 = 16u << 10;  // of a key to import
+inline constexpr size_t kMaxChain = 40u << 10;  // of certificates in PEM
+inline constexpr size_t kMaxSpki = 4096;        // of a public key
 inline constexpr size_t kMaxChunk = 48u << 10;  // of a blob moved in pieces (backup, PKCS#12, audit)
 inline constexpr size_t kMaxBlob = 16u << 20;
 inline constexpr size_t kMaxList = 4096;  // entries of one list answer, over all pages
@@ -96,12 +105,20 @@ struct Reply {
   std::string body;  // ok: by verb; else the text
 };
 
-// Event frames: a reply with id 0 is a last word from the server before it closes the connection (zeroised, idle).
+// A reply with id 0 is a last word from the server before it closes the connection (zeroised, idle).
 
+// encode_request and encode_reply write one frame, each into memory taken once, so that wiping the result leaves no
+// copy behind. encode_reply cuts a text for people at kMaxText; what does not fit a frame is the caller's to see to.
 std::string encode_request(const RequestHeader& header, std::string_view body);
 base::Result<Request> decode_request(std::string_view frame);
 std::string encode_reply(const Reply& reply);
 base::Result<Reply> decode_reply(std::string_view frame);
+// refusal is what a server answers to a frame that decode_request refused: `version`, `unknown_verb` or `malformed`,
+// with the request's id where one can be read, else with id 0.
+Reply refusal(std::string_view frame);
+
+// is_officer_verb tells whether `verb` belongs to officer sockets only.
+constexpr bool is_officer_verb(Verb verb) { return static_cast<uint8_t>(verb) >= static_cast<uint8_t>(Verb::login); }
 
 std::string_view verb_name(Verb verb);
 std::string_view status_name(Status status);
@@ -110,8 +127,10 @@ base::Error to_error(const Reply& reply);
 Status from_error(const base::Error& error);
 
 // Writer builds a body. Texts are u16 length + bytes, blobs u32 length + bytes, numbers big-endian.
+// `size` is what will be written at most: memory is taken once, so that no copy of a secret stays behind.
 class Writer {
  public:
+  explicit Writer(size_t size) { out_.reserve(size); }
   Writer& u8(uint8_t value);
   Writer& u16(uint16_t value);
   Writer& u32(uint32_t value);
@@ -145,7 +164,7 @@ class Reader {
 };
 
 // Bodies. Each has `std::string encode() const` and `static base::Result<T> decode(std::string_view)`. Strings are
-// views into the frame after decode().
+// views into the frame after decode(). encode() checks nothing: what breaks a bound is refused by the decoder.
 struct SignBody {
   std::string_view key;
   uint8_t algorithm = 0;  // crypto::SignAlgorithm
@@ -269,7 +288,9 @@ struct ListPage {
 
 // Use is what a key is for; it decides which algorithms and which sockets may use it. Bits, as in GenerateBody::uses.
 enum class Use : uint32_t { dkim = 1, smime = 2, tls_server = 4, tls_client = 8, ldap = 16 };
-// use_name gives "dkim", "smime", "tls-server", "tls-client", "ldap"; uses_from reads a list separated by ','.
+inline constexpr uint32_t kAllUses = 31;
+// use_name gives "dkim", "smime", "tls-server", "tls-client", "ldap"; uses_text writes a list separated by ',' and
+// uses_from reads one (nullopt when it is empty or a word is unknown).
 std::string_view use_name(Use use);
 std::string uses_text(uint32_t uses);
 std::optional<uint32_t> uses_from(std::string_view text);

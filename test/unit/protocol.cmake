@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# fipsd's protocol: frames and bodies, client, server.
+postern_unit_test(protocol SOURCES unit/protocol_frame_test.cc unit/protocol_body_test.cc LINK postern_protocol postern_x509)
