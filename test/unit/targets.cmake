@@ -26,3 +26,4 @@ postern_unit_test(base SOURCES unit/base_log_test.cc unit/base_text_test.cc unit
 postern_unit_test(settings SOURCES unit/settings_test.cc LINK postern_milter_core nlohmann_json::nlohmann_json)
 postern_unit_test(rules-prefilter SOURCES unit/rules_prefilter_test.cc LINK postern_rules)
 include(unit/protocol.cmake)
+include(unit/auth.cmake)
