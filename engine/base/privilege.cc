@@ -54,6 +54,13 @@ Result<User> find_user(const std::string& name) {
 
 }  // namespace
 
+Result<unsigned> user_id(const std::string& name) {
+  if (const std::optional<unsigned> number = as_number(name)) return *number;
+  Result<User> user = find_user(name);
+  if (!user) return std::unexpected(std::move(user.error()));
+  return user->uid;
+}
+
 Result<unsigned> group_id(const std::string& name) {
   if (const std::optional<unsigned> number = as_number(name)) return *number;
   std::vector<char> buffer(4096);

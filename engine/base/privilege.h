@@ -14,6 +14,8 @@ Result<void> drop_privileges(const std::string& user, const std::string& group);
 // harden_process sets no_new_privs, forbids core dumps and ptrace by equals, and umask 0077.
 Result<void> harden_process();
 
+// user_id returns the numeric id of user `name`, which may be a number.
+Result<unsigned> user_id(const std::string& name);
 // group_id returns the numeric id of group `name`, which may be a number.
 Result<unsigned> group_id(const std::string& name);
 

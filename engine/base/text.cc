@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// ASCII helpers, escaping for logs, sizes and durations, nearest word.
+// ASCII helpers, escaping for logs, sizes, durations and times, nearest word.
 #include "engine/base/text.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <limits>
 
 namespace postern::base {
@@ -229,6 +230,15 @@ std::string format_duration(uint64_t seconds) {
     if (seconds != 0 && seconds % unit == 0) return std::to_string(seconds / unit) + letter;
   }
   return std::to_string(seconds) + 's';
+}
+
+std::string format_time(int64_t seconds) {
+  const auto at = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  if (::gmtime_r(&at, &parts) == nullptr) return "-";
+  char text[64];
+  const size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text, size};
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {

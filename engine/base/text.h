@@ -47,6 +47,9 @@ std::string format_size(uint64_t bytes);
 std::optional<uint64_t> parse_duration(std::string_view text);
 std::string format_duration(uint64_t seconds);
 
+// format_time writes Unix time as RFC 3339 in UTC, "2026-01-31T12:00:00Z".
+std::string format_time(int64_t seconds);
+
 // nearest returns the candidate closest to `word` when it is near enough for "did you mean", else an empty view.
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 
