@@ -12,20 +12,22 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdlib>
 #include <set>
 
 #include "engine/base/text.h"
+#include "engine/config/option_reader.h"
 #include "engine/config/yaml.h"
-#include "milter/settings_reader.h"
 #include "rules/values.h"
 
 namespace postern::milter {
 
 namespace {
 
+using config::absolute_path;
+using config::folder_of;
 using config::Node;
 using config::NodeKind;
+using config::real_path;
 
 constexpr size_t kMaxFlows = 1000;
 constexpr size_t kMaxRuleFiles = 10'000;
@@ -53,23 +55,6 @@ bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
   return std::ranges::find(words, word) != words.end();
 }
 
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string(".") : slash == 0 ? std::string("/") : path.substr(0, slash);
-}
-
-std::string absolute(const std::string& folder, const std::string& path) {
-  return path.starts_with('/') ? path : folder + "/" + path;
-}
-
-std::string real_path(const std::string& path) {
-  char* resolved = ::realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) return path;
-  std::string out(resolved);
-  std::free(resolved);
-  return out;
-}
-
 std::string own_hostname() {
   char name[256] = "localhost";
   ::gethostname(name, sizeof name - 1);
@@ -89,7 +74,7 @@ class Loader {
   Loader(config::Sources& sources, config::Diagnostics& diagnostics, Generation& generation)
       : sources_(sources),
         diagnostics_(diagnostics),
-        read_(sources, diagnostics),
+        read_(sources, diagnostics, option_table()),
         generation_(generation),
         settings_(generation.settings) {}
 
@@ -143,7 +128,7 @@ class Loader {
     if (const Node* control = read_.map(root, "control")) {
       read_.text(*control, "control.socket", settings_.control_socket);
       read_.text(*control, "control.group", settings_.control_group);
-      settings_.control_socket = absolute(folder_, settings_.control_socket);
+      settings_.control_socket = absolute_path(folder_, settings_.control_socket);
       if (const Node* node = control->get("socket")) check_socket_path(*node, settings_.control_socket);
     }
     read_.text(root, "user", settings_.user);
@@ -152,7 +137,7 @@ class Loader {
       read_.error(*root.key_node("group"), "'group' needs 'user'", "say whom posternd becomes after start");
     }
     read_.text(root, "spool-directory", settings_.spool_directory);
-    settings_.spool_directory = absolute(folder_, settings_.spool_directory);
+    settings_.spool_directory = absolute_path(folder_, settings_.spool_directory);
     read_flows(root);
     read_quarantines(root);
     read_limits(root);
@@ -183,7 +168,7 @@ class Loader {
         if (socket.size() == 5) {
           read_.error(*node, "a path is missing after 'unix:'");
         } else {
-          socket = "unix:" + absolute(folder_, socket.substr(5));
+          socket = "unix:" + absolute_path(folder_, socket.substr(5));
           check_socket_path(*node, socket.substr(5));
         }
       } else if (!is_inet_socket(socket)) {
@@ -191,20 +176,7 @@ class Loader {
                     "write unix:PATH or inet:PORT@HOST");
       }
     }
-    std::string mode = "0660";
-    read_.text(*listen, "listen.mode", mode);
-    uint32_t bits = 0;
-    const auto [end, error] = std::from_chars(mode.data(), mode.data() + mode.size(), bits, 8);
-    if (error != std::errc() || end != mode.data() + mode.size() || bits > 0777 || (bits & 0600) != 0600) {
-      read_.error(*listen->get("mode"), "'" + base::escape_for_log(mode, 40) + "' is no mode for a socket",
-                  "octal digits, for example \"0660\"");
-    } else {
-      settings_.listen.mode = bits;
-      if ((bits & 0002) != 0) {
-        read_.warning(*listen->get("mode"), "every user of this machine may speak to a socket of mode " + mode,
-                      "use the group: mode \"0660\" and listen.group");
-      }
-    }
+    read_.socket_mode(*listen, "listen.mode", settings_.listen.mode);
   }
 
   void check_socket_path(const Node& node, const std::string& path) {
@@ -445,21 +417,7 @@ class Loader {
 
   void read_log(const Node& root) {
     settings_.log.to = "journal";
-    const Node* log = read_.map(root, "log");
-    if (log == nullptr) return;
-    read_.text(*log, "log.to", settings_.log.to);
-    std::string& to = settings_.log.to;
-    if (to.starts_with("file:") && to.size() > 5) {
-      to = "file:" + absolute(folder_, to.substr(5));
-    } else if (to != "journal" && to != "syslog" && to != "stderr") {
-      read_.error(*log->get("to"), "'" + base::escape_for_log(to, 80) + "' is no log target",
-                  "journal, syslog, stderr or file:PATH");
-    }
-    std::string level;
-    read_.text(*log, "log.level", level);
-    for (const base::Level one : {base::Level::error, base::Level::warning, base::Level::info, base::Level::debug}) {
-      if (base::level_name(one) == level) settings_.log.level = one;
-    }
+    read_.log(root, folder_, settings_.log);
   }
 
   void load_rules(const Node* node) {
@@ -563,7 +521,7 @@ class Loader {
 
   config::Sources& sources_;
   config::Diagnostics& diagnostics_;
-  SettingsReader read_;
+  config::OptionReader read_;
   Generation& generation_;
   Settings& settings_;
   std::string folder_;

@@ -8,20 +8,13 @@
 #include <cstring>
 
 #include "engine/base/text.h"
+#include "engine/config/yaml.h"
 #include "milter/settings.h"
 
 namespace postern::milter {
 namespace {
 
-// A double-quoted YAML scalar; what stands in settings has no control characters.
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + '"';
-}
+using config::quote_scalar;
 
 std::string address_text(const uint8_t (&bytes)[16], bool v6) {
   char text[INET6_ADDRSTRLEN] = "";
@@ -54,7 +47,7 @@ std::string when_text(const ClientMatch& match) {
   if (!match.client.empty()) {
     out += "client: [";
     for (size_t i = 0; i < match.client.size(); ++i)
-      out += (i == 0 ? "" : ", ") + quoted(pattern_text(match.client[i]));
+      out += (i == 0 ? "" : ", ") + quote_scalar(pattern_text(match.client[i]));
     out += "]";
   }
   if (match.authenticated) {
@@ -64,14 +57,15 @@ std::string when_text(const ClientMatch& match) {
   if (!match.daemon_name.empty()) {
     separate();
     out += "daemon-name: [";
-    for (size_t i = 0; i < match.daemon_name.size(); ++i) out += (i == 0 ? "" : ", ") + quoted(match.daemon_name[i]);
+    for (size_t i = 0; i < match.daemon_name.size(); ++i)
+      out += (i == 0 ? "" : ", ") + quote_scalar(match.daemon_name[i]);
     out += "]";
   }
   return "{" + out + "}";
 }
 
 void dump_flow(const Flow& flow, std::string& out) {
-  out += "  - name: " + quoted(flow.name) + "\n";
+  out += "  - name: " + quote_scalar(flow.name) + "\n";
   if (!flow.any_of.empty()) {
     out += "    when: {any: [";
     for (size_t i = 0; i < flow.any_of.size(); ++i) out += (i == 0 ? "" : ", ") + when_text(flow.any_of[i]);
@@ -83,7 +77,7 @@ void dump_flow(const Flow& flow, std::string& out) {
     return;
   }
   out += "[";
-  for (size_t i = 0; i < flow.filters.size(); ++i) out += (i == 0 ? "" : ", ") + quoted(flow.filters[i]);
+  for (size_t i = 0; i < flow.filters.size(); ++i) out += (i == 0 ? "" : ", ") + quote_scalar(flow.filters[i]);
   out += "]\n";
 }
 
@@ -100,7 +94,7 @@ void dump_quarantines(const Settings& settings, std::string& out) {
       if (quarantine.size != 0) add("size", base::format_size(quarantine.size));
       if (!quarantine.default_action.empty()) add("default-action", quarantine.default_action);
     }
-    out += "  " + quoted(name) + ": {" + options + "}\n";
+    out += "  " + quote_scalar(name) + ": {" + options + "}\n";
   }
 }
 
@@ -145,22 +139,22 @@ std::string dump_settings(const Settings& settings) {
   };
   char mode[16];
   std::snprintf(mode, sizeof mode, "\"%04o\"", settings.listen.mode);
-  line("hostname", quoted(settings.hostname));
+  line("hostname", quote_scalar(settings.hostname));
   line("mta", settings.mta);
   out += "listen:\n";
-  line("  socket", quoted(settings.listen.socket));
+  line("  socket", quote_scalar(settings.listen.socket));
   line("  mode", mode);
-  line("  group", quoted(settings.listen.group));
+  line("  group", quote_scalar(settings.listen.group));
   out += "control:\n";
-  line("  socket", quoted(settings.control_socket));
-  line("  group", quoted(settings.control_group));
-  line("user", quoted(settings.user));
-  line("group", quoted(settings.group));
-  line("spool-directory", quoted(settings.spool_directory));
+  line("  socket", quote_scalar(settings.control_socket));
+  line("  group", quote_scalar(settings.control_group));
+  line("user", quote_scalar(settings.user));
+  line("group", quote_scalar(settings.group));
+  line("spool-directory", quote_scalar(settings.spool_directory));
   out += "rules:";
   if (settings.rules.empty()) out += " []";
   out += '\n';
-  for (const std::string& pattern : settings.rules) out += "  - " + quoted(pattern) + "\n";
+  for (const std::string& pattern : settings.rules) out += "  - " + quote_scalar(pattern) + "\n";
   out += "flows:\n";
   for (const Flow& flow : settings.flows) dump_flow(flow, out);
   dump_quarantines(settings, out);
@@ -190,7 +184,7 @@ std::string dump_settings(const Settings& settings) {
   on_unknown("  directory", rules::Unknown::directory);
   on_unknown("  dns", rules::Unknown::dns);
   out += "log:\n";
-  line("  to", quoted(settings.log.to));
+  line("  to", quote_scalar(settings.log.to));
   line("  level", std::string(base::level_name(settings.log.level)));
   return out;
 }

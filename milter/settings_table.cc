@@ -2,7 +2,7 @@
 // The option table of postern.yaml, and the JSON Schema made from it.
 #include <nlohmann/json.hpp>
 
-#include "engine/base/text.h"
+#include "engine/config/option_schema.h"
 #include "milter/settings.h"
 
 namespace postern::milter {
@@ -72,92 +72,25 @@ constexpr OptionRow kOptions[] = {
     {"log.level", OptionType::choice, "info", "error|warning|info|debug", "Lowest level that is logged."},
 };
 
-nlohmann::json schema_of(const OptionRow& row) {
-  nlohmann::json schema;
-  switch (row.type) {
-    case OptionType::text:
-      schema = {{"type", "string"}};
-      break;
-    case OptionType::boolean:
-      schema = {{"type", "boolean"}};
-      break;
-    case OptionType::integer:
-      schema = {{"type", "integer"}, {"minimum", row.minimum}};
-      if (row.maximum != UINT64_MAX) schema["maximum"] = row.maximum;
-      break;
-    case OptionType::size:
-      schema = {{"type", nlohmann::json::array({"string", "integer"})}, {"pattern", "^[0-9]+[bkmgBKMG]?$"}};
-      break;
-    case OptionType::duration:
-      schema = {{"type", "string"}, {"pattern", "^[0-9]+[smhdSMHD]$"}};
-      break;
-    case OptionType::choice: {
-      schema["enum"] = nlohmann::json::array();
-      for (const std::string_view choice : base::split(row.choices, '|')) schema["enum"].push_back(choice);
-      break;
-    }
-    case OptionType::list:
-      if (row.path == "flows[].filters") {
-        schema = {{"oneOf", {{{"enum", {"all", "none"}}}, {{"type", "array"}, {"items", {{"type", "string"}}}}}}};
-      } else if (row.path == "flows" || row.path == "flows[].when.any") {
-        schema = {{"type", "array"}};
-      } else {
-        schema = {{"type", nlohmann::json::array({"array", "string"})}, {"items", {{"type", "string"}}}};
-      }
-      break;
-    case OptionType::map:
-      schema = {{"type", nlohmann::json::array({"object", "null"})}};
-      break;
-  }
-  schema["description"] = row.doc;
-  if (!row.default_value.empty())
-    schema["description"] = std::string(row.doc) + " Default: " + std::string(row.default_value) + ".";
-  return schema;
-}
-
-// Puts a row's schema into the tree of objects at its dotted path.
-void place(nlohmann::json& root, const OptionRow& row) {
-  nlohmann::json* at = &root;
-  const std::vector<std::string_view> segments = base::split(row.path, '.');
-  for (size_t i = 0; i < segments.size(); ++i) {
-    std::string name(segments[i]);
-    const bool list = name.ends_with("[]");
-    if (list) name.resize(name.size() - 2);
-    nlohmann::json& object = *at;
-    if (!object.contains("type")) object["type"] = "object";
-    nlohmann::json* child = nullptr;
-    if (name == "*") {
-      child = &object["additionalProperties"];
-    } else {
-      if (!object.contains("additionalProperties")) object["additionalProperties"] = false;
-      child = &object["properties"][name];
-    }
-    if (i + 1 == segments.size()) {
-      const nlohmann::json schema = schema_of(row);
-      child->update(schema);
-      return;
-    }
-    at = list ? &(*child)["items"] : child;
-    if (name == "quarantines") (*at)["additionalProperties"]["type"] = nlohmann::json::array({"object", "null"});
-  }
-}
-
 }  // namespace
 
 std::span<const config::OptionRow> option_table() { return kOptions; }
 
 std::string settings_schema() {
-  nlohmann::json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
-                         {"title", "postern.yaml"},
-                         {"description", "Configuration of the mail-policy gateway Postern."},
-                         {"type", "object"}};
-  for (const OptionRow& row : kOptions) place(root, row);
+  nlohmann::json root =
+      config::option_schema(kOptions, "postern.yaml", "Configuration of the mail-policy gateway Postern.");
+  nlohmann::json& flow = root["properties"]["flows"]["items"];
+  flow["required"] = {"name"};
+  nlohmann::json& filters = flow["properties"]["filters"];
+  filters.erase("items");
+  filters.erase("type");
+  filters["oneOf"] = {{{"enum", {"all", "none"}}}, {{"type", "array"}, {"items", {{"type", "string"}}}}};
   // `any` holds maps of the same keys as `when`, but not itself.
-  nlohmann::json& when = root["properties"]["flows"]["items"]["properties"]["when"];
+  nlohmann::json& when = flow["properties"]["when"];
   nlohmann::json term = when;
   term["properties"].erase("any");
+  when["properties"]["any"]["type"] = "array";
   when["properties"]["any"]["items"] = std::move(term);
-  root["properties"]["flows"]["items"]["required"] = {"name"};
   return root.dump(2) + "\n";
 }
 

@@ -13,6 +13,12 @@
 
 namespace postern::config {
 
+// folder_of returns what stands before the last '/' of `path` ("." where there is none); absolute_path puts `folder`
+// before a relative `path`; real_path resolves symbolic links, and is `path` itself where that fails.
+std::string folder_of(const std::string& path);
+std::string absolute_path(const std::string& folder, const std::string& path);
+std::string real_path(const std::string& path);
+
 // Position is a place in a source; line and column count from 1, column in bytes. Line 0 means "the file as a whole".
 struct Position {
   uint32_t source = 0;

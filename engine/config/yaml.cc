@@ -494,4 +494,13 @@ std::optional<Node> parse_yaml(const Sources& sources, uint32_t source, Diagnost
   return builder.take_root();
 }
 
+std::string quote_scalar(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
 }  // namespace postern::config

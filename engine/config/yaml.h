@@ -64,4 +64,7 @@ class Node {
 // warning, together with the map key it stands under.
 std::optional<Node> parse_yaml(const Sources& sources, uint32_t source, Diagnostics& diagnostics);
 
+// quote_scalar writes `text`, which has no control characters, as a double-quoted scalar.
+std::string quote_scalar(std::string_view text);
+
 }  // namespace postern::config

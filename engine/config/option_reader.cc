@@ -1,31 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Typed reading of YAML values with errors that say what was expected.
-#include "milter/settings_reader.h"
+#include "engine/config/option_reader.h"
 
 #include <algorithm>
 #include <charconv>
 #include <optional>
 
 #include "engine/base/text.h"
-#include "milter/settings.h"
 
-namespace postern::milter {
+namespace postern::config {
 
-using config::Node;
-using config::NodeKind;
-using config::OptionRow;
-using config::OptionType;
-
-void SettingsReader::error(const Node& node, std::string message, std::string hint) {
+void OptionReader::error(const Node& node, std::string message, std::string hint) {
   diagnostics_.error(node.position, node.length(sources_), std::move(message), std::move(hint));
 }
 
-void SettingsReader::warning(const Node& node, std::string message, std::string hint) {
+void OptionReader::warning(const Node& node, std::string message, std::string hint) {
   diagnostics_.warning(node.position, node.length(sources_), std::move(message), std::move(hint));
 }
 
-void SettingsReader::check_key(const Node& key, std::string_view parent) {
-  const std::vector<std::string_view> known = config::option_children(option_table(), parent);
+void OptionReader::check_key(const Node& key, std::string_view parent) {
+  const std::vector<std::string_view> known = option_children(table_, parent);
   for (const std::string_view name : known) {
     if (name == key.text) return;
   }
@@ -40,7 +34,7 @@ void SettingsReader::check_key(const Node& key, std::string_view parent) {
   error(key, "unknown key '" + base::escape_for_log(key.text, 80) + "'", std::move(hint));
 }
 
-const Node* SettingsReader::scalar(const Node& map, std::string_view path) {
+const Node* OptionReader::scalar(const Node& map, std::string_view path) {
   const Node* value = map.get(path.substr(path.rfind('.') + 1));
   if (value == nullptr || value->kind == NodeKind::null) return nullptr;
   if (value->kind == NodeKind::scalar) return value;
@@ -48,7 +42,7 @@ const Node* SettingsReader::scalar(const Node& map, std::string_view path) {
   return nullptr;
 }
 
-void SettingsReader::text(const Node& map, std::string_view path, std::string& to) {
+void OptionReader::text(const Node& map, std::string_view path, std::string& to) {
   const Node* value = scalar(map, path);
   if (value == nullptr) return;
   if (std::ranges::any_of(value->text, [](char c) { return (c >= 0 && c < 0x20) || c == 0x7F; })) {
@@ -59,7 +53,7 @@ void SettingsReader::text(const Node& map, std::string_view path, std::string& t
     error(*value, "blanks at the start or end of this value", "remove them");
     return;
   }
-  const OptionRow* row = config::find_option(option_table(), path);
+  const OptionRow* row = find_option(table_, path);
   if (row != nullptr && row->type == OptionType::choice) {
     const std::vector<std::string_view> choices = base::split(row->choices, '|');
     for (const std::string_view choice : choices) {
@@ -78,10 +72,10 @@ void SettingsReader::text(const Node& map, std::string_view path, std::string& t
   to = value->text;
 }
 
-void SettingsReader::number(const Node& map, std::string_view path, uint64_t& to) {
+void OptionReader::number(const Node& map, std::string_view path, uint64_t& to) {
   const Node* value = scalar(map, path);
   if (value == nullptr) return;
-  const OptionRow* row = config::find_option(option_table(), path);
+  const OptionRow* row = find_option(table_, path);
   if (row == nullptr) return;
   std::optional<uint64_t> number;
   std::string expected;
@@ -95,10 +89,18 @@ void SettingsReader::number(const Node& map, std::string_view path, uint64_t& to
       expected = "a time such as 30s or 5d";
       break;
     default: {
+      if (!row->choices.empty()) {
+        for (const std::string_view word : base::split(row->choices, '|')) {
+          if (value->text == word) {
+            to = 0;
+            return;
+          }
+        }
+      }
       uint64_t digits = 0;
       const auto [end, fault] = std::from_chars(value->text.data(), value->text.data() + value->text.size(), digits);
       if (fault == std::errc() && end == value->text.data() + value->text.size()) number = digits;
-      expected = "a number";
+      expected = row->choices.empty() ? "a number" : "a number or " + std::string(row->choices);
       break;
     }
   }
@@ -124,16 +126,53 @@ void SettingsReader::number(const Node& map, std::string_view path, uint64_t& to
   to = *number;
 }
 
-void SettingsReader::size(const Node& map, std::string_view path, uint64_t& to) { number(map, path, to); }
-void SettingsReader::duration(const Node& map, std::string_view path, uint64_t& to) { number(map, path, to); }
+void OptionReader::size(const Node& map, std::string_view path, uint64_t& to) { number(map, path, to); }
+void OptionReader::duration(const Node& map, std::string_view path, uint64_t& to) { number(map, path, to); }
 
-void SettingsReader::integer(const Node& map, std::string_view path, uint32_t& to) {
+void OptionReader::integer(const Node& map, std::string_view path, uint32_t& to) {
   uint64_t wide = to;
   number(map, path, wide);
   to = static_cast<uint32_t>(wide);
 }
 
-bool SettingsReader::boolean(const Node& value) {
+void OptionReader::socket_mode(const Node& map, std::string_view path, uint32_t& to) {
+  std::string mode;
+  text(map, path, mode);
+  if (mode.empty()) return;
+  const Node& node = *map.get(path.substr(path.rfind('.') + 1));
+  uint32_t bits = 0;
+  const auto [end, fault] = std::from_chars(mode.data(), mode.data() + mode.size(), bits, 8);
+  if (fault != std::errc() || end != mode.data() + mode.size() || bits > 0777 || (bits & 0600) != 0600) {
+    error(node, "'" + base::escape_for_log(mode, 40) + "' is no mode for a socket",
+          "octal digits, for example \"0660\"");
+    return;
+  }
+  to = bits;
+  if ((bits & 0002) != 0) {
+    const std::string group = std::string(path.substr(0, path.rfind('.') + 1)) + "group";
+    warning(node, "every user of this machine may speak to a socket of mode " + mode,
+            "use the group: mode \"0660\" and " + group);
+  }
+}
+
+void OptionReader::log(const Node& root, const std::string& folder, base::LogTarget& to) {
+  const Node* log = map(root, "log");
+  if (log == nullptr) return;
+  text(*log, "log.to", to.to);
+  if (to.to.starts_with("file:") && to.to.size() > 5) {
+    to.to = "file:" + absolute_path(folder, to.to.substr(5));
+  } else if (to.to != "journal" && to.to != "syslog" && to.to != "stderr") {
+    error(*log->get("to"), "'" + base::escape_for_log(to.to, 80) + "' is no log target",
+          "journal, syslog, stderr or file:PATH");
+  }
+  std::string level;
+  text(*log, "log.level", level);
+  for (const base::Level one : {base::Level::error, base::Level::warning, base::Level::info, base::Level::debug}) {
+    if (base::level_name(one) == level) to.level = one;
+  }
+}
+
+bool OptionReader::boolean(const Node& value) {
   if (value.kind == NodeKind::scalar && !value.quoted) {
     if (value.text == "true") return true;
     if (value.text == "false") return false;
@@ -142,20 +181,20 @@ bool SettingsReader::boolean(const Node& value) {
   return false;
 }
 
-const Node* SettingsReader::map(const Node& root, std::string_view name) {
+const Node* OptionReader::map(const Node& root, std::string_view name) {
   const Node* value = root.get(name);
   if (value == nullptr || value->kind == NodeKind::null) return nullptr;
   if (value->kind != NodeKind::map) {
     error(*value, "'" + std::string(name) + "' takes a map of keys");
     return nullptr;
   }
-  if (!config::option_children(option_table(), name).empty()) {
+  if (!option_children(table_, name).empty()) {
     for (const auto& [key, ignored] : value->entries) check_key(key, name);
   }
   return value;
 }
 
-std::vector<const Node*> SettingsReader::items(const Node& value) {
+std::vector<const Node*> OptionReader::items(const Node& value) {
   std::vector<const Node*> out;
   if (value.kind == NodeKind::scalar) {
     out.push_back(&value);
@@ -175,4 +214,4 @@ std::vector<const Node*> SettingsReader::items(const Node& value) {
   return out;
 }
 
-}  // namespace postern::milter
+}  // namespace postern::config
