@@ -120,7 +120,8 @@ void OptionReader::number(const Node& map, std::string_view path, uint64_t& to) 
                                                  : std::to_string(limit);
     };
     error(*value, base::escape_for_log(value->text, 80) + " is out of range",
-          "from " + written(row->minimum) + " to " + written(row->maximum));
+          "from " + written(row->minimum) + " to " + written(row->maximum) +
+              (row->choices.empty() ? "" : ", or " + std::string(row->choices)));
     return;
   }
   to = *number;

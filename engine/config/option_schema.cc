@@ -55,10 +55,11 @@ json schema_of(std::span<const OptionRow> table, const OptionRow& row) {
     case OptionType::list:
       if (is_list_of_maps(table, row.path)) {
         schema = {{"type", "array"}};
+      } else if (row.choices.empty()) {
+        schema = {{"type", json::array({"array", "string"})}, {"items", {{"type", "string"}}}};
       } else {
-        json entry = {{"type", "string"}};
-        if (!row.choices.empty()) entry = {{"enum", words(row.choices)}};
-        schema = {{"type", json::array({"array", "string"})}, {"items", std::move(entry)}};
+        const json word = {{"enum", words(row.choices)}};
+        schema["oneOf"] = json::array({word, json{{"type", "array"}, {"items", word}}});
       }
       break;
     case OptionType::map:

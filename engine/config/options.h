@@ -17,7 +17,7 @@ struct OptionRow {
   std::string_view path;
   OptionType type;
   std::string_view default_value;  // as it would be written; empty: none
-  std::string_view choices;        // for choice: "a|b|c"
+  std::string_view choices;        // for choice: "a|b|c"; for integer: words that stand for 0; for list: its words
   std::string_view doc;            // one sentence, also the schema's description
   uint64_t minimum = 0;            // integer, size, duration (seconds): inclusive range
   uint64_t maximum = UINT64_MAX;

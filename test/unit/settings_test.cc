@@ -15,6 +15,7 @@
 #include "engine/base/text.h"
 #include "engine/config/yaml.h"
 #include "milter/settings.h"
+#include "test/support/option_check.h"
 
 namespace postern::milter {
 namespace {
@@ -23,6 +24,9 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testsupport::fits;
+using testsupport::flat;
+using testsupport::read_file;
 
 struct Loaded {
   config::Sources sources;
@@ -54,35 +58,6 @@ class SettingsFile : public testing::Test {
   }
   std::filesystem::path folder_;
 };
-
-// Every scalar of a YAML tree by its dotted path; list entries joined by a comma.
-void flatten(const config::Node& node, const std::string& path, std::map<std::string, std::string>& out) {
-  switch (node.kind) {
-    case config::NodeKind::scalar:
-      out[path] = out.contains(path) ? out[path] + "," + node.text : node.text;
-      break;
-    case config::NodeKind::sequence:
-      for (const config::Node& item : node.items)
-        flatten(item, item.kind == config::NodeKind::map ? path + "[]" : path, out);
-      break;
-    case config::NodeKind::map:
-      for (const auto& [key, value] : node.entries)
-        flatten(value, path.empty() ? key.text : path + "." + key.text, out);
-      break;
-    case config::NodeKind::null:
-      break;
-  }
-}
-
-std::map<std::string, std::string> flat(const std::string& yaml) {
-  config::Sources sources;
-  config::Diagnostics diagnostics(sources);
-  const auto node = config::parse_yaml(sources, sources.add_text("dump", yaml), diagnostics);
-  std::map<std::string, std::string> out;
-  EXPECT_TRUE(node) << diagnostics.render() << yaml;
-  if (node) flatten(*node, "", out);
-  return out;
-}
 
 TEST_F(SettingsFile, DefaultsAreThoseOfTheTable) {
   const auto loaded = load_text("hostname: mx.example.org\n");
@@ -565,13 +540,6 @@ TEST(SettingsTable, HasDocsAndIsFoundAgain) {
   }
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
 TEST(SettingsSchema, IsWhatIsShipped) {
   const std::string schema = settings_schema();
   EXPECT_TRUE(schema == read_file(POSTERN_SOURCE_DIR "/conf/postern.schema.json"))
@@ -588,50 +556,6 @@ TEST(SettingsSchema, IsWhatIsShipped) {
     }
     EXPECT_THAT(at->at("description").get<std::string>(), HasSubstr(std::string(row.doc))) << row.path;
   }
-}
-
-// What the schema says about one value; the words of JSON Schema that settings_schema uses.
-bool fits(const nlohmann::json& schema, const config::Node& node) {
-  if (schema.contains("oneOf")) {
-    size_t fitting = 0;
-    for (const auto& one : schema["oneOf"]) fitting += fits(one, node) ? 1 : 0;
-    return fitting == 1;
-  }
-  if (schema.contains("enum")) {
-    for (const auto& value : schema["enum"]) {
-      if (node.kind == config::NodeKind::scalar && value == node.text) return true;
-    }
-    return false;
-  }
-  const auto allows = [&](std::string_view type) {
-    const auto& types = schema.at("type");
-    return types.is_array() ? std::ranges::find(types, type) != types.end() : types == type;
-  };
-  switch (node.kind) {
-    case config::NodeKind::null:
-      return allows("null");
-    case config::NodeKind::scalar: {
-      const bool number = !node.quoted && node.text.find_first_not_of("0123456789") == std::string::npos;
-      const bool boolean = !node.quoted && (node.text == "true" || node.text == "false");
-      return number ? allows("integer") : boolean ? allows("boolean") : allows("string");
-    }
-    case config::NodeKind::sequence:
-      return allows("array") && std::ranges::all_of(node.items, [&](const config::Node& item) {
-               return !schema.contains("items") || fits(schema["items"], item);
-             });
-    case config::NodeKind::map:
-      break;
-  }
-  if (!allows("object")) return false;
-  for (const auto& [key, value] : node.entries) {
-    if (schema.contains("properties") && schema["properties"].contains(key.text)) {
-      if (!fits(schema["properties"][key.text], value)) return false;
-    } else if (!schema.contains("additionalProperties") || !schema["additionalProperties"].is_object() ||
-               !fits(schema["additionalProperties"], value)) {
-      return false;
-    }
-  }
-  return true;
 }
 
 TEST(Samples, LoadWithoutAWordAndFitTheSchema) {

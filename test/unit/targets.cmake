@@ -27,3 +27,4 @@ postern_unit_test(settings SOURCES unit/settings_test.cc LINK postern_milter_cor
 postern_unit_test(rules-prefilter SOURCES unit/rules_prefilter_test.cc LINK postern_rules)
 include(unit/protocol.cmake)
 include(unit/auth.cmake)
+include(unit/front.cmake)
