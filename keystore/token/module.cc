@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading, starting and searching a PKCS#11 module (PKCS#11 v2.40 sections 5.4 and 5.5). The library stays loaded until
+// the process ends: modules and the libraries under them leave exit handlers behind.
+#include "keystore/token/module.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/base/handle.h"
+#include "engine/base/text.h"
+
+namespace postern::keystore {
+
+namespace {
+
+using base::Cause;
+using base::fail;
+using base::Result;
+
+constexpr CK_ULONG kMaxSlots = 4096;
+
+// Fixed-width fields are blank-padded and may hold anything.
+std::string field(const unsigned char* bytes, size_t size) {
+  std::string_view text(reinterpret_cast<const char*>(bytes), size);
+  text = text.substr(0, text.find('\0'));
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return base::escape_for_log(text, 128);
+}
+
+template <size_t N>
+std::string field(const unsigned char (&bytes)[N]) {
+  return field(bytes, N);
+}
+
+bool fits_configuration_line(std::string_view path) {
+  for (char c : path) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == '#') return false;
+  }
+  return !path.empty() && path.front() == '/' && path.back() != ' ';
+}
+
+// SoftHSM2 is told where its tokens are by a file whose name stands in the environment.
+Result<void> configure_softhsm(const TokenOptions& options) {
+  if (!fits_configuration_line(options.softhsm_directory) || !fits_configuration_line(options.scratch)) {
+    return fail(Cause::misconfigured, "token: SoftHSM2's directories must be absolute paths without '#'");
+  }
+  if (mkdir(options.softhsm_directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    return std::unexpected(base::system_error(options.softhsm_directory, errno));
+  }
+  std::string path = options.scratch + "/softhsm2.conf";
+  std::string text = fmt::format("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+                                 options.softhsm_directory);
+  (void)unlink(path.c_str());
+  base::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return std::unexpected(base::system_error(path, errno));
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return std::unexpected(base::system_error(path, errno));
+  }
+  if (setenv("SOFTHSM2_CONF", path.c_str(), 1) != 0) return std::unexpected(base::system_error("SOFTHSM2_CONF", errno));
+  return {};
+}
+
+}  // namespace
+
+Result<Module> Module::load(const TokenOptions& options) {
+  if (!options.softhsm_directory.empty()) {
+    if (auto configured = configure_softhsm(options); !configured) return std::unexpected(configured.error());
+  }
+  void* library = dlopen(options.module.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (library == nullptr) {
+    const char* why = dlerror();
+    return fail(Cause::misconfigured, fmt::format("loading {}: {}", options.module, why != nullptr ? why : "refused"));
+  }
+  auto get_list = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
+  CK_FUNCTION_LIST* calls = nullptr;
+  if (get_list == nullptr || get_list(&calls) != CKR_OK || calls == nullptr || calls->version.major != 2) {
+    return fail(Cause::misconfigured, options.module + " is not a PKCS#11 version 2 module");
+  }
+  return Module(calls);
+}
+
+Outcome<void> Module::start() {
+  CK_C_INITIALIZE_ARGS arguments{};
+  arguments.flags = CKF_OS_LOCKING_OK;
+  CK_RV rv = calls_->C_Initialize(&arguments);
+  // Its C_Finalize may have failed; then it is still ours.
+  if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && began_) rv = CKR_OK;
+  if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+    return refused(Cause::misconfigured, "C_Initialize: this process uses the module already");
+  }
+  if (rv != CKR_OK) return call_failed("C_Initialize", rv);
+  started_ = began_ = true;
+  return {};
+}
+
+void Module::end() {
+  if (!started_) return;
+  (void)calls_->C_Finalize(nullptr);
+  started_ = false;
+}
+
+std::string Module::library() const {
+  CK_INFO info{};
+  if (calls_->C_GetInfo(&info) != CKR_OK) return {};
+  return fmt::format("{} {}.{}", field(info.libraryDescription), info.libraryVersion.major, info.libraryVersion.minor);
+}
+
+Outcome<std::vector<SlotToken>> Module::tokens() const {
+  std::vector<CK_SLOT_ID> slots;
+  // The number may grow between the two calls.
+  for (int attempt = 0;; ++attempt) {
+    CK_ULONG count = 0;
+    CK_RV rv = calls_->C_GetSlotList(CK_TRUE, nullptr, &count);
+    if (rv != CKR_OK) return call_failed("C_GetSlotList", rv);
+    if (count > kMaxSlots) return out_of_line("C_GetSlotList: too many slots");
+    slots.resize(count);
+    if (count == 0) break;
+    rv = calls_->C_GetSlotList(CK_TRUE, slots.data(), &count);
+    if (rv == CKR_BUFFER_TOO_SMALL && attempt < 4) continue;
+    if (rv != CKR_OK) return call_failed("C_GetSlotList", rv);
+    if (count > slots.size()) return out_of_line("C_GetSlotList: more slots than asked for");
+    slots.resize(count);
+    break;
+  }
+  std::vector<SlotToken> found;
+  for (CK_SLOT_ID slot : slots) {
+    CK_TOKEN_INFO info{};
+    CK_RV rv = calls_->C_GetTokenInfo(slot, &info);
+    // Another slot's token that went a moment ago concerns nobody.
+    if (rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_TOKEN_NOT_RECOGNIZED || rv == CKR_SLOT_ID_INVALID) continue;
+    if (rv != CKR_OK) return call_failed("C_GetTokenInfo", rv);
+    SlotToken token{slot, info.flags, {}};
+    token.identity.manufacturer = field(info.manufacturerID);
+    token.identity.model = field(info.model);
+    token.identity.serial = field(info.serialNumber);
+    token.identity.label = field(info.label);
+    token.identity.firmware = fmt::format("{}.{}", info.firmwareVersion.major, info.firmwareVersion.minor);
+    token.identity.hardware = fmt::format("{}.{}", info.hardwareVersion.major, info.hardwareVersion.minor);
+    found.push_back(std::move(token));
+  }
+  return found;
+}
+
+Outcome<SlotToken> Module::find(const TokenOptions& options) const {
+  auto all = tokens();
+  if (!all) return std::unexpected(all.error());
+  const SlotToken* ours = nullptr;
+  for (const SlotToken& token : *all) {
+    if ((token.flags & CKF_TOKEN_INITIALIZED) == 0 || token.identity.label != options.label) continue;
+    if (!options.serial.empty() && token.identity.serial != options.serial) continue;
+    if (ours != nullptr) {
+      return refused(Cause::misconfigured,
+                     fmt::format("several tokens are called \"{}\": say which by its serial number", options.label));
+    }
+    ours = &token;
+  }
+  if (ours == nullptr) return refused(Cause::not_found, fmt::format("no token \"{}\" is present", options.label));
+  return *ours;
+}
+
+}  // namespace postern::keystore
