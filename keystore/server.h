@@ -4,17 +4,16 @@
 // calls it for what only an officer socket may ask, one after another, so that slow or delayed officer actions hold up
 // no signature and attempts are taken in turn. A connection's replies may come in another order than its requests.
 // Limits: connections per socket class, requests in flight per connection, queue length (beyond: `busy`), rate per
-// class (token bucket; beyond: `busy`), frame size. A bad frame closes that connection; nothing a peer sends ends the
-// process.
+// class (token bucket; beyond: `busy`), frame size. A bad frame closes that connection, and so does not reading one's
+// replies; nothing a peer sends ends the process. Frames are wiped after use.
 #pragma once
 #include <sys/types.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/error.h"
@@ -35,8 +34,9 @@ struct Peer {
   gid_t gid = 0;
 };
 
-// Handler does the work. handle() is called on a worker thread with that worker's number (0 … workers-1), or on the
-// officer thread with worker == kOfficerLane. It must return by the request's deadline as well as it can.
+// Handler does the work. handle() is called on a worker thread with that worker's number (0 … workers-1), or, for
+// officer verbs of officer sockets, on the officer thread with worker == kOfficerLane. It must return by the request's
+// deadline as well as it can. The reply's id is set by the server. What it throws becomes the reply `failed`.
 class Handler {
  public:
   static constexpr uint32_t kOfficerLane = UINT32_MAX;
@@ -47,6 +47,12 @@ class Handler {
   virtual void closed(const Peer& peer) = 0;
   // idle is called on the officer thread about once a second when nothing is to do: idle sessions end there.
   virtual void idle() = 0;
+  // refused tells, on the reader thread, that a peer was turned away (user not allowed, connection limit, bad frame,
+  // not reading its replies); at most ten times a second, the rest is only counted.
+  virtual void refused(const Peer& peer, std::string_view why) {
+    (void)peer;
+    (void)why;
+  }
 };
 
 struct SocketOptions {
@@ -73,11 +79,13 @@ class Server {
   static base::Result<std::unique_ptr<Server>> create(ServerOptions options, Handler& handler);
   virtual ~Server() = default;
 
-  // start makes the threads; stop ends them: no new request is taken, those being handled are answered.
+  // start makes the threads, with all signals blocked; stop ends them: no new request is taken, those being handled are
+  // answered, those waiting are told `unavailable`. closed() is not called for what stop closes.
   virtual base::Result<void> start() = 0;
   virtual void stop() = 0;
 
-  // last_word sends `reply` with id 0 to every connection of officer sockets but `except` and closes them after it.
+  // last_word sends `reply` with id 0 to every connection of officer sockets but `except` and closes them after it; no
+  // request of theirs is begun, and no other reply sent to them, once it returned.
   virtual void last_word(const Reply& reply, uint64_t except) = 0;
   // send_last_word does the same for one connection.
   virtual void send_last_word(uint64_t connection, const Reply& reply) = 0;
