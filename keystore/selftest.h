@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Self-tests: known answers for every algorithm fipsd relies on (SHA-2, HMAC, AES-GCM, AES key wrap, scrypt, PBKDF2 in
-// OpenSSL; RSA PKCS#1, RSA-PSS, ECDSA, Ed25519 in the token, with session objects), the health of the random generator,
-// and a sign-and-verify pair after each key is made. A failure is the state `error`: no key is used after it.
+// Self-tests: known answers for every algorithm fipsd relies on (SHA-2, HMAC, HKDF, AES-GCM, AES key wrap, scrypt,
+// PBKDF2 in OpenSSL; RSA PKCS#1, RSA-PSS, ECDSA, Ed25519 in the token, with session objects), the health of the random
+// generator, and a sign-and-verify pair after each key is made. A failure is the state `error`: no key is used after
+// it.
 #pragma once
 #include <string>
 #include <string_view>
@@ -28,7 +29,7 @@ std::vector<std::string_view> self_test_names();
 std::vector<SelfTestResult> run_self_tests(Token* token, Session* session, std::string_view corrupt,
                                            const std::vector<x509::KeyType>& needed);
 
-// pairwise_test signs and verifies with a key just made or imported.
+// pairwise_test signs and verifies with a key just made or imported; with an RSA key it also decrypts.
 base::Result<void> pairwise_test(Token& token, Session& session, const KeyRef& key);
 
 }  // namespace postern::keystore
