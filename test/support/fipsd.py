@@ -32,13 +32,11 @@ class Fipsd:
             os.makedirs(path, mode=0o700, exist_ok=True)
         self.config_file = os.path.join(directory, "fipsd.yaml")
         self.output = self.log = os.path.join(directory, "fipsd.log")
-        postfix = {"paths": [self.postfix_socket, *postfix_sockets], "mode": "0660"}
-        if group:
-            postfix["group"] = group
+        postfix = {"paths": [self.postfix_socket, *postfix_sockets], "mode": "0660", "group": group or "root"}
         self.base = {
             "state-directory": self.state,
             "token": {"module": module, "softhsm-directory": self.tokens},
-            "sockets": {"milter": {"paths": [self.milter_socket], "mode": "0660"}, "postfix": postfix,
+            "sockets": {"milter": {"paths": [self.milter_socket], "mode": "0660", "group": "root"}, "postfix": postfix,
                         "officer": {"paths": [self.officer_socket], "mode": "0600"}},
             "audit": {"directory": self.audit_directory},
             "log": {"to": "stderr", "level": "debug"},
