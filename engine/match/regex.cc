@@ -180,6 +180,10 @@ struct Regex::Code {
   bool jit = false;
   bool anchored = false;
   bool plain = false;
+  bool bytes = false;
+
+  // next returns where the next character begins: every byte is one for a pattern over bytes.
+  size_t next(std::string_view text, size_t offset) const { return bytes ? offset + 1 : next_character(text, offset); }
 
   int run(std::string_view subject, size_t start, uint32_t options, pcre2_match_data* data,
           pcre2_match_context* context) const {
@@ -238,7 +242,7 @@ Verdict Regex::Code::find_by_windows(std::string_view subject, size_t start, uin
         answer = Verdict::no;
         break;
       }
-      start = next_character(subject, start + window - 1);
+      start = next(subject, start + window - 1);
       // NOTEMPTY_ATSTART speaks of the first start position only.
       options &= ~uint32_t{PCRE2_NOTEMPTY_ATSTART};
       if (taken < budget / 64) {
@@ -261,7 +265,7 @@ Verdict Regex::Code::find_by_windows(std::string_view subject, size_t start, uin
   return answer;
 }
 
-base::Result<Regex> Regex::compile(std::string_view pattern, size_t* error_offset) {
+base::Result<Regex> Regex::compile(std::string_view pattern, size_t* error_offset, Reads reads) {
   const auto refuse = [&](size_t offset, const std::string& what) {
     if (error_offset != nullptr) *error_offset = offset;
     return base::fail(Cause::malformed, "regular expression, at byte " + std::to_string(offset) + ": " + what);
@@ -279,14 +283,15 @@ base::Result<Regex> Regex::compile(std::string_view pattern, size_t* error_offse
   // NO_DOTSTAR_ANCHOR: PCRE2 tries a leading .* at line starts only, but a dot does not cross an invalid byte, so with
   // that shortcut a sender could hide the rest of a line behind one such byte. It costs nothing measurable with the
   // JIT.
-  constexpr uint32_t kOptions =
-      PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT | PCRE2_NO_DOTSTAR_ANCHOR;
+  constexpr uint32_t kCommon = PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT | PCRE2_NO_DOTSTAR_ANCHOR;
+  const uint32_t options =
+      kCommon | (reads == Reads::text ? PCRE2_UTF | PCRE2_MATCH_INVALID_UTF : PCRE2_NEVER_UTF | PCRE2_NEVER_UCP);
   int error = 0;
   PCRE2_SIZE offset = 0;
   auto made = std::make_unique<Code>();
   const char* bytes = pattern.data() == nullptr ? "" : pattern.data();
   made->code.reset(
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(bytes), pattern.size(), kOptions, &error, &offset, context.get()));
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(bytes), pattern.size(), options, &error, &offset, context.get()));
   if (!made->code) return refuse(std::min(offset, pattern.size()), message_for(error));
 
   size_t callout = std::string_view::npos;
@@ -306,6 +311,7 @@ base::Result<Regex> Regex::compile(std::string_view pattern, size_t* error_offse
   made->jit = pcre2_jit_compile(made->code.get(), PCRE2_JIT_COMPLETE) == 0;
   made->pattern = pattern;
   made->plain = is_plain(pattern);
+  made->bytes = reads == Reads::bytes;
   return Regex(std::move(made));
 }
 
@@ -342,7 +348,9 @@ struct Walk {
   size_t start = 0;
   uint32_t options = 0;
 
-  void go_on(std::string_view subject, size_t begin, size_t end) {
+  // `next` gives the start of the next character.
+  template <class Next>
+  void go_on(size_t begin, size_t end, Next next) {
     if (end > begin && end > start) {
       start = end;
       options = 0;
@@ -350,7 +358,7 @@ struct Walk {
       start = end;
       options = PCRE2_NOTEMPTY_ATSTART;
     } else {
-      start = next_character(subject, std::max(start, end));
+      start = next(std::max(start, end));
       options = 0;
     }
   }
@@ -370,9 +378,30 @@ Verdict Regex::count(std::string_view subject, uint32_t enough, uint32_t& found,
     if (verdict == Verdict::no) break;
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(state->data.get());
     if (found++ == 0 && first != nullptr) *first = matched_text(subject, state->data.get());
-    walk.go_on(subject, std::min<size_t>(offsets[0], offsets[1]), offsets[1]);
+    walk.go_on(std::min<size_t>(offsets[0], offsets[1]), offsets[1],
+               [&](size_t offset) { return code_->next(subject, offset); });
   }
   return found >= enough ? Verdict::yes : Verdict::no;
+}
+
+Verdict Regex::walk(std::string_view subject, const std::function<size_t(size_t begin, size_t end)>& visit) const {
+  ThreadState* state = thread_state();
+  if (state == nullptr) return Verdict::limit;
+  Stopwatch watch(subject.size());
+  size_t start = 0;
+  bool any = false;
+  while (start <= subject.size()) {
+    const Verdict verdict = code_->find(subject, start, 0, *state, state->data.get(), watch);
+    if (verdict == Verdict::limit) return Verdict::limit;
+    if (verdict == Verdict::no) break;
+    any = true;
+    const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(state->data.get());
+    const size_t end = std::min<size_t>(offsets[1], subject.size());
+    const size_t next = visit(std::min<size_t>(offsets[0], end), end);
+    if (next == std::string_view::npos || next <= start) break;
+    start = code_->next(subject, next - 1);
+  }
+  return any ? Verdict::yes : Verdict::no;
 }
 
 namespace {
@@ -484,7 +513,7 @@ base::Result<std::string> Regex::replace_all(std::string_view subject, std::stri
       if (out.size() > max_bytes) return too_long();
     }
     done = end;
-    walk.go_on(subject, begin, end);
+    walk.go_on(begin, end, [&](size_t offset) { return code_->next(subject, offset); });
   }
   if (out.size() + (subject.size() - done) > max_bytes) return too_long();
   out.append(subject.substr(done));

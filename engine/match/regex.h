@@ -5,6 +5,7 @@
 // thread.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +14,9 @@
 #include "engine/base/error.h"
 
 namespace postern::match {
+
+// Reads says what a pattern takes a subject for: UTF-8 text, or bytes, each of which is one character.
+enum class Reads { text, bytes };
 
 // Verdict of one search; `limit` means the match, depth, heap or JIT-stack limit was hit, so the answer is unknown.
 enum class Verdict { no, yes, limit };
@@ -37,7 +41,8 @@ class Regex {
   // compile compiles `pattern`; a malformed error's text names the byte offset, which `error_offset` gets too when not
   // null. Patterns over 32 KiB, with more than 250 nested parentheses, or using \C, \G, callouts, (*COMMIT), (*SKIP) or
   // (*NO_JIT) are refused; a pattern cannot raise the limits.
-  static base::Result<Regex> compile(std::string_view pattern, size_t* error_offset = nullptr);
+  static base::Result<Regex> compile(std::string_view pattern, size_t* error_offset = nullptr,
+                                     Reads reads = Reads::text);
 
   Regex(Regex&&) noexcept;
   Regex& operator=(Regex&&) noexcept;
@@ -50,6 +55,10 @@ class Regex {
   // count counts non-overlapping matches, up to `enough`; an empty match counts once and moves on by one character.
   // `limit` when a search hit a limit before `enough` was reached.
   Verdict count(std::string_view subject, uint32_t enough, uint32_t& found, std::string_view* first = nullptr) const;
+
+  // walk calls `visit` with the offsets of each match; it returns where to go on looking, or npos to stop. Going back,
+  // or not moving, ends the walk. `limit` when a search hit a limit, else whether there was any match.
+  Verdict walk(std::string_view subject, const std::function<size_t(size_t begin, size_t end)>& visit) const;
 
   // check_replacement tells whether replace_all can use `replacement` with this pattern: groups exist, braces close.
   base::Result<void> check_replacement(std::string_view replacement) const;

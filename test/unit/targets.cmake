@@ -1,7 +1,7 @@
+include(unit/match.cmake)
 include(unit/milter.cmake)
 include(unit/rules_eval.cmake)
 include(unit/token.cmake)
-postern_unit_test(match SOURCES unit/match_regex_test.cc unit/match_pattern_set_test.cc LINK postern_match PkgConfig::PCRE2)
 
 add_library(postern_fake_mta STATIC support/fake_mta.cc support/changes_case.cc)
 target_link_libraries(postern_fake_mta PUBLIC postern_message)
