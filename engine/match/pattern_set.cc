@@ -192,6 +192,17 @@ class Shape {
 
 bool can_prefilter(std::string_view pattern) { return Shape(pattern).good(); }
 
+std::string screen_of(const Regex& pattern) {
+  return can_prefilter(pattern.pattern()) ? pattern.pattern() : std::string();
+}
+
+std::unique_ptr<const PatternSet> PatternSet::build(std::span<const Regex* const> patterns) {
+  std::vector<std::string> screens;
+  screens.reserve(patterns.size());
+  for (const Regex* pattern : patterns) screens.push_back(screen_of(*pattern));
+  return build_screens(screens);
+}
+
 void Candidates::merge(const Candidates& other) {
   const size_t common = std::min(bits_.size(), other.bits_.size());
   bits_.resize(common);
@@ -242,15 +253,15 @@ struct PatternSet::Database {
   }
 };
 
-std::unique_ptr<const PatternSet> PatternSet::build(std::span<const Regex* const> patterns) {
+std::unique_ptr<const PatternSet> PatternSet::build_screens(std::span<const std::string> screens) {
   if (hs_valid_platform() != HS_SUCCESS) return nullptr;
   constexpr unsigned kFlags = HS_FLAG_UTF8 | HS_FLAG_PREFILTER | HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY;
   std::vector<const char*> expressions;
   std::vector<unsigned> flags;
   std::vector<unsigned> numbers;
-  for (size_t i = 0; i < patterns.size(); ++i) {
-    const std::string& pattern = patterns[i]->pattern();
-    if (!can_prefilter(pattern)) continue;
+  for (size_t i = 0; i < screens.size(); ++i) {
+    const std::string& pattern = screens[i];
+    if (pattern.empty() || pattern.size() > kMaxScreen) continue;
     hs_expr_info_t* info = nullptr;
     hs_compile_error_t* error = nullptr;
     const bool known = hs_expression_info(pattern.c_str(), kFlags, &info, &error) == HS_SUCCESS;
@@ -277,7 +288,7 @@ std::unique_ptr<const PatternSet> PatternSet::build(std::span<const Regex* const
     numbers.erase(numbers.begin() + culprit);
   }
   if (expressions.empty()) return nullptr;
-  std::vector<uint64_t> always((patterns.size() + 63) / 64, ~uint64_t{0});
+  std::vector<uint64_t> always((screens.size() + 63) / 64, ~uint64_t{0});
   for (const unsigned number : numbers) always[number / 64] &= ~(uint64_t{1} << (number % 64));
   return std::unique_ptr<const PatternSet>(new PatternSet(std::move(database), std::move(always), numbers.size()));
 }
@@ -304,7 +315,7 @@ Candidates PatternSet::scan(std::string_view subject) const {
 
 struct PatternSet::Database {};
 
-std::unique_ptr<const PatternSet> PatternSet::build(std::span<const Regex* const>) { return nullptr; }
+std::unique_ptr<const PatternSet> PatternSet::build_screens(std::span<const std::string>) { return nullptr; }
 Candidates PatternSet::scan(std::string_view) const { return {}; }
 
 #endif
