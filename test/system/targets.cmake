@@ -39,6 +39,7 @@ postern_system_test(events COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/events_te
 postern_system_test(long LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/long_test.py")
 postern_system_test(walk LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/protocol_test.py" Protocol.test_random_walk)
 set_property(TEST system-walk APPEND PROPERTY ENVIRONMENT "POSTERN_WALKS=20000" "POSTERN_SEED=20260101")
+postern_system_test(directory COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/directory_test.py" $<TARGET_FILE:directory-ask>)
 postern_system_test(setup COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/setup_test.py")
 postern_system_test(systemd COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/systemd_test.py")
 postern_system_test(service COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/daemon_service_test.py" Service)

@@ -29,3 +29,4 @@ postern_unit_test(rules-prefilter SOURCES unit/rules_prefilter_test.cc LINK post
 include(unit/protocol.cmake)
 include(unit/auth.cmake)
 include(unit/front.cmake)
+include(unit/directory.cmake)

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// OpenSSL as a TLS client. Keys are loaded by OSSL_STORE, which reads PEM files and asks any provider of the library
+// context for names like "fipsd:NAME" alike; a key whose private half cannot be read works because OpenSSL asks its
+// provider to sign.
+#include "engine/crypto/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/store.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace postern::crypto {
+namespace {
+
+using base::Cause;
+using base::fail;
+using Clock = std::chrono::steady_clock;
+
+using KeyHandle = base::Handle<EVP_PKEY, EVP_PKEY_free>;
+using BioHandle = base::Handle<BIO, BIO_free_all>;
+using CertificateHandle = base::Handle<X509, X509_free>;
+
+int close_store(OSSL_STORE_CTX* store) { return OSSL_STORE_close(store); }
+using StoreHandle = base::Handle<OSSL_STORE_CTX, close_store>;
+
+// Nobody is there to type a pass phrase.
+int no_passphrase(char*, int, int, void*) { return 0; }
+
+base::Result<void> readable(const std::string& path) {
+  if (::access(path.c_str(), R_OK) != 0) return std::unexpected(base::system_error(path, errno));
+  return {};
+}
+
+base::Result<KeyHandle> load_key(const TlsOptions& options) {
+  const size_t colon = options.key.find(':');
+  const bool file = options.key.starts_with('/') || colon == std::string::npos;
+  if (file) {
+    if (auto there = readable(options.key); !there) return std::unexpected(std::move(there.error()));
+  }
+  ERR_clear_error();
+  const StoreHandle store(
+      OSSL_STORE_open_ex(options.key.c_str(), options.library, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr));
+  KeyHandle key;
+  while (store != nullptr && key == nullptr && OSSL_STORE_eof(store.get()) == 0) {
+    const base::Handle<OSSL_STORE_INFO, OSSL_STORE_INFO_free> info(OSSL_STORE_load(store.get()));
+    if (info == nullptr) {
+      if (OSSL_STORE_error(store.get()) != 0) break;
+      continue;
+    }
+    if (OSSL_STORE_INFO_get_type(info.get()) == OSSL_STORE_INFO_PKEY) key.reset(OSSL_STORE_INFO_get1_PKEY(info.get()));
+  }
+  if (key == nullptr) {
+    return fail(file ? Cause::misconfigured : Cause::unavailable,
+                "no private key from " + options.key + ": " + openssl_error());
+  }
+  return key;
+}
+
+base::Result<void> use_certificate(SSL_CTX* context, const TlsOptions& options) {
+  if (auto there = readable(options.certificate); !there) return std::unexpected(std::move(there.error()));
+  ERR_clear_error();
+  const BioHandle file(BIO_new_file(options.certificate.c_str(), "r"));
+  CertificateHandle own(X509_new_ex(options.library, nullptr));
+  X509* first = own.get();
+  if (file == nullptr || own == nullptr || PEM_read_bio_X509(file.get(), &first, no_passphrase, nullptr) == nullptr) {
+    if (first == nullptr) (void)own.release();  // freed by the reader
+    return fail(Cause::misconfigured, "no certificate in " + options.certificate + ": " + openssl_error());
+  }
+  if (SSL_CTX_use_certificate(context, own.get()) != 1) {
+    return fail(Cause::misconfigured, options.certificate + ": " + openssl_error());
+  }
+  for (;;) {
+    CertificateHandle next(PEM_read_bio_X509(file.get(), nullptr, no_passphrase, nullptr));
+    if (next == nullptr) break;
+    if (SSL_CTX_add1_chain_cert(context, next.get()) != 1) {
+      return fail(Cause::misconfigured, options.certificate + ": " + openssl_error());
+    }
+  }
+  ERR_clear_error();
+  auto key = load_key(options);
+  if (!key) return std::unexpected(std::move(key.error()));
+  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
+    return fail(Cause::misconfigured,
+                options.key + " is not the key of " + options.certificate + ": " + openssl_error());
+  }
+  return {};
+}
+
+std::string hex_digest(const X509* certificate) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (certificate == nullptr || X509_digest(certificate, EVP_sha256(), digest, &size) != 1) return "none";
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (unsigned i = 0; i < size; ++i) {
+    if (i != 0) out += ':';
+    out += kHex[digest[i] >> 4];
+    out += kHex[digest[i] & 15];
+  }
+  return out;
+}
+
+// The certificate that was refused last on this thread: OpenSSL drops it with the handshake.
+thread_local std::string refused_certificate;
+
+int note_refused(int good, X509_STORE_CTX* store) {
+  if (good == 0) refused_certificate = hex_digest(X509_STORE_CTX_get0_cert(store));
+  return good;
+}
+
+bool is_address(const std::string& host) {
+  const base::Handle<ASN1_OCTET_STRING, ASN1_OCTET_STRING_free> address(a2i_IPADDRESS(host.c_str()));
+  ERR_clear_error();
+  return address != nullptr;
+}
+
+}  // namespace
+
+std::string openssl_error() {
+  std::string out;
+  while (const unsigned long code = ERR_get_error()) {
+    const char* reason = ERR_reason_error_string(code);
+    if (out.size() > 200) continue;
+    if (!out.empty()) out += "; ";
+    out += reason != nullptr ? reason : "error " + std::to_string(code);
+  }
+  return out.empty() ? "no reason given" : out;
+}
+
+bool wait_for(int fd, bool write, Clock::time_point deadline) {
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) return false;
+    pollfd entry{fd, static_cast<short>(write ? POLLOUT : POLLIN), 0};
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::min<long long>(left, 60'000)));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return false;
+  }
+}
+
+base::Result<std::shared_ptr<const TlsClient>> TlsClient::make(const TlsOptions& options) {
+  ERR_clear_error();
+  SslContext context(SSL_CTX_new_ex(options.library, nullptr, TLS_client_method()));
+  if (context == nullptr) return fail(Cause::internal, "TLS: " + openssl_error());
+  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_clear_options(context.get(), SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION);
+  SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_default_passwd_cb(context.get(), no_passphrase);
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, note_refused);
+  if (options.trusted.empty()) {
+    if (SSL_CTX_set_default_verify_paths(context.get()) != 1) {
+      return fail(Cause::misconfigured, "the system's trusted certificates: " + openssl_error());
+    }
+  } else {
+    if (auto there = readable(options.trusted); !there) return std::unexpected(std::move(there.error()));
+    if (SSL_CTX_load_verify_file(context.get(), options.trusted.c_str()) != 1) {
+      return fail(Cause::misconfigured, "no certificates in " + options.trusted + ": " + openssl_error());
+    }
+  }
+  if (!options.certificate.empty()) {
+    if (auto used = use_certificate(context.get(), options); !used) return std::unexpected(std::move(used.error()));
+  }
+  return std::shared_ptr<const TlsClient>(new TlsClient(std::move(context)));
+}
+
+base::Result<std::unique_ptr<TlsStream>> TlsClient::connect(int fd, const std::string& host,
+                                                            Clock::time_point deadline) const {
+  ERR_clear_error();
+  SslHandle ssl(SSL_new(context_.get()));
+  if (ssl == nullptr || SSL_set_fd(ssl.get(), fd) != 1) return fail(Cause::internal, "TLS: " + openssl_error());
+  X509_VERIFY_PARAM* check = SSL_get0_param(ssl.get());
+  X509_VERIFY_PARAM_set_hostflags(check, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  bool named = false;
+  if (is_address(host)) {
+    named = X509_VERIFY_PARAM_set1_ip_asc(check, host.c_str()) == 1;
+  } else {
+    named = !host.empty() && X509_VERIFY_PARAM_set1_host(check, host.c_str(), host.size()) == 1 &&
+            SSL_set_tlsext_host_name(ssl.get(), host.c_str()) == 1;
+  }
+  if (!named) return fail(Cause::misconfigured, "no server name to check the certificate for");
+  for (;;) {
+    ERR_clear_error();
+    const int done = SSL_connect(ssl.get());
+    if (done == 1) break;
+    const int why = SSL_get_error(ssl.get(), done);
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+      if (!wait_for(fd, why == SSL_ERROR_WANT_WRITE, deadline)) {
+        return fail(Cause::unavailable, "TLS with " + host + ": no answer in time");
+      }
+      continue;
+    }
+    const long verified = SSL_get_verify_result(ssl.get());
+    if (verified != X509_V_OK) {
+      const std::string reason = X509_verify_cert_error_string(verified);
+      ERR_clear_error();
+      return fail(Cause::denied, "TLS with " + host + ": certificate refused (" + reason + "), SHA-256 fingerprint " +
+                                     refused_certificate);
+    }
+    return fail(Cause::unavailable, "TLS with " + host + ": " + openssl_error());
+  }
+  return std::make_unique<TlsStream>(std::move(ssl));
+}
+
+ssize_t TlsStream::result(int done) {
+  want_write_ = false;
+  if (done > 0) return done;
+  const int why = SSL_get_error(ssl_.get(), done);
+  ERR_clear_error();
+  switch (why) {
+    case SSL_ERROR_ZERO_RETURN:
+      return 0;
+    case SSL_ERROR_WANT_WRITE:
+      want_write_ = true;
+      [[fallthrough]];
+    case SSL_ERROR_WANT_READ:
+      errno = EAGAIN;
+      return -1;
+    default:
+      errno = EIO;
+      return -1;
+  }
+}
+
+ssize_t TlsStream::read(void* buffer, size_t size) {
+  ERR_clear_error();
+  return result(SSL_read(ssl_.get(), buffer, static_cast<int>(std::min<size_t>(size, 1u << 30))));
+}
+
+ssize_t TlsStream::write(const void* buffer, size_t size) {
+  ERR_clear_error();
+  return result(SSL_write(ssl_.get(), buffer, static_cast<int>(std::min<size_t>(size, 1u << 30))));
+}
+
+std::string TlsStream::fingerprint() const {
+  const CertificateHandle shown(SSL_get1_peer_certificate(ssl_.get()));
+  return hex_digest(shown.get());
+}
+
+}  // namespace postern::crypto

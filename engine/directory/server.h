@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Server: one server of a profile: its idle connections and whether it answers. One that failed is left alone for a
+// time that doubles with each failure; then one caller tries it while the others still pass by. Thread-safe; no lock is
+// held while anything waits for the network.
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/directory/ldap.h"
+
+namespace postern::directory {
+
+class Server {
+ public:
+  Server(const ProfileSettings& settings, ServerUrl url) : settings_(settings), url_(std::move(url)) {}
+
+  const ServerUrl& url() const { return url_; }
+
+  // enter asks whether the server may be used at `now`; a caller to whom it said yes must end with succeeded(),
+  // failed() or leave().
+  bool enter(Clock::time_point now);
+  // failed and succeeded return whether the server was thought otherwise before.
+  bool failed(const std::string& reason, Clock::time_point now);
+  bool succeeded();
+  // leave ends an attempt that says nothing about the server.
+  void leave();
+
+  // Opener makes a new connection.
+  using Opener = std::function<base::Result<std::unique_ptr<Connection>>()>;
+  // take returns an idle connection, or a new one of `open`; `reused` tells which. When all connections are in use it
+  // waits for one until `deadline`, and then returns nullptr.
+  base::Result<std::unique_ptr<Connection>> take(const Opener& open, Deadline deadline, bool& reused);
+  // give takes a connection back; nullptr when it was no longer usable.
+  void give(std::unique_ptr<Connection> connection);
+  // forget closes all idle connections.
+  void forget();
+
+  // due is when a server that failed may be tried again; never for one that answers.
+  Clock::time_point due() const;
+  bool up() const;
+  bool tried() const;
+  void inherit(const Server& earlier);
+  ServerStatus status() const;
+  void count(uint64_t questions);
+
+ private:
+  const ProfileSettings& settings_;
+  const ServerUrl url_;
+  mutable std::mutex mutex_;
+  std::condition_variable freed_;
+  std::vector<std::unique_ptr<Connection>> idle_;
+  uint32_t in_use_ = 0;
+  bool up_ = true;
+  bool tried_ = false;
+  bool trying_ = false;
+  std::string reason_;
+  std::chrono::milliseconds pause_{0};
+  Clock::time_point due_{};
+  uint64_t questions_ = 0;
+  uint64_t failures_ = 0;
+};
+
+}  // namespace postern::directory
