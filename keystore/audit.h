@@ -3,7 +3,12 @@
 // happens; when it cannot be written, that must not happen. Records are lines of JSON with a sequence number, time and
 // the SHA-256 of the record before; files are segments of a fixed size whose room, with a reserve for zeroising and
 // officer actions, is taken from the disk when a segment begins. Officer actions are synced before append returns; key
-// uses by a thread of its own at most one second later. Thread-safe.
+// uses by a thread of its own at most one second later. Only one process may have the log open. Thread-safe.
+//
+// When something is wrong, key use is refused and what the officer does is recorded as long as it can be: no room for
+// another segment (officer actions and zeroising go on in the reserve), a failed sync (final for that segment: what it
+// holds may not be on disk, so nothing but zeroising is recorded before a new one could be begun). Such an episode has
+// one alert and, when key use goes on, one record {"action":"resumed","reason":…,"refused":…}.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -23,6 +28,9 @@ struct AuditOptions {
   uint64_t reserve = 64ull << 10;  // of each, kept for officer actions and zeroising
   uint32_t keep = 0;  // segments kept; 0: all (a full disk then refuses key use); else the oldest is removed
 };
+// kLeastReserve and kLeastSegment bound AuditOptions from below: `segment` must also be four times `reserve`.
+inline constexpr uint64_t kLeastReserve = 32ull << 10;
+inline constexpr uint64_t kLeastSegment = 128ull << 10;
 
 // Weight says what a record is about: `use` is refused first when room runs out; `officer` may use the reserve, and is
 // synced; `zeroise` may use the reserve's last half too, and never fails the zeroising.
@@ -30,17 +38,20 @@ enum class Weight : uint8_t { use, officer, zeroise };
 
 class Audit {
  public:
-  // open reads the last segment, checks its chain and goes on from it; a torn last line (power cut) is recorded as
-  // such.
+  // open reads the last segment, checks its chain and goes on from it; what a power cut tore off at its end is replaced
+  // by a record {"action":"torn","bytes":…,"sha256":…}. Cause::malformed where whole records do not follow each other:
+  // somebody changed them.
   static base::Result<std::unique_ptr<Audit>> open(const AuditOptions& options);
   virtual ~Audit() = default;
 
   // append writes one record: `action` ("sign", "login", …) with its values. Values come from outside and are escaped.
-  // Cause::unavailable when it cannot be written; the text says why.
+  // Cause::unavailable when it cannot be written; the text says why. An officer action whose record was written but
+  // could not be synced has this cause too.
   virtual base::Result<void> append(Weight weight, std::string_view action,
                                     std::initializer_list<std::pair<std::string_view, std::string_view>> values) = 0;
 
-  // read returns whole lines from sequence number `from`, at most `most` bytes, and the number to go on with.
+  // read returns whole lines from sequence number `from`, at most `most` bytes, and the number to go on with (`from`
+  // where there is nothing more). Where `from` left the ring it begins with the oldest record. Waits for no writer.
   virtual base::Result<std::string> read(uint64_t from, size_t most, uint64_t& next) = 0;
 
   struct Head {
@@ -51,7 +62,9 @@ class Audit {
   };
   virtual Head head() const = 0;
 
-  // on_alert is called once per episode: old records left the ring ("records 1 to 8120 were removed"), room ran out.
+  // on_alert is called once per episode: old records left the ring ("records 1 to 8120 were removed"; at most once an
+  // hour, then with all that went since), key use is refused, no room can be taken in advance. Set it before the first
+  // append; it is called from appending threads and from the one that syncs, with no lock held.
   std::function<void(std::string_view text)> on_alert;
 };
 

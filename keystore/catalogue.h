@@ -42,9 +42,20 @@ struct Catalogue {
   size_t keys_without_backup() const;
 };
 
+// Bounds of a catalogue; save_catalogue refuses what load_catalogue would not read again (Cause::limit).
+inline constexpr size_t kMaxEntries = 16384;
+inline constexpr size_t kMaxDistrust = 16384;
+inline constexpr size_t kMaxPending = 16384;
+inline constexpr size_t kMaxCatalogue = 64u << 20;
+
 // load reads and checks the file; not_found where there is none, malformed when it was changed or damaged.
 base::Result<Catalogue> load_catalogue(const StateDirectory& directory, const Kek& kek);
-// save writes `catalogue` with generation + 1.
+// save writes `catalogue` with generation + 1, and leaves it with that number when it is on disk.
 base::Result<void> save_catalogue(StateDirectory& directory, const Kek& kek, Catalogue& catalogue);
+
+// write_catalogue and read_catalogue are the JSON text inside the authenticated file. The reader takes nothing that the
+// writer would not have written: every field of every entry, each once, no other, within bounds.
+base::Result<std::string> write_catalogue(const Catalogue& catalogue);
+base::Result<Catalogue> read_catalogue(std::string_view text);
 
 }  // namespace postern::keystore

@@ -24,6 +24,9 @@ base::Result<void> check_password_policy(std::string_view password, std::string_
 base::Result<std::string> hash_password(std::string_view password, PasswordHash kind);
 base::Result<bool> verify_password(std::string_view password, std::string_view line);
 
+// store_password writes the hash of `password` to the file `officer`.
+base::Result<void> store_password(StateDirectory& directory, std::string_view password, PasswordHash kind);
+
 // Attempt is the outcome of one login attempt. `failures` is the count after it; `zeroise` says that this was the
 // third.
 struct Attempt {
@@ -34,9 +37,11 @@ struct Attempt {
   uint32_t delay_seconds = 0;  // to wait before the answer: 1 after the first failure, 5 after the second
 };
 
-// attempt counts, checks, and sets the counter back when the password was right. An error means that the attempt could
-// not be counted: then the password was not looked at. With kMaxFailures already on record (a crash in the last
-// attempt) the answer is `zeroise` without looking at the password.
+// attempt counts, checks, and sets the counter back when the password was right. An error means that nobody is logged
+// in and that no guess was made: the state is not operational, the hash line is damaged, the attempt could not be
+// counted or the password not hashed; or that it was right and the disk did not take the counter's return to 0 (this
+// process counts from 0 all the same). With kMaxFailures already on record (a crash in the last attempt) the answer is
+// `zeroise` without looking at the password.
 base::Result<Attempt> attempt(StateDirectory& directory, std::string_view password);
 
 }  // namespace postern::keystore
