@@ -109,12 +109,16 @@ base::Result<CertificateHandle> open_certificate(std::string_view der) {
   if (der.size() > kMaxCertificate) return base::fail(Cause::limit, "certificate: larger than 64 KiB");
   const std::string_view spki = certificate_spki(der);
   if (spki.empty()) return base::fail(Cause::malformed, "certificate: not in DER");
-  auto key = load_public_key(spki);
-  if (!key) return std::unexpected(std::move(key).error().in("certificate"));
+  if (!check_spki_structure(spki)) return base::fail(Cause::malformed, "certificate: not a public key of a known kind");
   const unsigned char* at = bytes_of(der);
   CertificateHandle certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
   if (!certificate || at != bytes_of(der) + der.size()) {
     return std::unexpected(openssl_error(Cause::malformed, "certificate"));
+  }
+  const EVP_PKEY* key = X509_get0_pubkey(certificate.get());
+  if (key == nullptr) return std::unexpected(openssl_error(Cause::malformed, "certificate: public key"));
+  if (!check_key_bounds(key)) {
+    return base::fail(Cause::limit, "certificate: an RSA key beyond what we calculate with");
   }
   return certificate;
 }
@@ -129,10 +133,9 @@ std::string serial_text(const X509* certificate) {
   return (ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER ? "-" : "") + digits;
 }
 
-base::Result<Certificate> read_certificate(std::string_view der) {
-  auto opened = open_certificate(der);
-  if (!opened) return std::unexpected(std::move(opened).error());
-  X509* certificate = opened->get();
+namespace {
+
+base::Result<Certificate> facts_of(const X509* certificate, std::string_view der) {
   Certificate facts;
   facts.der = der;
   facts.subject = name_text(X509_get_subject_name(certificate));
@@ -144,7 +147,8 @@ base::Result<Certificate> read_certificate(std::string_view der) {
   facts.not_before = *from;
   facts.not_after = *to;
   if (!read_names(certificate, facts)) return base::fail(Cause::malformed, "certificate: subjectAltName");
-  const uint32_t flags = X509_get_extension_flags(certificate);
+  // OpenSSL fills a cache inside the object here, hence not const.
+  const uint32_t flags = X509_get_extension_flags(const_cast<X509*>(certificate));
   ERR_clear_error();
   if ((flags & EXFLAG_INVALID) != 0) return base::fail(Cause::malformed, "certificate: a broken extension");
   facts.authority = (flags & EXFLAG_CA) != 0;
@@ -152,6 +156,14 @@ base::Result<Certificate> read_certificate(std::string_view der) {
   facts.spki_hash = spki_hash(facts.spki);
   facts.type = key_type(X509_get0_pubkey(certificate));
   return facts;
+}
+
+}  // namespace
+
+base::Result<Certificate> read_certificate(std::string_view der) {
+  auto opened = open_certificate(der);
+  if (!opened) return std::unexpected(std::move(opened).error());
+  return facts_of(opened->get(), der);
 }
 
 base::Result<std::vector<std::string>> pem_certificates(std::string_view pem, size_t most) {
@@ -187,10 +199,10 @@ base::Result<std::vector<Certificate>> read_chain(std::string_view pem) {
   CertificateHandle before;
   for (const std::string& der : *ders) {
     const std::string which = "certificate " + std::to_string(chain.size() + 1);
-    auto facts = read_certificate(der);
-    if (!facts) return std::unexpected(std::move(facts).error().in(which));
     auto current = open_certificate(der);
     if (!current) return std::unexpected(std::move(current).error().in(which));
+    auto facts = facts_of(current->get(), der);
+    if (!facts) return std::unexpected(std::move(facts).error().in(which));
     if (before) {
       const int fits = X509_NAME_cmp(X509_get_issuer_name(before.get()), X509_get_subject_name(current->get()));
       if (fits != 0) {

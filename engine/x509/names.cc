@@ -54,6 +54,13 @@ bool is_known_word(std::string_view word) {
   return std::ranges::any_of(kAttributes, [&](const Attribute& attribute) { return attribute.word == word; });
 }
 
+bool is_dotted(std::string_view word) {
+  if (word.size() > 128) return false;
+  return std::ranges::all_of(base::split(word, '.'), [](std::string_view number) {
+    return !number.empty() && number.find_first_not_of("0123456789") == std::string_view::npos;
+  });
+}
+
 std::string hex_value(const ASN1_STRING* value) { return "#" + hex(encode<i2d_ASN1_PRINTABLE>(value)); }
 
 std::string escape_value(std::string_view text) {
@@ -141,7 +148,7 @@ class NameReader {
       object.reset(OBJ_nid2obj(attribute.nid));
       type = attribute.type;
     }
-    if (!object && word.size() < 128 && word.find_first_not_of("0123456789.") == std::string_view::npos) {
+    if (!object && is_dotted(word)) {
       object.reset(OBJ_txt2obj(std::string(word).c_str(), 1));
     }
     if (!object) {

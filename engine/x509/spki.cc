@@ -64,8 +64,10 @@ std::string number(const EVP_PKEY* key, const char* name, size_t pad = 0) {
 
 bool is_rsa(const EVP_PKEY* key) { return EVP_PKEY_is_a(key, "RSA") == 1 || EVP_PKEY_is_a(key, "RSA-PSS") == 1; }
 
-// structure_is_sound: SEQUENCE { SEQUENCE { OID, parameters }, BIT STRING } with an algorithm and a curve we know.
-bool structure_is_sound(std::string_view spki) {
+}  // namespace
+
+// SEQUENCE { SEQUENCE { OID, parameters }, BIT STRING } with an algorithm and a curve we know.
+bool check_spki_structure(std::string_view spki) {
   if (spki.size() > kMaxSpki) return false;
   DerReader outer(spki);
   DerReader inner(outer.take(Tag::sequence));
@@ -78,10 +80,19 @@ bool structure_is_sound(std::string_view spki) {
   return algorithm.done() && std::ranges::any_of(kCurves, [&](const Curve& curve) { return curve.oid == named; });
 }
 
-}  // namespace
+bool check_key_bounds(const EVP_PKEY* key) {
+  if (!is_rsa(key)) return true;
+  BIGNUM* exponent = nullptr;
+  EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent);
+  const BigNumber owner(exponent);
+  return exponent != nullptr && BN_num_bits(exponent) <= kMaxExponentBits &&
+         EVP_PKEY_get_bits(key) <= static_cast<int>(kMaxRsaBits);
+}
 
 base::Result<KeyHandle> load_public_key(std::string_view spki, OSSL_LIB_CTX* context) {
-  if (!structure_is_sound(spki)) return base::fail(base::Cause::malformed, "not a public key of a known kind in DER");
+  if (!check_spki_structure(spki)) {
+    return base::fail(base::Cause::malformed, "not a public key of a known kind in DER");
+  }
   const unsigned char* at = bytes_of(spki);
   EVP_PKEY* raw = nullptr;
   d2i_PUBKEY_ex(&raw, &at, static_cast<long>(spki.size()), context, nullptr);
@@ -89,14 +100,8 @@ base::Result<KeyHandle> load_public_key(std::string_view spki, OSSL_LIB_CTX* con
   if (!key || at != bytes_of(spki) + spki.size()) {
     return std::unexpected(openssl_error(base::Cause::malformed, "public key"));
   }
-  if (is_rsa(key.get())) {
-    BIGNUM* exponent = nullptr;
-    EVP_PKEY_get_bn_param(key.get(), OSSL_PKEY_PARAM_RSA_E, &exponent);
-    const BigNumber owner(exponent);
-    if (EVP_PKEY_get_bits(key.get()) > static_cast<int>(kMaxRsaBits) || exponent == nullptr ||
-        BN_num_bits(exponent) > kMaxExponentBits) {
-      return base::fail(base::Cause::limit, "an RSA key beyond what we calculate with");
-    }
+  if (!check_key_bounds(key.get())) {
+    return base::fail(base::Cause::limit, "an RSA key beyond what we calculate with");
   }
   return key;
 }

@@ -29,6 +29,11 @@ base::Result<PublicKey> read_spki(std::string_view spki);
 // curves of NIST and Brainpool, Ed25519 and Ed448. Safe to use from several threads.
 base::Result<KeyHandle> load_public_key(std::string_view spki, OSSL_LIB_CTX* context = nullptr);
 
+// check_spki_structure and check_key_bounds are the two halves of that: what must hold before OpenSSL reads the bytes,
+// and after.
+bool check_spki_structure(std::string_view spki);
+bool check_key_bounds(const EVP_PKEY* key);
+
 // key_type tells which of our types an OpenSSL key is.
 std::optional<KeyType> key_type(const EVP_PKEY* key);
 

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <ctime>
 #include <map>
+#include <set>
 
 #include "engine/base/text.h"
 #include "engine/x509/certificate.h"
@@ -120,7 +121,9 @@ class TrustStore::Search {
   Verdict run(std::span<const std::string> chain) {
     Verdict verdict;
     if (chain.empty()) return refuse("no certificate");
+    std::set<std::string_view> seen;
     for (size_t i = 0; i < std::min(chain.size(), kMaxPresented); ++i) {
+      if (!seen.insert(chain[i]).second) continue;
       auto node = make_node(chain[i]);
       if (node) {
         presented_.push_back(std::move(*node));

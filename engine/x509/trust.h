@@ -32,8 +32,8 @@ enum class Purpose : uint8_t { tls_server, tls_client, smime_sign, smime_encrypt
 // empty. Wildcards match one whole label; the subject's CN is no name. `time` is Unix time, 0 is now.
 struct TrustQuery {
   Purpose purpose = Purpose::tls_server;
-  std::string_view host;
-  std::string_view email;
+  std::string_view host = {};
+  std::string_view email = {};
   int64_t time = 0;
 };
 

@@ -1,4 +1,5 @@
 include(unit/match.cmake)
+include(unit/x509.cmake)
 include(unit/milter.cmake)
 include(unit/rules_eval.cmake)
 include(unit/token.cmake)
