@@ -115,7 +115,7 @@ class NameReader {
     skip_blanks();
     bool joins = false;
     for (size_t count = 0; at_ < text_.size(); ++count) {
-      if (count == kMaxNameParts) return fault("too many parts");
+      if (count == kMaxNameParts) return base::fail(base::Cause::limit, "name: too many parts");
       auto more = part(name.get(), joins);
       if (!more) return std::unexpected(std::move(more).error());
       if (*more == '\0') return name;

@@ -117,8 +117,8 @@ std::optional<KeyType> key_type(const EVP_PKEY* key) {
   return std::nullopt;
 }
 
-base::Result<PublicKey> read_spki(std::string_view spki) {
-  auto key = load_public_key(spki);
+base::Result<PublicKey> read_spki(std::string_view spki, OSSL_LIB_CTX* context) {
+  auto key = load_public_key(spki, context);
   if (!key) return std::unexpected(std::move(key).error());
   const auto type = key_type(key->get());
   if (!type) return base::fail(base::Cause::malformed, "a type of key that is not used here");

@@ -23,7 +23,7 @@ struct PublicKey {
 
 // read_spki tells type and size of a key in DER; malformed for anything but the four types of algorithms.h in their one
 // DER encoding.
-base::Result<PublicKey> read_spki(std::string_view spki);
+base::Result<PublicKey> read_spki(std::string_view spki, OSSL_LIB_CTX* context = nullptr);
 
 // load_public_key gives the key to calculate with: RSA within the bounds above and an exponent of at most 64 bits, the
 // curves of NIST and Brainpool, Ed25519 and Ed448. Safe to use from several threads.

@@ -90,7 +90,7 @@ double cpu_seconds() {
 }
 
 TEST(Mutations, EveryChainGetsAVerdict) {
-  const size_t count = setting("POSTERN_MUTATIONS", 6000);
+  const size_t count = setting("POSTERN_MUTATIONS", 2000);
   Mutator mutator(setting("POSTERN_SEED", 81754));
   const Authority root("CN=R");
   const Authority between("CN=I,O=Test+OU=Two");
@@ -126,7 +126,8 @@ TEST(Mutations, EveryChainGetsAVerdict) {
     } else {
       chain[victim] = mutator.mutate(before, donor);
     }
-    const bool changed = chain[victim] != before;
+    const std::string altered = chain[victim];
+    const bool changed = altered != before;
     switch (mutator.below(6)) {
       case 0:
         std::rotate(chain.begin(), chain.begin() + 1, chain.end());
@@ -148,18 +149,15 @@ TEST(Mutations, EveryChainGetsAVerdict) {
     ASSERT_FALSE(verdict.trusted && changed && !again && victim < 2) << "mutation " << i << ": " << hex(chain[victim]);
     ASSERT_TRUE(verdict.trusted || !verdict.reason.empty());
     ASSERT_EQ(verdict.reason.find('\n'), std::string::npos);
-    for (const std::string& der : chain) {
-      const auto facts = read_certificate(der);
-      if (!facts) continue;
-      const auto subject = parse_name(facts->subject);
-      const auto opened = open_certificate(der);
-      ASSERT_TRUE(opened.has_value());
-      if (subject) {
-        ASSERT_EQ(X509_NAME_cmp(subject->get(), X509_get_subject_name(opened->get())), 0) << facts->subject;
-      } else {
-        ASSERT_TRUE(facts->subject.size() > kMaxNameText) << facts->subject << ": " << subject.error().text();
-      }
-      if (chain.size() > 4) break;
+    const auto opened = open_certificate(altered);
+    if (!opened) continue;
+    // Every name has a text, and that text is the name.
+    const X509_NAME* name = X509_get_subject_name(opened->get());
+    const auto subject = parse_name(name_text(name));
+    if (subject) {
+      ASSERT_EQ(X509_NAME_cmp(subject->get(), name), 0) << name_text(name);
+    } else {
+      ASSERT_EQ(subject.error().cause(), base::Cause::limit) << name_text(name) << ": " << subject.error().text();
     }
   }
   EXPECT_GT(trusted, 0u);
