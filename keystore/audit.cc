@@ -48,6 +48,7 @@ class AuditLog final : public Audit {
   ~AuditLog() override;
 
   Result<void> start();
+  using Audit::append;
   Result<void> append(Weight weight, std::string_view action, AuditValues values) override;
   Result<std::string> read(uint64_t from, size_t most, uint64_t& next) override;
   Head head() const override;
@@ -62,7 +63,7 @@ class AuditLog final : public Audit {
   bool drop_oldest();
   Result<void> note_removed(uint64_t first, uint64_t last);
   Result<void> note_torn();
-  Result<void> write_notice(std::string_view action, AuditValues values);
+  Result<void> write_notice(std::string_view action, std::initializer_list<AuditValue> values);
   Result<void> write_record(std::string_view action, std::string_view values);
   void undo_partial();
   void sync(Lock& lock);
@@ -289,9 +290,9 @@ Result<void> AuditLog::note_torn() {
   return {};
 }
 
-Result<void> AuditLog::write_notice(std::string_view action, AuditValues values) {
+Result<void> AuditLog::write_notice(std::string_view action, std::initializer_list<AuditValue> values) {
   std::string text;
-  append_audit_values(text, values);
+  append_audit_values(text, AuditValues(values.begin(), values.size()));
   return write_record(action, text);
 }
 

@@ -14,6 +14,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,6 +37,10 @@ inline constexpr uint64_t kLeastSegment = 128ull << 10;
 // synced; `zeroise` may use the reserve's last half too, and never fails the zeroising.
 enum class Weight : uint8_t { use, officer, zeroise };
 
+// AuditValue is one named value of a record.
+using AuditValue = std::pair<std::string_view, std::string_view>;
+using AuditValues = std::span<const AuditValue>;
+
 class Audit {
  public:
   // open reads the last segment, checks its chain and goes on from it; what a power cut tore off at its end is replaced
@@ -47,8 +52,10 @@ class Audit {
   // append writes one record: `action` ("sign", "login", …) with its values. Values come from outside and are escaped.
   // Cause::unavailable when it cannot be written; the text says why. An officer action whose record was written but
   // could not be synced has this cause too.
-  virtual base::Result<void> append(Weight weight, std::string_view action,
-                                    std::initializer_list<std::pair<std::string_view, std::string_view>> values) = 0;
+  virtual base::Result<void> append(Weight weight, std::string_view action, AuditValues values) = 0;
+  base::Result<void> append(Weight weight, std::string_view action, std::initializer_list<AuditValue> values) {
+    return append(weight, action, AuditValues(values.begin(), values.size()));
+  }
 
   // read returns whole lines from sequence number `from`, at most `most` bytes, and the number to go on with (`from`
   // where there is nothing more). Where `from` left the ring it begins with the oldest record. Waits for no writer.

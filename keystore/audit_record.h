@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "engine/base/handle.h"
+#include "keystore/audit.h"
 
 namespace postern::keystore {
 
@@ -24,8 +25,6 @@ inline constexpr size_t kMaxRecord = 8192;
 inline constexpr size_t kHashText = 64;
 // kNoHash is `prev` of the very first record.
 inline constexpr std::string_view kNoHash = "0000000000000000000000000000000000000000000000000000000000000000";
-
-using AuditValues = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
 // append_audit_values adds `,"name":"value"` for each value: made safe for terminals as in log lines, cut, and quoted.
 void append_audit_values(std::string& out, AuditValues values);

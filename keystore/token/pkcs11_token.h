@@ -49,6 +49,7 @@ class Pkcs11Token final : public Token {
   bool present() override;
   TokenIdentity identity() override;
   base::Result<void> initialise(const Secret& so_pin, const Secret& user_pin) override;
+  base::Result<void> change_so_pin(const Secret& present, const Secret& next) override;
   base::Result<void> erase(const Secret& so_pin) override;
   base::Result<void> login(const Secret& user_pin) override;
   void forget() override;

@@ -195,6 +195,29 @@ Result<void> Pkcs11Token::initialise(const Secret& so_pin, const Secret& user_pi
   return wipe_token(so_pin, &user_pin);
 }
 
+Result<void> Pkcs11Token::change_so_pin(const Secret& present, const Secret& next) {
+  std::lock_guard writing(writing_);
+  Alone alone(gate_, Clock::now() + kLongWait);
+  if (!alone) return fail(Cause::unavailable, "the token is busy");
+  auto token = module_.find(options_);
+  if (!token) return std::unexpected(std::move(token.error().error));
+  const CK_FUNCTION_LIST& calls = module_.calls();
+  CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+  CK_RV rv = calls.C_OpenSession(token->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &session);
+  if (rv != CKR_OK) return std::unexpected(call_failed("C_OpenSession", rv).error().error);
+  Outcome<void> done;
+  if (rv = calls.C_Login(session, CKU_SO, pin_bytes(present), present.size()); rv != CKR_OK) {
+    done = call_failed("C_Login", rv);
+  } else if (rv = calls.C_SetPIN(session, pin_bytes(present), present.size(), pin_bytes(next), next.size());
+             rv != CKR_OK) {
+    done = call_failed("C_SetPIN", rv);
+  }
+  (void)calls.C_Logout(session);
+  (void)calls.C_CloseSession(session);
+  if (!done) return std::unexpected(std::move(done.error().error));
+  return {};
+}
+
 Result<void> Pkcs11Token::erase(const Secret& so_pin) { return wipe_token(so_pin, nullptr); }
 
 // Twice where a fault came between: whoever erases a token must not be stopped by a session that was lost. The SO PIN

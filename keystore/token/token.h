@@ -79,6 +79,8 @@ class Token {
   // invalid and recover by themselves once login() has been called. `denied`: a wrong SO PIN, or one that would be the
   // last try.
   virtual base::Result<void> initialise(const Secret& so_pin, const Secret& user_pin) = 0;
+  // change_so_pin gives the token another SO PIN; between initialise() and login(), while nobody is logged in.
+  virtual base::Result<void> change_so_pin(const Secret& present, const Secret& next) = 0;
   // erase is initialise without a new user PIN: nothing can log in afterwards. May be repeated. not_found where no
   // token with our label is there: either there never was one, or it was taken out; the caller knows which.
   virtual base::Result<void> erase(const Secret& so_pin) = 0;

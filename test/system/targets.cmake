@@ -44,6 +44,14 @@ postern_system_test(setup COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/setup_test
 postern_system_test(systemd COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/systemd_test.py")
 postern_system_test(service COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/daemon_service_test.py" Service)
 postern_system_test(end LABEL long COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/daemon_end_test.py")
+# fipsd with SoftHSM2, alone and under mail.
+add_executable(memory-scan support/memory_scan.cc)
+target_link_libraries(memory-scan PRIVATE postern_flags)
+postern_system_test(officer COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/officer_test.py")
+postern_system_test(keys COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/keys_test.py")
+postern_system_test(custody COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/custody_test.py")
+set_property(TEST system-custody APPEND PROPERTY ENVIRONMENT "POSTERN_DKIM_VERIFY=$<TARGET_FILE:dkim-verify>"
+  "POSTERN_MEMORY_SCAN=$<TARGET_FILE:memory-scan>")
 find_program(SYSTEMD_ANALYZE systemd-analyze)
 if(SYSTEMD_ANALYZE)
   postern_system_test(unit COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/daemon_service_test.py" Unit)
