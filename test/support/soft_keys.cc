@@ -32,6 +32,22 @@ std::string spki_of(EVP_PKEY* pkey) {
   return out;
 }
 
+const EVP_MD* digest_of(crypto::Hash hash) {
+  switch (hash) {
+    case crypto::Hash::none:
+      return nullptr;
+    case crypto::Hash::sha1:
+      return EVP_sha1();
+    case crypto::Hash::sha256:
+      return EVP_sha256();
+    case crypto::Hash::sha384:
+      return EVP_sha384();
+    case crypto::Hash::sha512:
+      return EVP_sha512();
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 std::string base64(std::string_view bytes) {
@@ -101,14 +117,19 @@ base::Result<std::string> SoftKeys::sign_one(const crypto::SignRequest& request)
                 EVP_DigestSign(context.get(), bytes_of(out), &size, bytes_of(request.input), request.input.size()) == 1,
             "signing");
   } else {
-    if (key.type != crypto::KeyType::rsa || request.algorithm != crypto::SignAlgorithm::rsa_pkcs1 ||
-        request.hash != crypto::Hash::sha256 || request.input.size() != 32) {
+    const bool rsa = key.type == crypto::KeyType::rsa;
+    if (request.algorithm == crypto::SignAlgorithm::eddsa ||
+        (request.algorithm == crypto::SignAlgorithm::ecdsa) == rsa || request.input.empty() ||
+        request.input.size() != x509::hash_size(request.hash)) {
       return base::fail(base::Cause::malformed, "no digest for this key");
     }
+    const bool pss = request.algorithm == crypto::SignAlgorithm::rsa_pss;
     const PkeyContext context(EVP_PKEY_CTX_new(key.pkey.get(), nullptr));
-    require(EVP_PKEY_sign_init(context.get()) == 1 &&
-                EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_PADDING) == 1 &&
-                EVP_PKEY_CTX_set_signature_md(context.get(), EVP_sha256()) == 1 &&
+    require(EVP_PKEY_sign_init(context.get()) == 1, "signing");
+    require(!rsa || EVP_PKEY_CTX_set_rsa_padding(context.get(), pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING) == 1,
+            "padding");
+    require(!pss || EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), RSA_PSS_SALTLEN_DIGEST) == 1, "salt");
+    require(EVP_PKEY_CTX_set_signature_md(context.get(), digest_of(request.hash)) == 1 &&
                 EVP_PKEY_sign(context.get(), bytes_of(out), &size, bytes_of(request.input), request.input.size()) == 1,
             "signing");
   }
@@ -129,9 +150,33 @@ std::vector<base::Result<std::string>> SoftKeys::sign(std::span<const crypto::Si
   return out;
 }
 
-base::Result<std::string> SoftKeys::decrypt(std::string_view, crypto::DecryptAlgorithm, crypto::Hash, std::string_view,
-                                            std::string_view, crypto::Deadline) {
-  return base::fail(base::Cause::denied, "these keys only sign");
+base::Result<std::string> SoftKeys::decrypt(std::string_view name, crypto::DecryptAlgorithm algorithm,
+                                            crypto::Hash hash, std::string_view label, std::string_view ciphertext,
+                                            crypto::Deadline) {
+  if (failure) return std::unexpected(*failure);
+  const auto found = keys_.find(name);
+  if (found == keys_.end()) return base::fail(base::Cause::not_found, "no such key");
+  const PkeyContext context(EVP_PKEY_CTX_new(found->second.pkey.get(), nullptr));
+  if (found->second.type != crypto::KeyType::rsa || EVP_PKEY_decrypt_init(context.get()) != 1) {
+    return base::fail(base::Cause::malformed, "the key does not decrypt");
+  }
+  if (algorithm == crypto::DecryptAlgorithm::rsa_oaep) {
+    require(EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_OAEP_PADDING) == 1 &&
+                EVP_PKEY_CTX_set_rsa_oaep_md(context.get(), digest_of(hash)) == 1 &&
+                EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), digest_of(hash)) == 1,
+            "OAEP");
+    if (!label.empty()) {
+      void* copy = OPENSSL_memdup(label.data(), label.size());
+      require(EVP_PKEY_CTX_set0_rsa_oaep_label(context.get(), copy, static_cast<int>(label.size())) == 1, "a label");
+    }
+  }
+  std::string out(2048, '\0');
+  size_t size = out.size();
+  if (EVP_PKEY_decrypt(context.get(), bytes_of(out), &size, bytes_of(ciphertext), ciphertext.size()) != 1) {
+    return base::fail(base::Cause::malformed, "decryption failed");
+  }
+  out.resize(size);
+  return out;
 }
 
 base::Result<crypto::KeyInfo> SoftKeys::describe(std::string_view name, crypto::Deadline) {
