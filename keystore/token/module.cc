@@ -110,7 +110,8 @@ std::string Module::library() const {
   return fmt::format("{} {}.{}", field(info.libraryDescription), info.libraryVersion.major, info.libraryVersion.minor);
 }
 
-Outcome<std::vector<SlotToken>> Module::tokens() const {
+Outcome<std::vector<SlotToken>> Module::tokens(CK_RV& silent) const {
+  silent = CKR_OK;
   std::vector<CK_SLOT_ID> slots;
   // The number may grow between the two calls.
   for (int attempt = 0;; ++attempt) {
@@ -131,8 +132,10 @@ Outcome<std::vector<SlotToken>> Module::tokens() const {
   for (CK_SLOT_ID slot : slots) {
     CK_TOKEN_INFO info{};
     CK_RV rv = calls_->C_GetTokenInfo(slot, &info);
-    // Another slot's token that went a moment ago concerns nobody.
-    if (rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_TOKEN_NOT_RECOGNIZED || rv == CKR_SLOT_ID_INVALID) continue;
+    if (rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_TOKEN_NOT_RECOGNIZED || rv == CKR_SLOT_ID_INVALID) {
+      silent = rv;
+      continue;
+    }
     if (rv != CKR_OK) return call_failed("C_GetTokenInfo", rv);
     SlotToken token{slot, info.flags, {}};
     token.identity.manufacturer = field(info.manufacturerID);
@@ -147,7 +150,8 @@ Outcome<std::vector<SlotToken>> Module::tokens() const {
 }
 
 Outcome<SlotToken> Module::find(const TokenOptions& options) const {
-  auto all = tokens();
+  CK_RV silent = CKR_OK;
+  auto all = tokens(silent);
   if (!all) return std::unexpected(all.error());
   const SlotToken* ours = nullptr;
   for (const SlotToken& token : *all) {
@@ -159,6 +163,10 @@ Outcome<SlotToken> Module::find(const TokenOptions& options) const {
     }
     ours = &token;
   }
+  // A silent token may be ours, and must not be taken for absent: a blank one would be initialised in its stead. A card
+  // of somebody else's make is none of ours where the serial number says which is.
+  bool other = silent == CKR_TOKEN_NOT_RECOGNIZED && !options.serial.empty();
+  if (ours == nullptr && silent != CKR_OK && !other) return call_failed("C_GetTokenInfo", silent);
   if (ours == nullptr) return refused(Cause::not_found, fmt::format("no token \"{}\" is present", options.label));
   return *ours;
 }

@@ -33,10 +33,10 @@ class Module {
 
   // library returns the module's description and version.
   std::string library() const;
-  // tokens lists what is in the slots.
-  Outcome<std::vector<SlotToken>> tokens() const;
-  // find returns the initialised token that `options` mean: not_found where it is not there (the caller may take that
-  // for "removed"), misconfigured where several are.
+  // tokens lists what is in the slots. `silent` is what a token that says nothing of itself answered, else CKR_OK.
+  Outcome<std::vector<SlotToken>> tokens(CK_RV& silent) const;
+  // find returns the initialised token that `options` mean: not_found where it is certainly not there, misconfigured
+  // where several are.
   Outcome<SlotToken> find(const TokenOptions& options) const;
 
  private:

@@ -48,6 +48,9 @@ std::shared_ptr<EVP_PKEY> shared(EVP_PKEY* key) {
   return key != nullptr ? std::shared_ptr<EVP_PKEY>(key, EVP_PKEY_free) : nullptr;
 }
 
+// How many bytes the two coordinates of a curve's point have; also the length of a raw signature.
+size_t size_of_point(KeyType type) { return type == KeyType::ec_p256 ? 64 : 96; }
+
 // Where the length byte stands for `size` bytes (all of ours are below 256) after a tag, strips both.
 std::string_view unwrap(std::string_view text, char tag, size_t size) {
   size_t head = size < 128 ? 2 : 3;
@@ -83,6 +86,8 @@ Result<PublicKey> PublicKey::from_spki(std::string_view der) {
   ERR_clear_error();
   if (key.key_ == nullptr || at != bytes(der) + der.size()) return fail(Cause::malformed, "public key: not a SPKI");
   if (auto filled = key.fill(); !filled) return std::unexpected(filled.error());
+  // A curve may be spelled out instead of named, and a point compressed: made anew it has the one encoding.
+  if (key.type_ == KeyType::ec_p256 || key.type_ == KeyType::ec_p384) return from_point(key.type_, key.point_);
   return key;
 }
 
@@ -119,15 +124,14 @@ Result<PublicKey> PublicKey::from_point(KeyType type, std::string_view point) {
     if (point.size() != 32) return fail(Cause::malformed, "public key: not an Ed25519 point");
     key.key_ = shared(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes(point), point.size()));
   } else if (type == KeyType::ec_p256 || type == KeyType::ec_p384) {
-    bool small = type == KeyType::ec_p256;
-    point = unwrap(point, 0x04, small ? 65 : 97);
-    if (point.size() != (small ? 65u : 97u) || point[0] != 0x04) {
+    const size_t size = size_of_point(type) + 1;
+    point = unwrap(point, 0x04, size);
+    if (point.size() != size || point[0] != 0x04) {
       return fail(Cause::malformed, "public key: not a point of the curve");
     }
-    char group[16] = "P-256";
-    if (!small) group[2] = '3', group[3] = '8', group[4] = '4';
+    std::string group = type == KeyType::ec_p256 ? "P-256" : "P-384";
     OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), 0),
         OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, const_cast<char*>(point.data()), point.size()),
         OSSL_PARAM_construct_end()};
     KeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
@@ -179,8 +183,11 @@ Result<void> PublicKey::fill() {
     } else {
       return fail(Cause::malformed, "public key: neither P-256 nor P-384");
     }
-    EVP_PKEY_set_utf8_string_param(key_.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "uncompressed");
-    point_ = octets(key_.get(), OSSL_PKEY_PARAM_PUB_KEY);
+    const size_t width = size_of_point(type_) / 2;
+    const std::string x = number(key_.get(), OSSL_PKEY_PARAM_EC_PUB_X),
+                      y = number(key_.get(), OSSL_PKEY_PARAM_EC_PUB_Y);
+    if (x.size() > width || y.size() > width) return fail(Cause::malformed, "public key: not a point of the curve");
+    point_ = "\x04" + std::string(width - x.size(), '\0') + x + std::string(width - y.size(), '\0') + y;
     KeyContext context(EVP_PKEY_CTX_new(key_.get(), nullptr));
     if (context == nullptr || EVP_PKEY_public_check(context.get()) != 1) {
       ERR_clear_error();
@@ -205,9 +212,8 @@ size_t PublicKey::size() const {
     case KeyType::rsa:
       return modulus_.size();
     case KeyType::ec_p256:
-      return 64;
     case KeyType::ec_p384:
-      return 96;
+      return size_of_point(type_);
     case KeyType::ed25519:
       return 64;
   }

@@ -242,7 +242,8 @@ Result<void> Pkcs11Token::wipe_token(const Secret& so_pin, const Secret* user_pi
 Outcome<void> Pkcs11Token::wipe_token_once(const Secret& so_pin, const Secret* user_pin) {
   auto token = module_.find(options_);
   if (!token && token.error().error.cause() == Cause::not_found && user_pin != nullptr) {
-    auto all = module_.tokens();
+    CK_RV silent = CKR_OK;
+    auto all = module_.tokens(silent);
     if (!all) return std::unexpected(std::move(all.error()));
     for (SlotToken& blank : *all) {
       if ((blank.flags & CKF_TOKEN_INITIALIZED) != 0) continue;

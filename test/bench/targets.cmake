@@ -10,3 +10,6 @@ set_tests_properties(bench-generator PROPERTIES LABELS "ci;bench" TIMEOUT 120)
 add_test(NAME bench-runner
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/bench/runner_test.py ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
 set_tests_properties(bench-runner PROPERTIES LABELS "ci;bench" TIMEOUT 300)
+# Run by hand: Token::sign against bare PKCS#11 calls.
+add_executable(tokenbench bench/tokenbench.cc)
+target_link_libraries(tokenbench PRIVATE postern_token pkcs11_header PkgConfig::FMT)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Secret: moved, cut and wiped; PKCS#8 that is not one of our keys is refused.
+#include <openssl/core_names.h>
 #include <openssl/x509.h>
 
 #include "token_fixture.h"
@@ -89,6 +90,25 @@ TEST(Pkcs8, NoChangedByteOfAKeyMakesAnotherKey) {
     if (read && read->pub.spki() != original->pub.spki()) {
       ADD_FAILURE() << "byte " << at;
     }
+  }
+}
+
+TEST(Pkcs8, ACurveSpelledOutOrAPointCompressedIsTheSameKey) {
+  EvpKey key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
+  auto plain = PublicKey::of(key.get());
+  ASSERT_TRUE(plain);
+  for (auto [name, value] : {std::pair{OSSL_PKEY_PARAM_EC_ENCODING, "explicit"},
+                             {OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"}}) {
+    EvpKey other(EVP_PKEY_dup(key.get()));
+    ASSERT_EQ(EVP_PKEY_set_utf8_string_param(other.get(), name, value), 1);
+    unsigned char* der = nullptr;
+    int size = i2d_PUBKEY(other.get(), &der);
+    std::string spki(reinterpret_cast<char*>(der), static_cast<size_t>(size));
+    OPENSSL_free(der);
+    EXPECT_NE(spki, plain->spki());
+    auto read = PublicKey::from_spki(spki);
+    ASSERT_TRUE(read) << read.error().text();
+    EXPECT_EQ(read->spki(), plain->spki());
   }
 }
 
