@@ -28,6 +28,7 @@ from support.mta import Postfix  # noqa: E402
 from support.posternd import Posternd  # noqa: E402
 from support.process import wait_until  # noqa: E402
 from support.sink import Sink  # noqa: E402
+from keys import CONFIG, Keys, show  # noqa: E402
 
 PID_FILE = os.environ.get("POSTERN_QUICKSTART_PID", os.path.join(SOURCE, "build", "quickstart.pid"))
 COLUMNS = max(80, min(shutil.get_terminal_size((120, 40)).columns, 150))
@@ -44,11 +45,11 @@ def with_attachment(sender, subject, name):
                 "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=part\n")
 
 
-# What is sent: a title, the envelope, the message.
+# What is sent: a title, the envelope, the message, and who logged in to send it.
 SAMPLES = [
     ("An ordinary letter from outside", "ann@partner.example", ["bob@example.org"], mail("Ann <ann@partner.example>", "Monday")),
     ("A letter from inside", "bob@example.org", ["ann@partner.example"],
-     mail("Bob <bob@example.org>", "Re: Monday", recipients=("ann@partner.example",))),
+     mail("Bob <bob@example.org>", "Re: Monday", recipients=("ann@partner.example",)), "bob"),
     ("A program attached", "ann@partner.example", ["bob@example.org"], with_attachment("ann@partner.example", "Fun!", "game.exe")),
     ("A blocked sender", "offers@spam.example", ["bob@example.org"], mail("offers@spam.example", "Offers")),
     ("Two recipients, one of them gone", "ann@partner.example", ["bob@example.org", "former.colleague@example.org"],
@@ -58,7 +59,7 @@ SAMPLES = [
     ("A bulk mail to many", "news@partner.example", ["bob@example.org", "carol@example.org", "dave@example.org"],
      mail("news@partner.example", "News", extra="Precedence: bulk\n")),
     ("A contract, for the archive", "bob@example.org", ["ann@partner.example"],
-     mail("Bob <bob@example.org>", "The contract", recipients=("ann@partner.example",))),
+     mail("Bob <bob@example.org>", "The contract", recipients=("ann@partner.example",)), "bob"),
     ("A letter nobody wants", "x@junk.example", ["bob@example.org"], mail("x@junk.example", "Unsubscribe NOW")),
 ]
 
@@ -90,7 +91,9 @@ def differences(sent, recipients, deliveries):
     before, after = fields(sent), [field for field in got.headers() if not field.startswith(("Received:", "Message-ID:", "Message-Id:"))]
     names = {field.split(":")[0] for field in before}
     for field in after:
-        if field not in before:
+        if field.startswith("DKIM-Signature:"):
+            done.append("signed by " + re.search(r"\bs=([^;\s]+)", field)[1] + " (" + re.search(r"\ba=([^;\s]+)", field)[1] + ")")
+        elif field not in before:
             done.append(("changed " if field.split(":")[0] in names else "added ") + readable(field))
     for field in before:
         if field.split(":")[0] not in {other.split(":")[0] for other in after}:
@@ -133,9 +136,9 @@ def filters_of_messages(daemon, count):
 
 
 def run_sample(postfix, sink, sample):
-    """Returns (title, what the sender saw, what became of it)."""
-    title, sender, recipients, data = sample
-    replies = smtp.send(postfix.port, sender, recipients, data, helo="client.example")
+    """Returns (title, what the sender saw, what became of it, its first delivery or None)."""
+    title, sender, recipients, data, *login = sample
+    replies = smtp.send(postfix.port, sender, recipients, data, helo="client.example", login=login[0] if login else None)
     seen, accepted = [], []
     for stage in ("connect", "helo", "mail", "rcpt", "data", "message"):
         answers = replies.get(stage, [])
@@ -160,7 +163,7 @@ def run_sample(postfix, sink, sample):
     else:
         became = differences(data, accepted, deliveries) or ["unchanged"]
         became.insert(0, f"delivered to {', '.join(sorted(set(accepted) & {r for d in deliveries for r in d.recipients}))}")
-    return title, seen, became
+    return title, seen, became, deliveries[0] if deliveries else None
 
 
 def table(rows):
@@ -222,18 +225,22 @@ def main():
     postfix = Postfix(sink.port)
     with open(os.path.join(HERE, "rules.yaml"), encoding="utf-8") as file:
         rules = file.read()
+    keys = Keys(postfix)
     daemon = Posternd(os.path.join(postfix.directory, "posternd"), postfix.milter_socket, postfix.milter_group,
-                      config={"log": {"level": "info"}}, rules=rules)
+                      config={**CONFIG, "keys": {"socket": keys.fipsd.milter_socket}, "log": {"level": "info"}}, rules=rules)
     status = 0
     try:
+        keys.start()
         daemon.start()
         postfix.start()
         print(f"Postfix listens on 127.0.0.1:{postfix.port}, posternd on {daemon.socket}\n"
               f"The rules: {os.path.relpath(os.path.join(HERE, 'rules.yaml'), SOURCE)}\n", flush=True)
         rows = [run_sample(postfix, sink, sample) for sample in SAMPLES]
-        table([(*row, filters) for row, filters in zip(rows, filters_of_messages(daemon, len(SAMPLES)))])
+        table([(*row[:3], filters) for row, filters in zip(rows, filters_of_messages(daemon, len(SAMPLES)))])
+        if not show(keys, next(row[3] for row in rows if row[0] == "A letter from inside")):
+            raise RuntimeError("a signature or a handshake is not as it should be; see above")
         if keep:
-            tell(postfix, daemon)
+            tell(postfix, daemon, keys)
             with open(PID_FILE, "w") as file:
                 file.write(f"{os.getpid()} {start_time(os.getpid())}")
             sys.stdout.flush()
@@ -257,7 +264,9 @@ def main():
         postfix.stop()
         if not keep and status == 0 and sys.exc_info()[0] is None:
             daemon.stop()
+            keys.stop()
         daemon.discard()
+        keys.discard()
         sink.close()
         if keep and os.path.exists(PID_FILE):
             os.unlink(PID_FILE)
@@ -266,7 +275,7 @@ def main():
     return status
 
 
-def tell(postfix, daemon):
+def tell(postfix, daemon, keys):
     swaks = "swaks" if shutil.which("swaks") else "swaks (apt-get install swaks)"
     print(f"""
 Left running:
@@ -277,6 +286,7 @@ Left running:
   configuration {daemon.config_file}
   posternd log  {daemon.log}
   Postfix log   {postfix.log}
+  keys          {os.path.join(os.environ['POSTERN_BIN'], 'fipsconfig')} -c {keys.fipsd.config_file} status
   status        {os.path.join(os.environ['POSTERN_BIN'], 'postern')} status -c {daemon.config_file}
   stop          contrib/quickstart --stop""")
 
