@@ -3,6 +3,7 @@
 // message: nothing is decided while header and body stream in, because the MTA waits for no answer there.
 #include "milter/pipeline.h"
 
+#include <ctime>
 #include <utility>
 
 #include "engine/base/text.h"
@@ -253,6 +254,35 @@ Finished Transaction::give_up() {
   return finished;
 }
 
+// sign runs the last stage; a profile that must sign and cannot turns the decision into a refusal.
+void Transaction::sign(Finished& finished) {
+  if (flow_ == nullptr || flow_->sign.empty()) return;
+  if (generation_->signer == nullptr || !message_.has_body()) {
+    finished.error.emplace(base::Cause::internal, "the message cannot be signed: its body or the signer is not there");
+    finished.decision = decision_for_error(*finished.error);
+    return;
+  }
+  using Outcome = stages::ProfileReport::Outcome;
+  finished.signing = generation_->signer->run(message_, flow_->sign, static_cast<int64_t>(std::time(nullptr)));
+  StageReport report{"sign", "skipped", {}};
+  for (const stages::ProfileReport& profile : finished.signing.profiles) {
+    report.detail += (report.detail.empty() ? "" : "; ") + std::string(profile.profile) + ": " + profile.detail;
+    if (profile.outcome == Outcome::failed) report.outcome = "failed";
+    if (profile.outcome == Outcome::signed_ && report.outcome == "skipped") report.outcome = "done";
+  }
+  finished.stages.push_back(std::move(report));
+  const auto& decision = finished.signing.decision;
+  if (!decision) return;
+  std::string by;
+  for (const stages::ProfileReport& profile : finished.signing.profiles) {
+    const bool decides = profile.outcome == Outcome::failed && profile.consequence == *decision;
+    if (by.empty() && decides) by = "DKIM profile '" + std::string(profile.profile) + "'";
+  }
+  finished.decision = *decision == stages::WhenUnavailable::reject
+                          ? Decision{Verdict::reject, {550, "5.7.5", "Message cannot be signed"}, std::move(by)}
+                          : temporary("4.3.0", "Message cannot be signed just now, try again later", by);
+}
+
 Finished Transaction::finish(bool body_delivered) {
   end_of_header();
   if (failure_) return give_up();
@@ -279,6 +309,9 @@ Finished Transaction::finish(bool body_delivered) {
                                "flow " + flow_->name + ", " + std::to_string(outcome_.reports.size() - reports_before) +
                                    " filters reported"});
   }
+  if (finished.decision.verdict != Verdict::proceed && finished.decision.verdict != Verdict::accept) return finished;
+
+  sign(finished);
   if (finished.decision.verdict != Verdict::proceed && finished.decision.verdict != Verdict::accept) return finished;
 
   finished.decision.verdict = Verdict::accept;

@@ -48,6 +48,7 @@ struct Finished {
   std::optional<base::Error> error;  // why it was refused or deferred, when no rule did that
   message::ChangeList changes;
   std::vector<StageReport> stages;
+  stages::SignReport signing;
 };
 
 // decision_for_error is the one place where an Error becomes an SMTP answer: limit 552, everything else a tempfail;
@@ -99,6 +100,7 @@ class Transaction {
   Decision run_phase(rules::Phase phase);
   void fail_once(base::Error error, std::string_view limit);
   Finished give_up();
+  void sign(Finished& finished);
   std::shared_ptr<const Generation> generation_;
   base::MemoryLease lease_;
   message::Message message_;

@@ -59,6 +59,11 @@ LoadResult Reloader::reload() {
     loaded.generation->number = now->generation->number + 1;
     result.diagnostics += restart_notes(now->generation->settings, settings);
     apply_process_settings(settings);
+    // Connections to fipsd, and what is known of whether it answers, outlive a reload.
+    const Generation& before = *now->generation;
+    if (loaded.generation->keys && before.keys && before.settings.keys_socket == settings.keys_socket) {
+      loaded.generation->use_keys(before.keys);
+    }
     if (auto opened = base::open_log(settings.log); !opened) {
       base::emit(event(Event::log_target_failed), {{"reason", opened.error().text()}});
       result.diagnostics += "log target not changed: " + opened.error().text() + "\n";

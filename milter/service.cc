@@ -49,15 +49,28 @@ Negotiable wants_of(const Generation& generation) {
   }
   if (quarantine) wants.actions |= kActionQuarantine;
 
+  // Signatures cover header and body; a body that is encoded for its way changes them too.
+  bool sign = false;
+  bool encode = false;
+  for (const Flow& flow : generation.settings.flows) {
+    for (const uint32_t index : flow.sign) {
+      sign = true;
+      encode = encode || generation.settings.dkim[index].encode_eight_bit;
+    }
+  }
+  if (sign) wants.actions |= kActionAddHeader;
+  if (encode) wants.actions |= kActionChangeHeader | kActionChangeBody;
+  if (sign && generation.settings.mta == "sendmail") wants.actions |= kActionChangeHeader;
+
   // Connect tells the log and the flows who is there; MAIL and RCPT make the envelope. The end of the header is seen at
   // the first byte of the body or at end of message.
   wants.steps_off = kNoEndOfHeader | kNoUnknown;
   if (!(needs & rules::kNeedHelo) && !rules.has_phase(rules::Phase::helo)) wants.steps_off |= kNoHelo;
   if (!rules.has_phase(rules::Phase::data)) wants.steps_off |= kNoData;
   const uint32_t body = rules::kNeedBody | rules::kNeedStructure | rules::kEditBody;
-  wants.keep_body = (needs & body) != 0;
-  if (!(needs & body) && !count_size) wants.steps_off |= kNoBody;
-  if (!(needs & (body | rules::kNeedHeader)) && !count_size) wants.steps_off |= kNoHeader;
+  wants.keep_body = (needs & body) != 0 || sign;
+  if (!wants.keep_body && !count_size) wants.steps_off |= kNoBody;
+  if (!wants.keep_body && !(needs & rules::kNeedHeader) && !count_size) wants.steps_off |= kNoHeader;
 
   wants.no_replies = kNoReplyHeader | kNoReplyEndOfHeader | kNoReplyBody | kNoReplyUnknown;
   if (!rules.has_phase(rules::Phase::connect)) wants.no_replies |= kNoReplyConnect;

@@ -40,6 +40,7 @@ Answer Session::finish(Mta& mta, Open& open) {
   Decision& decision = finished.decision;
   log_ready(open);
   log_reports(open.transaction, *open.live, open.logged);
+  log_signing(open, finished.signing);
 
   Counters& counters = service_.counters();
   const auto count_failure = [&counters] {
@@ -183,6 +184,75 @@ void Session::log_reports(Transaction& transaction, Live& live, Logged& logged) 
   for (; logged.tags < outcome.tags.size(); ++logged.tags) {
     base::emit(event(Event::filter_tag), {{"mid", mid}, {"tag", outcome.tags[logged.tags]}}, queue_id);
   }
+}
+
+namespace {
+
+Event event_for(base::Cause cause) {
+  switch (cause) {
+    case base::Cause::unavailable:
+      return Event::sign_unavailable;
+    case base::Cause::denied:
+      return Event::sign_denied;
+    case base::Cause::not_found:
+      return Event::sign_key_missing;
+    case base::Cause::misconfigured:
+      return Event::sign_misconfigured;
+    case base::Cause::malformed:
+    case base::Cause::limit:
+    case base::Cause::internal:
+      break;
+  }
+  return Event::sign_failed;
+}
+
+std::string_view consequence_text(stages::WhenUnavailable what) {
+  switch (what) {
+    case stages::WhenUnavailable::defer:
+      return "deferred";
+    case stages::WhenUnavailable::unsigned_:
+      return "goes on without this signature";
+    case stages::WhenUnavailable::reject:
+      return "refused";
+  }
+  return "deferred";
+}
+
+}  // namespace
+
+void Session::log_signing(Open& open, const stages::SignReport& report) {
+  using Outcome = stages::ProfileReport::Outcome;
+  const Number mid(open.mid());
+  const std::string_view queue_id = open.transaction.message().queue_id;
+  for (const stages::ProfileReport& profile : report.profiles) {
+    switch (profile.outcome) {
+      case Outcome::signed_:
+        // What is deferred for another profile's sake carries no signature.
+        if (report.decision) break;
+        base::emit(event(Event::message_signed),
+                   {{"mid", mid}, {"profile", profile.profile}, {"signature", profile.detail}}, queue_id);
+        break;
+      case Outcome::passed_over:
+        base::emit(event(Event::message_not_signed),
+                   {{"mid", mid}, {"profile", profile.profile}, {"reason", profile.detail}}, queue_id);
+        break;
+      case Outcome::failed:
+        base::emit(event(event_for(profile.cause)),
+                   {{"mid", mid},
+                    {"consequence", consequence_text(profile.consequence)},
+                    {"profile", profile.profile},
+                    {"reason", profile.detail}},
+                   queue_id);
+        break;
+    }
+  }
+  if (report.recoded_parts != 0) {
+    base::emit(event(Event::message_recoded), {{"mid", mid}, {"parts", Number(report.recoded_parts)}}, queue_id);
+  }
+  if (!report.left.empty()) {
+    base::emit(event(Event::message_not_recoded), {{"mid", mid}, {"reason", report.left}}, queue_id);
+  }
+  if (report.eight_bit_header) base::emit(event(Event::eight_bit_header_signed), {{"mid", mid}}, queue_id);
 }
 
 // log_end writes the one line that says what became of a message, and counts it.

@@ -6,7 +6,6 @@
 #include <glob.h>
 #include <netdb.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,8 @@
 #include "engine/base/text.h"
 #include "engine/config/option_reader.h"
 #include "engine/config/yaml.h"
+#include "keystore/client/client.h"
+#include "milter/settings_dkim.h"
 #include "rules/values.h"
 
 namespace postern::milter {
@@ -33,9 +34,9 @@ constexpr size_t kMaxFlows = 1000;
 constexpr size_t kMaxRuleFiles = 10'000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"ldap",       "dkim",  "dictionaries", "scan",     "store",     "engines",
-                                           "encryption", "smime", "alerts",       "tracking", "masquerade"};
-constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "sign", "dlp", "encrypt"};
+constexpr std::string_view kLaterKeys[] = {"ldap",       "dictionaries", "scan",   "store",    "engines",
+                                           "encryption", "smime",        "alerts", "tracking", "masquerade"};
+constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.
 constexpr std::string_view kEmptyCondition = "an empty condition would take every message";
@@ -107,7 +108,7 @@ class Loader {
       *root = Node();
     }
     if (root) read_settings(*root);
-    if (settings_.flows.empty()) settings_.flows.push_back({"default", {}, true, {}, {}});
+    if (settings_.flows.empty()) settings_.flows.emplace_back().name = "default";
     return root;
   }
 
@@ -129,7 +130,7 @@ class Loader {
       read_.text(*control, "control.socket", settings_.control_socket);
       read_.text(*control, "control.group", settings_.control_group);
       settings_.control_socket = absolute_path(folder_, settings_.control_socket);
-      if (const Node* node = control->get("socket")) check_socket_path(*node, settings_.control_socket);
+      if (const Node* node = control->get("socket")) read_.check_socket_path(*node, settings_.control_socket);
     }
     read_.text(root, "user", settings_.user);
     read_.text(root, "group", settings_.group);
@@ -138,7 +139,9 @@ class Loader {
     }
     read_.text(root, "spool-directory", settings_.spool_directory);
     settings_.spool_directory = absolute_path(folder_, settings_.spool_directory);
+    read_signing(read_, root, folder_, settings_);
     read_flows(root);
+    check_profiles_used(root);
     read_quarantines(root);
     read_limits(root);
     read_on_unknown(root);
@@ -169,7 +172,7 @@ class Loader {
           read_.error(*node, "a path is missing after 'unix:'");
         } else {
           socket = "unix:" + absolute_path(folder_, socket.substr(5));
-          check_socket_path(*node, socket.substr(5));
+          read_.check_socket_path(*node, socket.substr(5));
         }
       } else if (!is_inet_socket(socket)) {
         read_.error(*node, "'" + base::escape_for_log(socket, 80) + "' is no socket",
@@ -177,13 +180,6 @@ class Loader {
       }
     }
     read_.socket_mode(*listen, "listen.mode", settings_.listen.mode);
-  }
-
-  void check_socket_path(const Node& node, const std::string& path) {
-    if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-      read_.error(node, "a Unix socket's path may have 107 bytes at most",
-                  "this is " + base::escape_for_log(path, 200));
-    }
   }
 
   static bool is_inet_socket(std::string_view socket) {
@@ -290,6 +286,7 @@ class Loader {
         combine(*when, match, any, flow);
       }
       read_flow_filters(node, flow);
+      read_flow_signing(read_, node, settings_, flow);
       if (takes_all)
         read_.warning(node, "no message reaches the flow '" + flow.name + "': an earlier one takes every message");
       takes_all = takes_all || flow.any_of.empty();
@@ -339,6 +336,15 @@ class Loader {
     for (const Node* item : read_.items(*filters)) {
       flow.filters.push_back(item->text);
       filter_nodes_.push_back({settings_.flows.size(), *item});
+    }
+  }
+
+  void check_profiles_used(const Node& root) {
+    for (uint32_t i = 0; i < settings_.dkim.size(); ++i) {
+      const auto uses = [i](const Flow& flow) { return std::ranges::find(flow.sign, i) != flow.sign.end(); };
+      if (std::ranges::any_of(settings_.flows, uses)) continue;
+      read_.warning(*root.get("dkim")->key_node(settings_.dkim[i].name), "no flow signs with this profile",
+                    "name it in a flow's 'sign'");
     }
   }
 
@@ -544,6 +550,9 @@ std::shared_ptr<Generation> load_generation(const std::string& path, config::Sou
   auto generation = std::make_shared<Generation>();
   Loader(sources, diagnostics, *generation).load(path);
   if (!diagnostics.ok() || generation->rules == nullptr) return nullptr;
+  const Settings& settings = generation->settings;
+  if (signs(settings))
+    generation->use_keys(std::make_shared<keystore::Client>(keystore::ClientOptions{settings.keys_socket}));
   return generation;
 }
 

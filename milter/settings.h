@@ -16,6 +16,7 @@
 #include "engine/config/source.h"
 #include "engine/match/regex.h"
 #include "engine/message/envelope.h"
+#include "milter/stages/sign.h"
 #include "rules/ruleset.h"
 
 namespace postern::milter {
@@ -41,6 +42,7 @@ struct Flow {
   bool all_filters = true;
   std::vector<std::string> filters;      // names or rule file names, when not all
   std::vector<uint32_t> filter_indexes;  // indexes into RuleSet::filters(), in order, resolved at load
+  std::vector<uint32_t> sign;            // indexes into Settings::dkim, in the order written
 };
 
 // Quarantine is what is said about a named quarantine; it takes effect with the quarantine store.
@@ -62,6 +64,9 @@ struct Settings {
   std::string mta = "postfix";     // or "sendmail"
   std::vector<std::string> rules;  // patterns as written
   std::vector<Flow> flows;
+  std::string keys_socket = "/run/fipsd/milter.sock";  // where fipsd listens
+  uint64_t keys_timeout = 5;                           // seconds a message waits for its signatures
+  std::vector<stages::SigningProfile> dkim;
   std::vector<std::string> quarantines;  // names, Policy always among them
   std::map<std::string, Quarantine> quarantine_options;
   base::Limits limits;
@@ -76,8 +81,15 @@ struct Generation {
   uint64_t number = 0;
   Settings settings;
   std::shared_ptr<const rules::RuleSet> rules;
-  std::vector<std::string> files;  // every file read
+  std::vector<std::string> files;                // every file read
+  std::shared_ptr<crypto::KeyOps> keys;          // nullptr where no flow signs
+  std::unique_ptr<const stages::Signer> signer;  // likewise
+
+  // use_keys makes the signer, for a generation not shared yet.
+  void use_keys(std::shared_ptr<crypto::KeyOps> with);
 };
+// signs tells whether any flow has a DKIM profile.
+bool signs(const Settings& settings);
 
 // option_table is every key of postern.yaml.
 std::span<const config::OptionRow> option_table();

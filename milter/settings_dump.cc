@@ -10,6 +10,7 @@
 #include "engine/base/text.h"
 #include "engine/config/yaml.h"
 #include "milter/settings.h"
+#include "milter/settings_dkim.h"
 
 namespace postern::milter {
 namespace {
@@ -64,12 +65,19 @@ std::string when_text(const ClientMatch& match) {
   return "{" + out + "}";
 }
 
-void dump_flow(const Flow& flow, std::string& out) {
+void dump_flow(const Settings& settings, const Flow& flow, std::string& out) {
   out += "  - name: " + quote_scalar(flow.name) + "\n";
   if (!flow.any_of.empty()) {
     out += "    when: {any: [";
     for (size_t i = 0; i < flow.any_of.size(); ++i) out += (i == 0 ? "" : ", ") + when_text(flow.any_of[i]);
     out += "]}\n";
+  }
+  if (!flow.sign.empty()) {
+    out += "    sign: [";
+    for (size_t i = 0; i < flow.sign.size(); ++i) {
+      out += (i == 0 ? "" : ", ") + quote_scalar(settings.dkim[flow.sign[i]].name);
+    }
+    out += "]\n";
   }
   out += "    filters: ";
   if (flow.all_filters || flow.filters.empty()) {
@@ -156,7 +164,8 @@ std::string dump_settings(const Settings& settings) {
   out += '\n';
   for (const std::string& pattern : settings.rules) out += "  - " + quote_scalar(pattern) + "\n";
   out += "flows:\n";
-  for (const Flow& flow : settings.flows) dump_flow(flow, out);
+  for (const Flow& flow : settings.flows) dump_flow(settings, flow, out);
+  dump_signing(settings, out);
   dump_quarantines(settings, out);
   const base::Limits& limits = settings.limits;
   out += "limits:\n";

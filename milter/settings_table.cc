@@ -12,6 +12,7 @@ using config::OptionRow;
 using config::OptionType;
 
 constexpr std::string_view kOnUnknown = "skip|tempfail|quarantine|match|by-action";
+constexpr std::string_view kCanonical = "relaxed|simple";
 constexpr uint64_t kMegabyte = 1ull << 20;
 constexpr uint64_t kGigabyte = 1ull << 30;
 
@@ -39,6 +40,31 @@ constexpr OptionRow kOptions[] = {
     {"flows[].when.daemon-name", OptionType::list, "", "", "Names of the MTA's listeners."},
     {"flows[].when.any", OptionType::list, "", "", "Maps like when, of which one must hold."},
     {"flows[].filters", OptionType::list, "all", "", "all, none, or a list of filter names and rule file names."},
+    {"flows[].sign", OptionType::list, "", "", "DKIM profiles that sign mail of the flow."},
+    {"keys.socket", OptionType::text, "/run/fipsd/milter.sock", "",
+     "Where fipsd, which has the private keys, listens."},
+    {"keys.timeout", OptionType::duration, "5s", "", "Longest wait for the signatures of one message.", 1, 30},
+    {"dkim", OptionType::map, "", "", "DKIM profiles by name."},
+    {"dkim.*.domain", OptionType::text, "", "", "The domain that signs (d=)."},
+    {"dkim.*.keys", OptionType::list, "", "", "One map for each signature: selector and key."},
+    {"dkim.*.keys[].selector", OptionType::text, "", "", "Selector of the published key (s=)."},
+    {"dkim.*.keys[].key", OptionType::text, "", "", "Name of the key in fipsd."},
+    {"dkim.*.keys[].type", OptionType::choice, "", "rsa|ed25519", "Type of the key; fipsd is asked where not given."},
+    {"dkim.*.header", OptionType::choice, "relaxed", kCanonical, "Canonical form of header fields."},
+    {"dkim.*.body", OptionType::choice, "relaxed", kCanonical, "Canonical form of the body."},
+    {"dkim.*.headers", OptionType::list, "", "", "Header fields to sign, wherever they are present."},
+    {"dkim.*.oversign", OptionType::list, "", "", "Header fields signed once more than present."},
+    {"dkim.*.body-length", OptionType::size, "", "", "How much of the body is signed (l=); all where not given."},
+    {"dkim.*.expiry", OptionType::duration, "0s", "", "How long a signature is good (x=); 0s is for ever.", 0,
+     3650ull * 86400},
+    {"dkim.*.identity", OptionType::text, "", "", "The user or agent signed for (i=): [LOCAL]@DOMAIN."},
+    {"dkim.*.users", OptionType::list, "", "",
+     "Addresses, @domains and logins the profile signs for; all where not given."},
+    {"dkim.*.align", OptionType::choice, "from", "from|sender|any", "Whose domain must be the profile's or below it."},
+    {"dkim.*.when-unavailable", OptionType::choice, "defer", "defer|unsigned|reject",
+     "What becomes of a message that cannot be signed."},
+    {"dkim.*.eight-bit", OptionType::choice, "encode", "encode|keep",
+     "Whether bodies that servers may change are encoded before they are signed."},
     {"quarantines", OptionType::map, "", "", "Named quarantines; Policy always exists."},
     {"quarantines.*.retention", OptionType::duration, "", "", "How long a message is kept.", 0, 36500ull * 86400},
     {"quarantines.*.size", OptionType::size, "", "", "How much the quarantine may hold."},
@@ -85,6 +111,11 @@ std::string settings_schema() {
   filters.erase("items");
   filters.erase("type");
   filters["oneOf"] = {{{"enum", {"all", "none"}}}, {{"type", "array"}, {"items", {{"type", "string"}}}}};
+  nlohmann::json& profile = root["properties"]["dkim"]["additionalProperties"];
+  profile["type"] = "object";
+  profile["required"] = {"domain", "keys"};
+  profile["properties"]["keys"]["minItems"] = 1;
+  profile["properties"]["keys"]["items"]["required"] = {"selector", "key"};
   // `any` holds maps of the same keys as `when`, but not itself.
   nlohmann::json& when = flow["properties"]["when"];
   nlohmann::json term = when;

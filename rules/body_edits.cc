@@ -72,26 +72,9 @@ struct Rendered {
   std::string content;
 };
 
-// Quoted-printable in which no line begins with "--": decoded text may hold what encoding keeps from being a delimiter.
 std::string quoted_printable(std::string_view bytes) {
-  constexpr size_t kLine = 76;
-  std::string in = mime::encode_quoted_printable(bytes);
-  if (!in.ends_with("\r\n")) in += "\r\n";
-  if (!in.starts_with("--") && in.find("\n--") == std::string::npos) return in;
-  std::string out;
-  out.reserve(in.size() + in.size() / 16);
-  for (size_t begin = 0; begin < in.size();) {
-    const size_t end = std::min(in.find('\n', begin), in.size() - 1) + 1;
-    std::string_view line = std::string_view(in).substr(begin, end - begin);
-    begin = end;
-    while (line.starts_with("--")) {
-      out += "=2D";
-      line.remove_prefix(1);
-      if (line.size() - 2 + 3 <= kLine) break;
-      out += "=\r\n";  // the longer line is cut behind its first character
-    }
-    out += line;
-  }
+  std::string out = mime::encode_quoted_printable(bytes);
+  if (!out.ends_with("\r\n")) out += "\r\n";
   return out;
 }
 

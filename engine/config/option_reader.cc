@@ -2,6 +2,8 @@
 // Typed reading of YAML values with errors that say what was expected.
 #include "engine/config/option_reader.h"
 
+#include <sys/un.h>
+
 #include <algorithm>
 #include <charconv>
 #include <optional>
@@ -154,6 +156,11 @@ void OptionReader::socket_mode(const Node& map, std::string_view path, uint32_t&
     warning(node, "every user of this machine may speak to a socket of mode " + mode,
             "use the group: mode \"0660\" and " + group);
   }
+}
+
+void OptionReader::check_socket_path(const Node& node, const std::string& path) {
+  if (path.size() < sizeof(sockaddr_un::sun_path)) return;
+  error(node, "a Unix socket's path may have 107 bytes at most", "this is " + base::escape_for_log(path, 200));
 }
 
 void OptionReader::log(const Node& root, const std::string& folder, base::LogTarget& to) {

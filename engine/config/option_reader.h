@@ -34,6 +34,8 @@ class OptionReader {
   void integer(const Node& map, std::string_view path, uint32_t& to);
   // socket_mode reads octal digits that leave owner rights to read and write; a mode for everybody gets a warning.
   void socket_mode(const Node& map, std::string_view path, uint32_t& to);
+  // check_socket_path reports a path too long for a Unix socket.
+  void check_socket_path(const Node& node, const std::string& path);
   // log reads the keys of `log`, a map with "to" and "level"; a file's path counts from `folder`.
   void log(const Node& root, const std::string& folder, base::LogTarget& to);
 

@@ -5,6 +5,8 @@
 // reported, and what can still be read is given. RFC 5322 sections 3.2, 3.4, 4.4; RFC 6531; RFC 5321 section 4.1.2.
 #include "engine/message/address.h"
 
+#include <idn2.h>
+
 #include <algorithm>
 #include <span>
 #include <utility>
@@ -543,5 +545,19 @@ std::string domain_of(std::string_view addr_spec) {
 }
 
 std::string_view local_of(std::string_view addr_spec) { return addr_spec.substr(0, find_at(addr_spec)); }
+
+std::string a_labels(std::string_view domain) {
+  if (domain.ends_with('.')) domain.remove_suffix(1);
+  if (base::is_ascii(domain)) return base::lower(domain);
+  char* ascii = nullptr;
+  const std::string input(domain);
+  const bool whole = input.find('\0') == std::string::npos;
+  if (!whole || idn2_to_ascii_8z(input.c_str(), &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK) {
+    return base::lower(domain);
+  }
+  std::string out = base::lower(ascii);
+  idn2_free(ascii);
+  return out;
+}
 
 }  // namespace postern::message

@@ -40,4 +40,8 @@ base::Result<std::string> parse_path(std::string_view path);
 std::string domain_of(std::string_view addr_spec);
 std::string_view local_of(std::string_view addr_spec);
 
+// a_labels writes a domain as it stands in DNS: lower case, without a final dot, U-labels as A-labels (RFC 5891), so
+// that two spellings of one domain are equal. What is no valid name comes back in lower case.
+std::string a_labels(std::string_view domain);
+
 }  // namespace postern::message

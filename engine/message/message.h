@@ -66,6 +66,8 @@ class Message {
   // Content-Transfer-Encoding (none where empty) and MIME-Version are set, Content-Disposition, Content-MD5 and
   // Content-Length go. Earlier part edits must already be in `content`, whose views must outlive the message.
   void replace_body(std::string content_type, std::string transfer_encoding, mime::Pieces content);
+  // recode_body replaces the whole body by the same content in another form; the header fields stay as they are.
+  void recode_body(mime::Pieces content) { replaced_ = std::move(content); }
   bool body_edited() const { return !edits_.empty() || replaced_; }
   // final_body gives the body as edited: the received one where nothing was. Views into it live as long as the message
   // and end with the next edit.

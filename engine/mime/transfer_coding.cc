@@ -304,13 +304,17 @@ std::string encode_quoted_printable(std::string_view text) {
     const bool last = i + 1 == text.size() || text[i + 1] == '\n' ||
                       (text[i + 1] == '\r' && i + 2 < text.size() && text[i + 2] == '\n');
     bool plain = (c >= '!' && c <= '~' && c != '=') || (is_blank(c) && !last);
-    // A dot alone at the start of a line and "From " are changed by mail programs on the way.
-    if (used == 0 && (c == '.' || (c == 'F' && text.substr(i).starts_with("From ")))) plain = false;
+    // At the start of a line a dot and "From " are changed by mail programs on the way, and "--" may be read as a
+    // delimiter.
+    const auto plain_at_start = [&] {
+      return c != '.' && !(c == 'F' && text.substr(i).starts_with("From ")) &&
+             !(c == '-' && i + 1 < text.size() && text[i + 1] == '-');
+    };
     if (used + (plain ? 1 : 3) > kLineLimit) {
       out += "=\r\n";
       used = 0;
-      if (c == '.') plain = false;
     }
+    if (used == 0) plain = plain && plain_at_start();
     if (plain) {
       out += c;
       ++used;

@@ -21,7 +21,7 @@ struct Decoded {
 Decoded decode_transfer(TransferEncoding encoding, std::string_view encoded);
 
 // encode_base64 writes lines of 76 characters ending in CRLF; encode_quoted_printable likewise, line ends of text kept
-// as CRLF.
+// as CRLF; no line of it begins with "--", which might be read as a delimiter.
 std::string encode_base64(std::string_view bytes);
 std::string encode_quoted_printable(std::string_view text);
 

@@ -2,7 +2,7 @@
 // Client: a process's way to one fipsd socket. Thread-safe; connections are pooled and used by several requests at once
 // (ids), made when first needed, and made anew once when a request could not be sent. A deadline is a promise: a call
 // returns by it whatever fipsd does. After three calls in a row that timed out the circuit is open: calls fail at once,
-// and one call every five seconds tries again. After fork() the child opens connections of its own and leaves the
+// and one call every two seconds tries again. After fork() the child opens connections of its own and leaves the
 // parent's alone. No signal is raised (MSG_NOSIGNAL), no thread is made.
 #pragma once
 #include <cstdint>

@@ -16,7 +16,7 @@ using base::Cause;
 using std::chrono::steady_clock;
 
 constexpr uint32_t kTimeouts = 3;
-constexpr auto kProbeEvery = std::chrono::seconds(5);
+constexpr auto kProbeEvery = std::chrono::seconds(2);
 constexpr size_t kWindow = 32;        // requests in flight of one exchange; fipsd allows twice as many
 constexpr uint32_t kConnectings = 3;  // connections one exchange may try: a stale one, a lost one, the last
 

@@ -2,6 +2,7 @@
 // Keys in memory. What OpenSSL refuses here is a mistake of the test, so it ends the program.
 #include "test/support/soft_keys.h"
 
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
@@ -72,6 +73,22 @@ void SoftKeys::generate(const std::string& name, crypto::KeyType type, unsigned 
   }
   require(made != nullptr, "generation");
   keys_[name] = Key{type, base::Handle<EVP_PKEY, EVP_PKEY_free>(made)};
+}
+
+void SoftKeys::keep(const std::string& name, crypto::KeyType type, const std::string& path) {
+  if (std::FILE* in = std::fopen(path.c_str(), "r")) {
+    EVP_PKEY* read = PEM_read_PrivateKey(in, nullptr, nullptr, nullptr);
+    std::fclose(in);
+    require(read != nullptr, "reading a key");
+    keys_[name] = Key{type, base::Handle<EVP_PKEY, EVP_PKEY_free>(read)};
+    return;
+  }
+  generate(name, type);
+  std::FILE* out = std::fopen(path.c_str(), "w");
+  require(out != nullptr, "opening a file");
+  require(PEM_write_PrivateKey(out, keys_.at(name).pkey.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1,
+          "a PEM file");
+  std::fclose(out);
 }
 
 void SoftKeys::add_ed25519(const std::string& name, std::string_view secret) {

@@ -19,6 +19,8 @@ class SoftKeys final : public crypto::KeyOps {
  public:
   // generate makes a key; `bits` is for rsa.
   void generate(const std::string& name, crypto::KeyType type, unsigned bits = 2048);
+  // keep is generate for a key that stays in the file `path` (PEM) from run to run.
+  void keep(const std::string& name, crypto::KeyType type, const std::string& path);
   // add_ed25519 takes the 32 bytes of a private key.
   void add_ed25519(const std::string& name, std::string_view secret);
 

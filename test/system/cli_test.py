@@ -162,6 +162,19 @@ class Trace(Command):
         self.assertTrue(all({"name", "outcome", "detail"} <= set(stage) for stage in answer["stages"]))
         self.assertEqual({f["result"] for f in answer["filters"]}, {"true", "false"})
 
+    def test_signing_without_fipsd(self):
+        self.config.write_text("hostname: mx.example.org\nkeys: {socket: /nonexistent/milter.sock}\n"
+                               "dkim: {P: {domain: example.org, keys: [{selector: s, key: k}]}}\nflows: [{name: out, sign: [P]}]\n")
+        answer = self.trace()
+        stage = next(stage for stage in answer["stages"] if stage["name"] == "sign")
+        self.assertEqual(stage["outcome"], "failed")
+        self.assertIn("/nonexistent/milter.sock", stage["detail"])
+        self.assertEqual((answer["verdict"], answer["reply"]["code"], answer["decided_by"]), ("tempfail", 451, "DKIM profile 'P'"))
+        self.assertEqual(answer["changes"], [])
+        foreign = self.trace(MESSAGE.replace(b"ann@example.org", b"ann@other.test"))
+        self.assertEqual(foreign["verdict"], "accept")
+        self.assertIn({"name": "sign", "outcome": "skipped", "detail": "P: the author's domain is other.test"}, foreign["stages"])
+
     def test_flow_by_client_and_by_user(self):
         self.assertEqual(self.trace(MESSAGE, "--client-ip", "127.0.0.1")["flow"], "outbound")
         self.assertEqual(self.trace(MESSAGE, "--client-ip", "192.0.2.1")["flow"], "inbound")

@@ -9,6 +9,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
     what: one sentence
     mta: [postfix]                    # only where one of the two cannot do it; the reason belongs into `what`
     config: {…}                       # laid over a small postern.yaml
+    dkim: {…}                         # mail of example.org is signed with both keys of a fake fipsd; the map is laid over the profile
     rules: |                          # the rule file; or `filters:`, a list
     messages:
       - from: a@x.test                # "" is the null sender
@@ -17,6 +18,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
         submit: true                  # handed in by a local program instead of by SMTP
         data: |                       # lines end in CRLF on the wire; Date and Message-ID are put before it unless `bare: true`
         charset: latin-1              # the encoding of `data` on the wire, UTF-8 where not given
+        fipsd: denied                 # the status that the fake fipsd answers from now on ("ok" puts it right again)
         fill: 60000000                # so many octets of filler lines are added to the body
         expect:
           connect, helo, mail, data, message: "250"       # the reply starts so, or matches "~regex"; 2xx/3xx where not given
@@ -32,6 +34,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
           texts: ["…", null]          # their decoded texts; null is not compared
           host: 127.0.0.8             # the address the mail server delivered to, and from which
           client: 127.0.0.9
+          signatures: [ … ]           # "DOMAIN SELECTOR pass|fail|error" as two verifiers say, from the top
           later: [{to: […], headers-match: [ … ]}]        # further mail that arrives, such as a bounce
           postfix: {…}, sendmail: {…} # laid over the above for one of the two
     log: [ … ]                        # regexes, each must match a line of posternd's log
@@ -53,16 +56,17 @@ import yaml  # noqa: E402
 
 from support import mta as mtas  # noqa: E402
 from support import smtp  # noqa: E402
-from support.posternd import Posternd  # noqa: E402
+from support.fake_fipsd import FakeFipsd  # noqa: E402
+from support.posternd import Posternd, merge  # noqa: E402
 from support.process import Timeout, wait_until  # noqa: E402
 from support.sink import Sink  # noqa: E402
 
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases")
 STAGES = ("connect", "helo", "mail", "rcpt", "data", "message")
-MESSAGE_KEYS = {"from", "to", "helo", "source", "login", "parameters", "submit", "data", "charset", "fill", "bare", "expect"}
+MESSAGE_KEYS = {"from", "to", "helo", "source", "login", "parameters", "submit", "data", "charset", "fill", "bare", "fipsd", "expect"}
 EXPECT_KEYS = {*STAGES, "delivered", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later", "host", "client",
-               "postfix", "sendmail"}
-CASE_KEYS = {"what", "load-error", "mta", "config", "rules", "filters", "messages", "log", "no-log"}
+               "signatures", "postfix", "sendmail"}
+CASE_KEYS = {"what", "dkim", "load-error", "mta", "config", "rules", "filters", "messages", "log", "no-log"}
 
 
 class Failed(AssertionError):
@@ -140,11 +144,18 @@ class Runner:
         self.extra = {}
         self.mta.start()
         self.messages = 0
+        self.fipsd = FakeFipsd(os.path.join(self.mta.directory, "fake-fipsd"))
 
     def run(self, name):
         case = load(name)
         directory = os.path.join(self.mta.directory, "case-" + name)
-        daemon = Posternd(directory, self.mta.milter_socket, self.mta.milter_group, self.name, case.get("config"),
+        config = case.get("config")
+        if "dkim" in case:
+            if self.fipsd.process is None:
+                self.fipsd.start()
+            self.fipsd.answer()
+            config = merge(self.fipsd.config(**(case["dkim"] or {})), config)
+        daemon = Posternd(directory, self.mta.milter_socket, self.mta.milter_group, self.name, config,
                           case.get("rules") or case.get("filters"))
         try:
             if "load-error" in case:
@@ -182,6 +193,8 @@ class Runner:
         for key in ("postfix", "sendmail"):
             expect.pop(key, None)
         expect.update(own or {})
+        if "fipsd" in message:
+            self.fipsd.answer(message["fipsd"])
         data, added = build(message, f"{os.getpid()}-{self.messages}")
         recipients = message.get("to", ["b@y.test"])
         if message.get("submit"):
@@ -260,6 +273,9 @@ class Runner:
             wanted = [field for field in fields_of(data) if field not in added]
         check(len(got) == len(wanted) and all(map(matches, got, wanted)),
               "the header is\n  " + "\n  ".join(map(repr, got)) + "\nnot\n  " + "\n  ".join(map(repr, wanted)))
+        if "signatures" in expect:
+            found = self.fipsd.verify(delivery.data)
+            check(found == expect["signatures"], f"the signatures are {found}, not {expect['signatures']}")
         body = delivery.body.decode(message.get("charset", "utf-8"), "surrogateescape")
         if "body-matches" in expect:
             for pattern in expect["body-matches"]:
@@ -288,6 +304,7 @@ class Runner:
 
     def close(self):
         self.mta.stop()
+        self.fipsd.stop()
         self.sink.close()
 
 

@@ -67,6 +67,7 @@ TEST_F(SettingsFile, DefaultsAreThoseOfTheTable) {
   for (const config::OptionRow& row : option_table()) {
     if (row.default_value.empty()) continue;
     const std::string path(row.path);
+    if (path.starts_with("dkim.*.")) continue;  // no profile is there by default
     if (path == "rules") {
       EXPECT_EQ(dumped.at(path), (folder_ / "rules.d/*.yaml").string());
     } else if (path == "flows") {
@@ -120,6 +121,26 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"flows[].when.any[].authenticated", "true"},
       {"flows[].when.any[].daemon-name", "submission,smtps"},
       {"flows[].filters", "one,20.yml,none"},
+      {"flows[].sign", "Legal"},
+      {"keys.socket", folder + "/fipsd.sock"},
+      {"keys.timeout", "7s"},
+      {"dkim", ""},
+      {"dkim.*.domain", "xn--bcher-kva.example"},
+      {"dkim.*.keys", ""},
+      {"dkim.*.keys[].selector", "r2026,e2026"},
+      {"dkim.*.keys[].key", "dkim-r,dkim-e"},
+      {"dkim.*.keys[].type", "rsa"},
+      {"dkim.*.header", "simple"},
+      {"dkim.*.body", "simple"},
+      {"dkim.*.headers", "From,Subject,X-Ticket"},
+      {"dkim.*.oversign", "Subject"},
+      {"dkim.*.body-length", "2k"},
+      {"dkim.*.expiry", "7d"},
+      {"dkim.*.identity", "list@mail.xn--bcher-kva.example"},
+      {"dkim.*.users", "alice,@xn--bcher-kva.example,bob@b.example"},
+      {"dkim.*.align", "sender"},
+      {"dkim.*.when-unavailable", "reject"},
+      {"dkim.*.eight-bit", "keep"},
       {"quarantines", ""},
       {"quarantines.*.retention", "45d"},
       {"quarantines.*.size", "3G"},
@@ -158,7 +179,15 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "flows:\n  - name: out bound\n    when:\n      any:\n"
       "        - client: [10.0.0.0/8, 192.0.2.1, 192.0.2.5-9, '2001:db8::/32']\n"
       "        - {authenticated: true, daemon-name: [submission, smtps]}\n    filters: [one, 20.yml]\n"
+      "    sign: [Legal]\n"
       "  - {name: rest, filters: none}\n"
+      "keys: {socket: fipsd.sock, timeout: 7s}\n"
+      "dkim:\n  Legal: {domain: B\u00fccher.example, keys: [{selector: r2026, key: dkim-r, type: rsa}, {selector: "
+      "e2026, key: "
+      "dkim-e}],\n    header: simple, body: simple, headers: [From, Subject, X-Ticket], oversign: [Subject], "
+      "body-length: "
+      "2048,\n    expiry: 7d, identity: list@mail.B\u00fccher.example, users: [Alice, '@B\u00fccher.example', "
+      "Bob@b.example],\n    align: sender, when-unavailable: reject, eight-bit: keep}\n"
       "quarantines: {Legal: {retention: 45d, size: 3G, default-action: delete}}\n"
       "limits: {message-size: 20M, memory: 1G, spool-memory: 64k, header-size: 100k, header-count: 500, recipients: "
       "77,\n"
@@ -250,6 +279,44 @@ TEST_F(SettingsFile, MistakesAreShownWithTheirPlace) {
       {"quarantines: {P: {retention: 30d, colour: red}}\n", "1:35", "unknown key 'colour'", "known here: retention"},
       {"quarantines: {P: 30d}\n", "1:18", "a quarantine is a map"},
       {"quarantines: [P]\n", "1:14", "takes a map"},
+      {"keys: {timeout: 0s}\n", "1:17", "out of range", "from 1s to 30s"},
+      {"dkim: {P: 5}\n", "1:11", "a DKIM profile is a map"},
+      {"dkim: {P: }\n", "1:8", "a DKIM profile is a map"},
+      {"dkim: {P: {keys: [{selector: s, key: k}]}}\n", "1:8", "the DKIM profile 'P' has no domain"},
+      {"dkim: {P: {domain: a.example}}\n", "1:8", "the DKIM profile 'P' has no keys", "keys: [{selector"},
+      {"dkim: {P: {domain: a.example, keys: []}}\n", "1:37", "has no keys"},
+      {"dkim: {P: {domain: a.example, keys: [r]}}\n", "1:38", "a key is a map"},
+      {"dkim: {P: {domain: a.example, keys: [{key: k}]}}\n", "1:38", "a key needs a selector"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s}]}}\n", "1:38", "a key needs 'key'"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: 's s', key: k}]}}\n", "1:49", "'s s' is no selector"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k, type: dsa}]}}\n", "1:66", "'dsa' is not allowed"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k, file: f}]}}\n", "1:60", "unknown key 'file'"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}, {selector: s, key: l}]}}\n", "1:72",
+       "the selector 's' stands here twice"},
+      {"dkim: {P: {domain: a_b..example, keys: [{selector: s, key: k}]}}\n", "1:20", "is no domain name"},
+      {"dkim: {P: {domain: a.example, selector: s, keys: [{selector: s, key: k}]}}\n", "1:31",
+       "unknown key 'selector'"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], headers: [Subject]}}\n", "1:71",
+       "From must be signed"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], oversign: ['a b']}}\n", "1:73",
+       "is no name of a header field"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], oversign: ['a;b']}}\n", "1:73",
+       "is no name of a header field"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], oversign: [Received]}}\n", "1:73",
+       "is changed on the way"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], oversign: [To, to]}}\n", "1:77",
+       "'to' stands here twice"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], identity: '@b.example'}}\n", "1:72",
+       "'b.example' is neither 'a.example' nor below it"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], identity: alice}}\n", "1:72", "is no identity"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], users: []}}\n", "1:69",
+       "an empty list would sign for everyone"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], expiry: 5}}\n", "1:70", "is not a time"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}]}}\nflows: [{name: f, sign: [Q]}]\n", "2:26",
+       "there is no DKIM profile called 'Q'", "did you mean 'P'?"},
+      {"flows: [{name: f, sign: [Q]}]\n", "1:26", "there is no DKIM profile called 'Q'", "profiles stand under 'dkim'"},
+      {"dkim: {P: {domain: a.example, keys: [{selector: s, key: k}]}}\nflows: [{name: f, sign: [P, P]}]\n", "2:29",
+       "the DKIM profile 'P' stands here twice"},
       {"on-unknown: {dns: maybe}\n", "1:19", "'maybe' is not allowed"},
       {"log: {to: printer}\n", "1:11", "no log target"},
       {"log: {to: 'file:'}\n", "1:11", "no log target"},
@@ -353,13 +420,13 @@ TEST_F(SettingsFile, FilesThatCannotBeRead) {
 }
 
 TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
-  for (const std::string key : {"ldap", "dkim", "dictionaries", "scan", "store", "engines", "encryption"}) {
+  for (const std::string key : {"ldap", "dictionaries", "scan", "store", "engines", "encryption"}) {
     const auto loaded = load_text(key + ": {a: 1}\n");
     EXPECT_FALSE(loaded->generation);
     EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
     EXPECT_THAT(loaded->text, HasSubstr("1:1: error: '" + key + "' is not available in this version of Postern"));
   }
-  for (const std::string key : {"masquerade", "verify", "sign", "dlp", "encrypt"}) {
+  for (const std::string key : {"masquerade", "verify", "dlp", "encrypt"}) {
     const auto loaded = load_text("flows: [{name: a, " + key + ": [x]}]\n");
     EXPECT_FALSE(loaded->generation);
     EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
@@ -367,6 +434,22 @@ TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
   }
   EXPECT_TRUE(load_text("scan: {}\n")->generation);
   EXPECT_TRUE(load_text("scan:\n")->generation);
+}
+
+TEST_F(SettingsFile, DkimProfilesThatMayNotBeMeantWarn) {
+  const auto loaded = load_text(
+      "dkim: {P: {domain: a.example, keys: [{selector: s, key: k}], body-length: 0},\n"
+      "  Q: {domain: a.example, keys: [{selector: s, key: k}]}}\nflows: [{name: f, sign: P}]\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  EXPECT_EQ(loaded->diagnostics.all().size(), 2u) << loaded->text;
+  EXPECT_THAT(loaded->text, HasSubstr("1:75: warning: with 'body-length' anyone can add text to a signed message"));
+  EXPECT_THAT(loaded->text, HasSubstr("2:3: warning: no flow signs with this profile"));
+  EXPECT_THAT(loaded->generation->settings.flows[0].sign, ElementsAre(0));
+  const auto sendmail = load_text(
+      "mta: sendmail\ndkim: {P: {domain: a.example, keys: [{selector: s, key: k}], header: simple}}\n"
+      "flows: [{name: f, sign: P}]\n");
+  EXPECT_EQ(sendmail->diagnostics.all().size(), 1u) << sendmail->text;
+  EXPECT_THAT(sendmail->text, HasSubstr("2:70: warning: Sendmail folds long lists of addresses anew"));
 }
 
 TEST_F(SettingsFile, QuarantineOptionsWarn) {
