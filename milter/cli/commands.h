@@ -58,6 +58,7 @@ struct DoctorOptions {
   std::string mta;  // postfix, sendmail or empty: as the configuration says
   std::string postfix_config = "/etc/postfix";
   std::string sendmail_cf = "/etc/mail/sendmail.cf";
+  std::string dns;  // server for look-ups; empty: as /etc/resolv.conf says
   bool json = false;
 };
 int run_doctor(const DoctorOptions& options);

@@ -65,6 +65,26 @@ constexpr std::array kChecks = {
     CheckRow{"routes-unused", Concern::error,
              "rules use alt-mailhost or alt-src-host: set milter_header_checks as contrib/postfix shows, or those "
              "rules have no effect"},
+    CheckRow{"fipsd-unreachable", Concern::warning,
+             "start fipsd, and let posternd's user write to its socket (keys.socket); until then mail that should be "
+             "signed waits"},
+    CheckRow{"dkim-key-missing", Concern::error,
+             "make the key (fipsconfig key generate) or write its right name; mail of the profile waits until then"},
+    CheckRow{"dkim-key-unusable", Concern::error,
+             "fipsconfig status says what is wrong; mail of the profile waits until then"},
+    CheckRow{"dkim-key-type", Concern::error, "DKIM knows rsa and ed25519 only"},
+    CheckRow{"dkim-key-weak", Concern::warning,
+             "make a key of 2048 bits: verifiers take less for weak, and under 1024 for no signature"},
+    CheckRow{"dkim-record-missing", Concern::error, "publish what fipsconfig key dnstxt prints"},
+    CheckRow{"dkim-record-different", Concern::error,
+             "publish what fipsconfig key dnstxt prints: no verifier takes signatures of this key"},
+    CheckRow{"dkim-record-revoked", Concern::error, "use a key whose record is not revoked, under another selector"},
+    CheckRow{"dkim-record-unusable", Concern::error,
+             "publish the record as fipsconfig key dnstxt prints it, and no other"},
+    CheckRow{"dkim-record-testing", Concern::warning,
+             "take t=y out of the record: it tells verifiers to treat signed mail as if it were not"},
+    CheckRow{"dkim-record-unknown", Concern::warning,
+             "DNS gave no answer, so nothing is known of the record; look again later or name a server with --dns"},
     CheckRow{"mta-mismatch", Concern::warning, "set mta: in postern.yaml to the MTA that runs"},
 };
 
@@ -185,8 +205,9 @@ int run_doctor(const DoctorOptions& options) {
   if (mta != generation.settings.mta) {
     findings.add("mta-mismatch", "postern.yaml says mta: " + generation.settings.mta + ", looking at " + mta);
   }
-  const base::Result<void> done = mta == "sendmail" ? examine_sendmail(options.sendmail_cf, generation, findings)
-                                                    : examine_postfix(options.postfix_config, generation, findings);
+  base::Result<void> done = mta == "sendmail" ? examine_sendmail(options.sendmail_cf, generation, findings)
+                                              : examine_postfix(options.postfix_config, generation, findings);
+  if (done) done = examine_dkim(generation, options.dns, findings);
   if (!done) {
     std::fprintf(stderr, "postern doctor: %s\n", done.error().text().c_str());
     return done.error().cause() == base::Cause::denied ? kDenied : kUnavailable;

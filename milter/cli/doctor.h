@@ -46,6 +46,10 @@ class Findings {
 base::Result<void> examine_postfix(const std::string& folder, const milter::Generation& generation, Findings& findings);
 base::Result<void> examine_sendmail(const std::string& file, const milter::Generation& generation, Findings& findings);
 
+// examine_dkim compares the keys of profiles in use with what DNS says of them. `dns` is the server to ask, empty: as
+// resolv.conf says.
+base::Result<void> examine_dkim(const milter::Generation& generation, const std::string& dns, Findings& findings);
+
 // parse_main_cf reads Postfix's main.cf syntax: the value of each parameter as written, later lines over earlier ones.
 std::map<std::string, std::string> parse_main_cf(std::string_view text);
 

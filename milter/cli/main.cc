@@ -78,6 +78,8 @@ int run(int argc, char** argv) {
       ->check(CLI::IsMember({"postfix", "sendmail"}));
   command->add_option("--postfix-config", doctor.postfix_config, "folder of main.cf and master.cf")
       ->capture_default_str();
+  command->add_option("--dns", doctor.dns,
+                      "DNS server to ask for DKIM records, ADDRESS[:PORT] (default: as /etc/resolv.conf says)");
   command->add_option("--sendmail-cf", doctor.sendmail_cf, "Sendmail's configuration file")->capture_default_str();
   add_json(command, doctor.json);
   command->callback([&] { status = run_doctor(doctor); });
