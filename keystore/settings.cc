@@ -59,7 +59,7 @@ std::vector<Right> default_rights() {
   };
 }
 
-bool is_printable(std::string_view text) { return base::escape_for_log(text, text.size() + 1) == text; }
+bool is_printable(std::string_view text) { return base::escape_for_log(text, 4 * text.size() + 4) == text; }
 
 bool is_class_name(std::string_view name) {
   return !name.empty() && name.size() <= 32 && name[0] >= 'a' && name[0] <= 'z' &&

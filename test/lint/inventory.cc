@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// inventory: prints what the program's own tables hold, one "kind name" a line, for test/lint/documented. Kinds: rule,
-// action, variable, option, subcommand, log, check.
+// inventory: prints what the programs' own tables hold, one "kind name" a line, for test/lint/documented. Kinds: rule,
+// action, variable, option, subcommand, log, check; fipsd-option, fipsd-log, fipsconfig-subcommand.
 #include <cstdio>
 #include <string_view>
 
+#include "keystore/events.h"
+#include "keystore/fipsconfig/commands.h"
+#include "keystore/settings.h"
 #include "milter/cli/commands.h"
 #include "milter/cli/doctor.h"
 #include "milter/events.h"
@@ -24,5 +27,8 @@ int main() {
   for (const auto name : postern::cli::subcommands()) print("subcommand", name);
   for (const auto& row : postern::cli::check_table()) print("check", row.id);
   for (const auto& row : postern::milter::events()) print("log", row.id);
+  for (const auto& row : postern::keystore::fipsd_option_table()) print("fipsd-option", row.path);
+  for (const auto& row : postern::keystore::events()) print("fipsd-log", row.id);
+  for (const auto name : postern::keystore::fipsconfig::subcommands()) print("fipsconfig-subcommand", name);
   return 0;
 }

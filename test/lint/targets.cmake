@@ -4,7 +4,7 @@ add_test(NAME lint-style COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/lint/
 set_tests_properties(lint-includes lint-style PROPERTIES LABELS "ci;lint" TIMEOUT 300)
 
 add_executable(inventory lint/inventory.cc)
-target_link_libraries(inventory PRIVATE postern_cli)
+target_link_libraries(inventory PRIVATE postern_cli postern_fipsconfig postern_fipsd_core postern_keystore_settings)
 add_test(NAME lint-documented
   COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/lint/documented" "$<TARGET_FILE:inventory>" "${PROJECT_SOURCE_DIR}")
 set_tests_properties(lint-documented PROPERTIES LABELS "ci;lint" TIMEOUT 60)
