@@ -176,10 +176,7 @@ base::Result<void> Vault::unlock() {
     }
   }
   token_ready_.store(true, std::memory_order_release);
-  if (token_told_lost_) {
-    token_told_lost_ = false;
-    base::emit(event(Event::token_back), {});
-  }
+  note_token_back();
   return {};
 }
 
@@ -204,9 +201,13 @@ base::Result<void> Vault::publish(Catalogue next) {
 }
 
 void Vault::note_token(const base::Error& error) {
-  if (token_told_lost_) return;
-  token_told_lost_ = true;
+  if (token_told_lost_.exchange(true)) return;
   base::emit(event(Event::token_lost), {{"reason", error.text()}});
+}
+
+void Vault::note_token_back() {
+  if (!token_told_lost_.load(std::memory_order_relaxed) || !token_told_lost_.exchange(false)) return;
+  base::emit(event(Event::token_back), {});
 }
 
 void Vault::tick() {
@@ -221,6 +222,10 @@ void Vault::tick() {
     } else {
       run_tests();
     }
+  }
+  if (token_ready() && token_told_lost_ && now >= next_unlock_) {
+    next_unlock_ = now + kUnlockEvery;
+    if (token_->present()) note_token_back();
   }
   if (now >= next_anchor_) {
     next_anchor_ = now + kAnchorEvery;
@@ -313,7 +318,11 @@ base::Result<std::string> Vault::sign(Session& session, const KeyEntry& key, con
     return std::unexpected(std::move(noted.error()));
   }
   auto signature = token_->sign(session, key.ref, algorithm, hash, body.input);
-  if (!signature) failed_use("sign", key, signature.error(), by);
+  if (signature) {
+    note_token_back();
+  } else {
+    failed_use("sign", key, signature.error(), by);
+  }
   return signature;
 }
 
@@ -346,6 +355,7 @@ base::Result<Secret> Vault::decrypt(Session& session, const KeyEntry& key, const
 void Vault::failed_use(std::string_view action, const KeyEntry& key, const base::Error& error, const By& by) {
   // Best effort: the use itself is on record, what follows is only how it ended.
   (void)record(Weight::use, std::string(action) + "-failed", by, {{"key", key.name}, {"reason", error.text()}});
+  if (error.cause() == base::Cause::unavailable) note_token(error);
   if (error.cause() == base::Cause::denied || error.cause() == base::Cause::not_found) {
     base::emit(event(Event::key_mismatch), {{"key", key.name}, {"reason", error.text()}});
   }

@@ -145,6 +145,7 @@ class Vault {
   void failed_use(std::string_view action, const KeyEntry& key, const base::Error& error, const By& by);
   void fail_self_test(std::string_view name, std::string_view detail);
   void note_token(const base::Error& error);
+  void note_token_back();
   void daily();
   base::Result<Secret> credential() const;
   PasswordHash password_hash() const;
@@ -165,7 +166,7 @@ class Vault {
   std::atomic<std::shared_ptr<const Secret>> rejection_;  // for unpad_pkcs1
   std::chrono::steady_clock::time_point zeroise_begun_;
   bool pairwise_failed_ = false;
-  bool token_told_lost_ = false;
+  std::atomic<bool> token_told_lost_{false};
   bool waiting_told_ = false;
   int64_t next_unlock_ = 0;
   int64_t next_daily_ = 0;

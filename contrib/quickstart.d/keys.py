@@ -7,6 +7,7 @@ import subprocess
 
 from support import dkim_verify
 from support.fipsd import PASSWORD, Fipsd
+from support.provider import openssl_config
 
 BIN = os.environ["POSTERN_BIN"]
 DOMAIN = "example.org"
@@ -38,15 +39,13 @@ class Keys:
         for name, kind in SERVER.items():
             self.fipsd.generate(name, kind, "tls-server")
             self.fipsd.fipsconfig("cert", "self-sign", name, "--subject", f"CN={HOST}", "--names", HOST, "--days", "30", password=PASSWORD)
-            chain = os.path.join(self.postfix.directory, name + ".pem")
-            with open(chain, "wb") as file:
-                file.write(self.fipsd.fipsconfig("key", "reference", name).stdout + self.fipsd.fipsconfig("cert", "export", name).stdout)
-            chains.append(chain)
-        self.chains = chains
-        openssl = os.path.join(self.postfix.directory, "openssl.cnf")
-        with open(openssl, "w") as file:
-            file.write(f"postfix = init\n[init]\nproviders = providers\n[providers]\ndefault = default\nfipsd = fipsd\n[default]\nactivate = 1\n"
-                       f"[fipsd]\nmodule = {BIN}/fipsd.so\nsocket = {self.fipsd.postfix_socket}\nactivate = 1\n")
+            certificate = self.fipsd.fipsconfig("cert", "export", name).stdout
+            with open(self.certificate(name), "wb") as file:
+                file.write(certificate)
+            chains.append(os.path.join(self.postfix.directory, name + ".pem"))
+            with open(chains[-1], "wb") as file:
+                file.write(self.fipsd.fipsconfig("key", "reference", name).stdout + certificate)
+        openssl = openssl_config(os.path.join(self.postfix.directory, "openssl.cnf"), self.fipsd.postfix_socket)
         self.postfix.extra.update({"smtpd_tls_security_level": "may", "smtpd_tls_chain_files": ", ".join(chains),
                                    "tls_config_file": openssl, "tls_config_name": "postfix"})
         # DNS would publish these; the verifiers read them from a file instead.
@@ -56,6 +55,9 @@ class Keys:
                 text = self.fipsd.fipsconfig("key", "dnstxt", name).stdout.decode()
                 file.write(f"{selector}._domainkey.{DOMAIN} {''.join(text.split(chr(34))[1::2])}\n")
         return self
+
+    def certificate(self, name):
+        return os.path.join(self.postfix.directory, name + ".crt")
 
     def signatures(self, delivery):
         """[(selector, algorithm, libopendkim's word, python3-dkim's word)] of a message that arrived."""
@@ -73,9 +75,9 @@ class Keys:
     def handshakes(self):
         """[(key, protocol and cipher, OpenSSL's word on the certificate)] of STARTTLS with Postfix, once for each of its keys."""
         rows = []
-        for name, chain in zip(SERVER, self.chains):
+        for name in SERVER:
             algorithms = "rsa_pss_rsae_sha256" if SERVER[name] == "rsa" else "ecdsa_secp256r1_sha256"
-            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.postfix.port}", "-starttls", "smtp", "-CAfile", chain,
+            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.postfix.port}", "-starttls", "smtp", "-CAfile", self.certificate(name),
                                    "-verify_hostname", HOST, "-sigalgs", algorithms, "-brief"], input=b"QUIT\r\n", stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, timeout=60).stdout.decode(errors="replace")
             protocol = re.search(r"Protocol version: (\S+)", done)
