@@ -12,4 +12,4 @@ add_test(NAME bench-runner
 set_tests_properties(bench-runner PROPERTIES LABELS "ci;bench" TIMEOUT 300)
 # Run by hand: Token::sign against bare PKCS#11 calls.
 add_executable(tokenbench bench/tokenbench.cc)
-target_link_libraries(tokenbench PRIVATE postern_token pkcs11_header PkgConfig::FMT)
+target_link_libraries(tokenbench PRIVATE postern_client postern_token pkcs11_header PkgConfig::FMT)

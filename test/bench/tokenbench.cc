@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// tokenbench [ROUNDS]: what Token::sign costs over the bare C_SignInit and C_Sign of the same SoftHSM2 token with the
-// same key, in one process, the two taking turns. Prints, for one thread and two and for each type of key, signatures
-// per second and CPU time per signature of both, and the median of the rounds' ratios.
+// tokenbench [ROUNDS [SOCKET KEY]]: what Token::sign costs over the bare C_SignInit and C_Sign of the same SoftHSM2
+// token with the same key, in one process, the two taking turns. Prints, for one thread and two and for each type of
+// key, signatures per second and CPU time per signature of both, and the median of the rounds' ratios. With the socket
+// of a running fipsd and the name of an RSA-2048 key there, its rate to as many clients is measured in turn with them.
+// tokenbench loop COUNT: COUNT bare RSA and Ed25519 signatures; prints by how many bytes the process grew.
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <p11-kit/pkcs11.h>
@@ -12,11 +14,13 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "keystore/client/client.h"
 #include "keystore/token/token.h"
 
 namespace {
@@ -115,10 +119,42 @@ struct Bare {
   }
 };
 
+// through_fipsd signs by a client of its own, as another process would.
+std::function<void()> through_fipsd(const std::string& socket, const std::string& key) {
+  auto client = std::make_shared<keystore::Client>(keystore::ClientOptions{socket, 1});
+  return [client, key] {
+    const std::string input(32, 'x');
+    const crypto::SignRequest request{key, x509::SignAlgorithm::rsa_pkcs1, x509::Hash::sha256, input};
+    auto answers = client->sign({&request, 1}, std::chrono::steady_clock::now() + std::chrono::seconds(30));
+    if (!answers[0]) stop("fipsd: " + answers[0].error().text());
+  };
+}
+
+long resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  long all = 0, resident = 0;
+  statm >> all >> resident;
+  return resident * 4096;
+}
+
+void loop(const std::vector<std::function<void()>>& workers, long count) {
+  const auto run = [&](long times) {
+    for (long i = 0; i < times; ++i) {
+      for (const auto& worker : workers) worker();
+    }
+  };
+  run(std::max(1000L, count / 20));
+  const long before = resident_bytes();
+  run(count);
+  fmt::print("{}\n", resident_bytes() - before);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  int rounds = argc > 1 ? atoi(argv[1]) : 7;
+  const bool looping = argc == 3 && std::string(argv[1]) == "loop";
+  int rounds = looping ? 0 : argc > 1 ? atoi(argv[1]) : 7;
+  const bool with_fipsd = argc == 4;
   std::string directory = (std::filesystem::temp_directory_path() / "tokenbench-XXXXXX").string();
   if (mkdtemp(directory.data()) == nullptr) stop("no temporary directory");
   keystore::TokenOptions options;
@@ -139,6 +175,7 @@ int main(int argc, char** argv) {
     if (bare.calls->C_GetSlotList(CK_TRUE, all.data(), &slots) != CKR_OK || slots == 0) stop("no slot");
     bare.slot = all[0];
     uint8_t n = 0;
+    std::vector<std::function<void()>> loopers;
     for (KeyType type : {KeyType::rsa, KeyType::ec_p256, KeyType::ed25519}) {
       keystore::KeyId id{};
       id[0] = ++n;
@@ -152,7 +189,12 @@ int main(int argc, char** argv) {
         std::shared_ptr<keystore::Session> session = token->session();
         return [&, session] { need(token->sign(*session, key, algorithm, hash, input)); };
       };
+      if (looping) {
+        if (type != KeyType::ec_p256) loopers.push_back(bare.worker(key));
+        continue;
+      }
       for (int threads : {1, 2}) {
+        std::vector<double> fipsd_rate, fipsd_ratio;
         std::vector<double> rate, cpu, bare_rate, our_rate;
         for (int round = 0; round < rounds; ++round) {
           Figure b = measure(threads, [&] { return bare.worker(key); });
@@ -161,12 +203,20 @@ int main(int argc, char** argv) {
           cpu.push_back(o.cpu / b.cpu);
           bare_rate.push_back(b.per_second);
           our_rate.push_back(o.per_second);
+          if (!with_fipsd || type != KeyType::rsa) continue;
+          Figure f = measure(threads, [&] { return through_fipsd(argv[2], argv[3]); });
+          fipsd_rate.push_back(f.per_second);
+          fipsd_ratio.push_back(f.per_second / b.per_second);
         }
         fmt::print("{:8} {} thread{}: bare {:7.0f}/s  Token::sign {:7.0f}/s  rate x {:.3f}  CPU each x {:.3f}\n",
                    x509::key_type_name(type), threads, threads == 1 ? " " : "s", median(bare_rate), median(our_rate),
                    median(rate), median(cpu));
+        if (fipsd_rate.empty()) continue;
+        fmt::print("{:8} {} client{}: fipsd {:6.0f}/s  rate x {:.3f}\n", "rsa", threads, threads == 1 ? " " : "s",
+                   median(fipsd_rate), median(fipsd_ratio));
       }
     }
+    if (looping) loop(loopers, atol(argv[2]));
   }
   std::filesystem::remove_all(directory);
   return 0;

@@ -54,6 +54,7 @@ postern_system_test(keys COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/keys_test.p
 postern_system_test(custody COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/custody_test.py")
 postern_system_test(fipsd-events COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/fipsd_events_test.py")
 set_property(TEST system-fipsd-events APPEND PROPERTY ENVIRONMENT "POSTERN_PKCS11_MOCK=$<TARGET_FILE:pkcs11_mock>")
+postern_system_test(sign-soak LABEL long TIMEOUT 14400 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/sign_soak_test.py")
 set_property(TEST system-custody APPEND PROPERTY ENVIRONMENT "POSTERN_DKIM_VERIFY=$<TARGET_FILE:dkim-verify>"
   "POSTERN_MEMORY_SCAN=$<TARGET_FILE:memory-scan>")
 find_program(SYSTEMD_ANALYZE systemd-analyze)
