@@ -184,6 +184,8 @@ Result<bool> verify_password(std::string_view password, std::string_view line) {
   return equal_in_constant_time(hash->view(), parsed->hash);
 }
 
+bool is_password_line(std::string_view line) { return parse(line).has_value(); }
+
 Result<void> store_password(StateDirectory& directory, std::string_view password, PasswordHash kind) {
   auto line = hash_password(password, kind);
   if (!line) return std::unexpected(line.error());
@@ -205,7 +207,7 @@ Result<Attempt> attempt(StateDirectory& directory, std::string_view password) {
   // What cannot be judged is not counted.
   const auto file = directory.read(kFile, 4096);
   if (!file) return std::unexpected(file.error());
-  if (!parse(file->view())) return damaged();
+  if (!is_password_line(file->view())) return damaged();
 
   const auto counted = directory.begin_attempt();
   if (!counted) return std::unexpected(counted.error());

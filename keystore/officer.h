@@ -23,6 +23,8 @@ base::Result<void> check_password_policy(std::string_view password, std::string_
 // (constant time). Parameters read from the line are bounded.
 base::Result<std::string> hash_password(std::string_view password, PasswordHash kind);
 base::Result<bool> verify_password(std::string_view password, std::string_view line);
+// is_password_line tells whether verify_password can read `line`.
+bool is_password_line(std::string_view line);
 
 // store_password writes the hash of `password` to the file `officer`.
 base::Result<void> store_password(StateDirectory& directory, std::string_view password, PasswordHash kind);
