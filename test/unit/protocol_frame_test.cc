@@ -189,10 +189,8 @@ TEST(Names, ObjectNames) {
 }
 
 TEST(Reader, AfterTheFirstFaultEverythingIsZero) {
-  Reader in(
-      "\0\x05"
-      "abc"
-      "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"s);
+  const std::string bytes = "\0\x05"s + "abc" + std::string(20, '\xff');
+  Reader in(bytes);
   EXPECT_EQ(in.text(4), "");
   EXPECT_FALSE(in.ok());
   EXPECT_EQ(in.u8(), 0);
@@ -204,15 +202,12 @@ TEST(Reader, AfterTheFirstFaultEverythingIsZero) {
 }
 
 TEST(Reader, LengthsAreCheckedAgainstBoundAndRest) {
-  EXPECT_EQ(Reader("\0\x03"
-                   "abc"s)
-                .text(3),
-            "abc");
-  EXPECT_FALSE([] {
-    Reader in("\xff\xff\xff\xff"s);
-    in.blob(SIZE_MAX);
-    return in.ok();
-  }());
+  const std::string fits = "\0\x03"s + "abc";
+  EXPECT_EQ(Reader(fits).text(3), "abc");
+  const std::string huge(4, '\xff');
+  Reader in(huge);
+  EXPECT_EQ(in.blob(SIZE_MAX), "");
+  EXPECT_FALSE(in.ok());
 }
 
 }  // namespace
