@@ -49,12 +49,27 @@ void Connection::shut() {
 
 void Connection::flush() {
   const std::lock_guard lock(mutex_);
-  if (ended_ || !drain()) return;
-  if (finishing_) {
+  if (ended_) return;
+  if (drain() && finishing_) {
     end();
   } else {
-    listen_for(EPOLLIN);
+    listen();
   }
+}
+
+bool Connection::watch() {
+  epoll_event event{};
+  event.events = EPOLLIN | (once_ ? EPOLLONESHOT : 0u);
+  event.data.u64 = peer_.connection;
+  return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd_.get(), &event) == 0;
+}
+
+void Connection::unwatch() { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd_.get(), nullptr); }
+
+void Connection::arm() {
+  if (!once_) return;
+  const std::lock_guard lock(mutex_);
+  listen();
 }
 
 void Connection::put(std::string frame) {
@@ -70,7 +85,7 @@ void Connection::put(std::string frame) {
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
           .count(),
       std::memory_order_relaxed);
-  if (!ended_) listen_for(EPOLLOUT);
+  if (!ended_) listen();
 }
 
 // drain sends what waits; true when all of it is gone.
@@ -90,11 +105,12 @@ bool Connection::drain() {
   return true;
 }
 
-void Connection::listen_for(uint32_t events) {
+// listen sets what is waited for: requests, or room for what waits to be sent. A hang-up is always told.
+void Connection::listen() {
   epoll_event event{};
-  event.events = events;
+  event.events = (waiting_.empty() ? EPOLLIN : EPOLLOUT) | (once_ ? EPOLLONESHOT : 0u);
   event.data.u64 = peer_.connection;
-  // Fails only when the reader took the descriptor out already.
+  // Fails only when unwatch() came first.
   ::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd_.get(), &event);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connection: one peer of the server. Workers write replies to it directly and never wait: what the socket does not
-// take is kept, bounded, and sent by the reader thread; meanwhile nothing is read from this peer. Frames are wiped once
-// they are sent or dropped. Any thread; the descriptor lives as long as the object.
+// Connection: one peer of the server. Who has a reply writes it directly and never waits: what the socket does not take
+// is kept, bounded, and sent when it does; meanwhile nothing is read from this peer. Frames are wiped once they are
+// sent or dropped. Any thread; the descriptor lives as long as the object.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -19,8 +19,10 @@ void wipe_frame(std::string& frame);
 
 class Connection {
  public:
-  // `epoll` is where the descriptor is registered, under the tag peer.connection.
-  Connection(base::UniqueFd fd, Peer peer, int epoll) : fd_(std::move(fd)), peer_(std::move(peer)), epoll_(epoll) {}
+  // `epoll` is where watch() registers the descriptor, under the tag peer.connection. With `once`, an event is given to
+  // one thread only, and no other before arm().
+  Connection(base::UniqueFd fd, Peer peer, int epoll, bool once)
+      : fd_(std::move(fd)), peer_(std::move(peer)), epoll_(epoll), once_(once) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection();
@@ -34,8 +36,14 @@ class Connection {
   void finish(std::string frame);
   // shut ends the connection at once.
   void shut();
-  // flush goes on sending what waits; the reader thread calls it when the socket takes bytes again.
+  // flush goes on sending what waits, when the socket takes bytes again.
   void flush();
+
+  // watch begins to report events; false when the system does not allow it. unwatch ends it. arm lets the next event
+  // come.
+  bool watch();
+  void unwatch();
+  void arm();
 
   // gone tells that requests of this connection are not to be handled any more.
   bool gone() const { return gone_.load(std::memory_order_acquire); }
@@ -48,12 +56,13 @@ class Connection {
  private:
   void put(std::string frame);
   bool drain();
-  void listen_for(uint32_t events);
+  void listen();
   void end();
 
   const base::UniqueFd fd_;
   const Peer peer_;
   const int epoll_;
+  const bool once_;
   std::atomic<bool> gone_{false};
   std::atomic<int64_t> waiting_since_{0};
   std::mutex mutex_;  // of what follows

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lane: a bounded queue of requests between the reader thread and the threads that handle them. What no thread may
-// refuse (that an officer's connection went) is taken beyond the bound; it is bounded by the number of connections.
-// Thread-safe.
+// Lane: a bounded queue of requests between who reads them and who handles them. What cannot be refused (that an
+// officer's connection went) is taken beyond the bound; it is bounded by the number of connections. Thread-safe.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -49,13 +48,15 @@ class Lane {
   // `closed` is set.
   std::optional<Job> pop(std::chrono::milliseconds longest, bool& closed) {
     std::unique_lock lock(mutex_);
-    filled_.wait_for(lock, longest, [&] { return closed_ || !jobs_.empty(); });
+    if (longest.count() > 0) filled_.wait_for(lock, longest, [&] { return closed_ || !jobs_.empty(); });
     closed = closed_;
     if (jobs_.empty()) return std::nullopt;
     std::optional<Job> job(std::move(jobs_.front()));
     jobs_.pop_front();
     return job;
   }
+  // try_pop does not wait.
+  std::optional<Job> try_pop(bool& closed) { return pop(std::chrono::milliseconds(0), closed); }
   void close() {
     {
       const std::lock_guard lock(mutex_);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server's threads. The reader owns the listening sockets, the table of connections (shared with last_word under
-// its mutex), the rates and the counts per class; it takes one frame at a time from each connection in turn. A request
-// goes to the workers' lane or the officer's; whoever handled it writes the reply. Reader and workers meet in the lanes
-// and in Connection only.
+// The server's threads. Connections of consumers are in one epoll set, where idle workers wait: the kernel wakes one of
+// them, which reads one request and handles it. Officers' connections and the listening sockets are in another, the
+// reader's, because their order counts. While no worker is idle the reader looks at the consumers' set every few
+// milliseconds and puts what is there into the lane that workers look into first. The table of connections, counts and
+// rates are under one mutex; everybody writes replies.
 #include "keystore/server.h"
 
 #include <pthread.h>
@@ -16,8 +17,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <thread>
 #include <unordered_map>
 
@@ -38,20 +42,22 @@ constexpr uint64_t kListenerTag = 1ull << 63;
 
 constexpr milliseconds kIdleEvery{1000};
 constexpr milliseconds kAcceptPause{100};
-constexpr int64_t kSlowReader = 10'000;  // milliseconds that replies may wait for their reader
-constexpr int kAcceptsAtOnce = 64;
+constexpr milliseconds kTick{2};      // how long a request waits at most to be seen when no worker is idle
+constexpr uint32_t kQuietTicks = 2;   // after so many with an idle worker the reader sleeps until it is woken
+constexpr int kAtOnce = 64;           // events taken at once
 constexpr double kRefusalsTold = 10;  // a second
 
 int64_t steady_milliseconds() {
   return std::chrono::duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
-// Bucket is a token bucket that holds one second's worth.
+// Bucket is a token bucket that holds one second's worth; 0: everything passes.
 class Bucket {
  public:
   explicit Bucket(double rate) : rate_(rate), tokens_(rate) {}
   bool take() {
     if (rate_ <= 0) return true;
+    const std::lock_guard lock(mutex_);
     const auto now = steady_clock::now();
     tokens_ = std::min(rate_, tokens_ + rate_ * std::chrono::duration<double>(now - last_).count());
     last_ = now;
@@ -61,40 +67,46 @@ class Bucket {
   }
 
  private:
-  double rate_;
+  const double rate_;
+  std::mutex mutex_;
   double tokens_;
   steady_clock::time_point last_ = steady_clock::now();
 };
 
 struct SocketClass {
-  SocketOptions options;
+  explicit SocketClass(SocketOptions from) : options(std::move(from)), rate(options.rate) {}
+  const SocketOptions options;
   Bucket rate;
-  uint32_t open = 0;
+  std::atomic<uint32_t> open{0};
 };
 
 struct AtomicCounters {
   std::atomic<uint64_t> connections{0}, requests{0}, busy{0}, expired{0}, denied{0}, malformed{0};
-  std::atomic<uint32_t> open{0};
+};
+
+// Descriptors are what the server waits with: the reader's epoll set and what wakes it from there, the same for
+// workers.
+struct Descriptors {
+  base::UniqueFd reader_epoll{::epoll_create1(EPOLL_CLOEXEC)};
+  base::UniqueFd reader_wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  base::UniqueFd work_epoll{::epoll_create1(EPOLL_CLOEXEC)};
+  base::UniqueFd work_wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)};
+  bool complete() const { return reader_epoll && reader_wake && work_epoll && work_wake; }
 };
 
 class EpollServer final : public Server {
  public:
-  EpollServer(ServerOptions options, std::vector<Listener> listeners, Handler& handler, base::UniqueFd epoll,
-              base::UniqueFd wake)
+  EpollServer(ServerOptions options, std::vector<Listener> listeners, Handler& handler, Descriptors descriptors)
       : in_flight_(options.in_flight),
         workers_(options.workers),
+        unread_ms_(options.unread_ms),
         handler_(handler),
-        epoll_(std::move(epoll)),
-        wake_(std::move(wake)),
+        fds_(std::move(descriptors)),
         listeners_(std::move(listeners)),
         work_(options.queue),
         officer_(options.queue),
-        running_(options.workers + 1),
-        frame_(std::make_unique_for_overwrite<char[]>(kMaxFrame)) {
-    for (SocketOptions& socket : options.sockets) {
-      const double rate = socket.rate;
-      classes_.push_back({std::move(socket), Bucket(rate)});
-    }
+        running_(options.workers + 1) {
+    for (SocketOptions& socket : options.sockets) classes_.emplace_back(std::move(socket));
   }
   ~EpollServer() override { stop(); }
 
@@ -106,40 +118,50 @@ class EpollServer final : public Server {
   Counters counters() const override;
 
  private:
+  static constexpr uint32_t kReader =
+      Handler::kOfficerLane - 1;  // as a worker's number: the thread that performs nothing
+
   // Reader thread.
   void read_loop();
   void accept_from(Listener& listener);
   void admit(base::UniqueFd fd, uint32_t socket_class);
-  void connection_event(uint64_t id, uint32_t events);
-  void take_frame(const std::shared_ptr<Connection>& connection, std::string_view frame, size_t size);
-  void close_connection(const std::shared_ptr<Connection>& connection);
-  void close_slow_readers();
   void pause_accepting(bool pause);
-  void tell_refused(const Peer& peer, std::string_view why);
+  void take_waiting(std::span<char> buffer);
+  void close_slow_readers();
 
   // Workers and officer thread.
   void work_loop(uint32_t number);
   void officer_loop();
-  Reply answer(const Job& job, const Request& request, uint32_t worker, std::atomic<int64_t>& running);
-  void perform(Job& job, uint32_t worker, std::atomic<int64_t>& running);
+  Reply answer(const Peer& peer, const Request& request, uint32_t worker, steady_clock::time_point deadline);
+  void perform(Connection& connection, const Request& request, uint32_t worker, steady_clock::time_point deadline);
+  void perform(Job& job, uint32_t worker);
 
+  // Who reads: reader or worker.
+  void connection_event(const epoll_event& event, std::span<char> buffer, uint32_t worker);
+  std::optional<Request> take_frame(const std::shared_ptr<Connection>& connection, std::string_view frame, size_t size,
+                                    uint32_t worker, steady_clock::time_point arrived);
+  void close_connection(const std::shared_ptr<Connection>& connection);
+  void tell_refused(const Peer& peer, std::string_view why);
   std::shared_ptr<Connection> find(uint64_t id) const;
 
   const uint32_t in_flight_;
   const uint32_t workers_;
+  const int64_t unread_ms_;
   Handler& handler_;
-  const base::UniqueFd epoll_;
-  const base::UniqueFd wake_;
+  const Descriptors fds_;
   std::vector<Listener> listeners_;
-  std::vector<SocketClass> classes_;
+  std::deque<SocketClass> classes_;
   Lane work_;
   Lane officer_;
   std::vector<std::atomic<int64_t>> running_;  // when each thread's handle() began, steady milliseconds; 0: idle
-  const std::unique_ptr<char[]> frame_;
+  std::atomic<uint32_t> idle_{0};              // workers that wait for events
+  std::atomic<bool> reader_asleep_{false};     // it must be woken when no worker is idle
+  Bucket refusals_{kRefusalsTold};
+
+  // The reader's own.
   uint64_t next_connection_ = 1;
   bool accepting_ = true;
   steady_clock::time_point accept_again_;
-  Bucket refusals_{kRefusalsTold};
 
   mutable std::mutex mutex_;  // of the table
   std::unordered_map<uint64_t, std::shared_ptr<Connection>> connections_;
@@ -150,14 +172,17 @@ class EpollServer final : public Server {
 };
 
 base::Result<void> EpollServer::start() {
-  const auto watch = [&](int fd, uint64_t tag) {
+  const auto watch = [](const base::UniqueFd& epoll, int fd, uint64_t tag) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = tag;
-    return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+    return ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0;
   };
-  bool watched = watch(wake_.get(), kWakeTag);
-  for (size_t i = 0; i < listeners_.size(); ++i) watched = watched && watch(listeners_[i].fd(), kListenerTag + i);
+  bool watched = watch(fds_.reader_epoll, fds_.reader_wake.get(), kWakeTag) &&
+                 watch(fds_.work_epoll, fds_.work_wake.get(), kWakeTag);
+  for (size_t i = 0; i < listeners_.size(); ++i) {
+    watched = watched && watch(fds_.reader_epoll, listeners_[i].fd(), kListenerTag + i);
+  }
   if (!watched) return std::unexpected(base::system_error("epoll_ctl", errno));
 
   // Signals belong to the main thread.
@@ -185,12 +210,12 @@ base::Result<void> EpollServer::start() {
 
 void EpollServer::stop() {
   if (stopping_.exchange(true)) return;
-  // Without it the reader would see the end a second later.
-  ::eventfd_write(wake_.get(), 1);
-  // The reader first: nothing is pushed any more when the lanes close.
+  ::eventfd_write(fds_.reader_wake.get(), 1);
+  // The reader first: it pushes nothing any more when the lanes close.
   if (!threads_.empty()) threads_.front().join();
   work_.close();
   officer_.close();
+  ::eventfd_write(fds_.work_wake.get(), workers_);
   for (size_t i = 1; i < threads_.size(); ++i) threads_[i].join();
   threads_.clear();
   listeners_.clear();
@@ -200,21 +225,42 @@ void EpollServer::stop() {
 }
 
 void EpollServer::read_loop() {
-  std::array<epoll_event, 64> events;
+  const auto bytes = std::make_unique_for_overwrite<char[]>(kMaxFrame);
+  const std::span<char> buffer(bytes.get(), kMaxFrame);
+  std::array<epoll_event, kAtOnce> events;
   int64_t swept = steady_milliseconds();
+  bool ticking = false;
+  uint32_t quiet = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    const milliseconds longest = accepting_ ? kIdleEvery : kAcceptPause;
-    const int count =
-        ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), static_cast<int>(longest.count()));
+    if (!ticking) {
+      // A worker that becomes the last busy one after this sees that the reader must be woken; before, it is seen here.
+      reader_asleep_.store(true);
+      ticking = idle_.load() == 0;
+    }
+    const milliseconds longest = ticking ? kTick : accepting_ ? kIdleEvery : kAcceptPause;
+    const int count = ::epoll_wait(fds_.reader_epoll.get(), events.data(), kAtOnce, static_cast<int>(longest.count()));
+    if (!reader_asleep_.exchange(false)) ticking = true;
+    // Hang-ups first: whoever asks after an officer's connection went must find that officer's session ended.
+    std::partition(events.begin(), events.begin() + std::max(count, 0),
+                   [](const epoll_event& event) { return (event.events & (EPOLLHUP | EPOLLERR)) != 0; });
     try {
       for (int i = 0; i < count; ++i) {
         const uint64_t tag = events[i].data.u64;
-        if (tag == kWakeTag) continue;
-        if (tag >= kListenerTag) {
+        if (tag == kWakeTag) {
+          eventfd_t ignored = 0;
+          ::eventfd_read(fds_.reader_wake.get(), &ignored);
+        } else if (tag >= kListenerTag) {
           accept_from(listeners_[tag - kListenerTag]);
         } else {
-          connection_event(tag, events[i].events);
+          connection_event(events[i], buffer, kReader);
         }
+      }
+      if (ticking && idle_.load() == 0) {
+        quiet = 0;
+        take_waiting(buffer);
+      } else if (ticking && ++quiet > kQuietTicks) {
+        ticking = false;
+        quiet = 0;
       }
       if (!accepting_ && steady_clock::now() >= accept_again_) pause_accepting(false);
       if (const int64_t now = steady_milliseconds(); now - swept >= kIdleEvery.count()) {
@@ -227,20 +273,30 @@ void EpollServer::read_loop() {
   }
 }
 
+// take_waiting queues what consumers sent while every worker was busy.
+void EpollServer::take_waiting(std::span<char> buffer) {
+  std::array<epoll_event, kAtOnce> events;
+  for (int rounds = 0; rounds < kAtOnce; ++rounds) {
+    const int count = ::epoll_wait(fds_.work_epoll.get(), events.data(), kAtOnce, 0);
+    bool found = false;
+    for (int i = 0; i < count; ++i) {
+      if (events[i].data.u64 == kWakeTag) continue;  // meant for a worker
+      found = true;
+      connection_event(events[i], buffer, kReader);
+    }
+    if (!found) return;
+  }
+}
+
 void EpollServer::accept_from(Listener& listener) {
-  for (int i = 0; i < kAcceptsAtOnce && accepting_; ++i) {
+  for (int i = 0; i < kAtOnce && accepting_; ++i) {
     base::UniqueFd fd(::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd) {
       // The next one waits in the backlog until something is free again; asking at once would only burn time.
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause_accepting(true);
       return;
     }
-    try {
-      admit(std::move(fd), listener.socket_class());
-    } catch (const std::exception&) {
-      // Out of memory: that peer is closed by now.
-      pause_accepting(true);
-    }
+    admit(std::move(fd), listener.socket_class());
   }
 }
 
@@ -251,7 +307,7 @@ void EpollServer::pause_accepting(bool pause) {
     epoll_event event{};
     if (!pause) event.events = EPOLLIN;
     event.data.u64 = kListenerTag + i;
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listeners_[i].fd(), &event);
+    ::epoll_ctl(fds_.reader_epoll.get(), EPOLL_CTL_MOD, listeners_[i].fd(), &event);
   }
 }
 
@@ -263,35 +319,26 @@ void EpollServer::admit(base::UniqueFd fd, uint32_t socket_class) {
   if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return;
   const Peer peer{socket_class,    options.class_name, options.officer, next_connection_++,
                   credentials.pid, credentials.uid,    credentials.gid};
-  const auto connection = std::make_shared<Connection>(std::move(fd), peer, epoll_.get());
+  const base::UniqueFd& epoll = options.officer ? fds_.reader_epoll : fds_.work_epoll;
+  const auto connection = std::make_shared<Connection>(std::move(fd), peer, epoll.get(), !options.officer);
   counters_.connections.fetch_add(1, std::memory_order_relaxed);
   if (!options.allowed_uids.empty() &&
       std::ranges::find(options.allowed_uids, peer.uid) == options.allowed_uids.end()) {
     counters_.denied.fetch_add(1, std::memory_order_relaxed);
-    connection->finish(encode_reply({0, Status::denied, "this user may not use this socket"}));
     tell_refused(peer, "user not allowed");
-    return;
+    return connection->finish(encode_reply({0, Status::denied, "this user may not use this socket"}));
   }
-  if (group.open >= options.connections) {
+  if (group.open.load() >= options.connections) {
     counters_.busy.fetch_add(1, std::memory_order_relaxed);
-    connection->finish(encode_reply({0, Status::busy, "too many connections to this socket"}));
     tell_refused(peer, "too many connections");
-    return;
+    return connection->finish(encode_reply({0, Status::busy, "too many connections to this socket"}));
   }
   {
     const std::lock_guard lock(mutex_);
     connections_.emplace(peer.connection, connection);
+    group.open.fetch_add(1);
   }
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = peer.connection;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), &event) != 0) {
-    const std::lock_guard lock(mutex_);
-    connections_.erase(peer.connection);
-    return;
-  }
-  ++group.open;
-  counters_.open.fetch_add(1, std::memory_order_relaxed);
+  if (!connection->watch()) close_connection(connection);
 }
 
 std::shared_ptr<Connection> EpollServer::find(uint64_t id) const {
@@ -300,60 +347,77 @@ std::shared_ptr<Connection> EpollServer::find(uint64_t id) const {
   return found == connections_.end() ? nullptr : found->second;
 }
 
-void EpollServer::connection_event(uint64_t id, uint32_t events) {
-  const std::shared_ptr<Connection> connection = find(id);
+// connection_event reads one frame, or sends what waits, or lets the connection go. A worker also performs what it
+// read.
+void EpollServer::connection_event(const epoll_event& event, std::span<char> buffer, uint32_t worker) {
+  const std::shared_ptr<Connection> connection = find(event.data.u64);
   if (!connection) return;
   // After a hang-up nobody reads answers, so what the peer still had asked is not begun.
-  if ((events & (EPOLLHUP | EPOLLERR)) != 0) return close_connection(connection);
-  if ((events & EPOLLOUT) != 0) connection->flush();
-  if ((events & EPOLLIN) == 0) return;
-  const ssize_t got = ::recv(connection->fd(), frame_.get(), kMaxFrame, MSG_DONTWAIT | MSG_TRUNC);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if ((event.events & (EPOLLHUP | EPOLLERR)) != 0) return close_connection(connection);
+  if ((event.events & EPOLLOUT) != 0) return connection->flush();
+  const ssize_t got = ::recv(connection->fd(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return connection->arm();
   if (got <= 0) return close_connection(connection);
-  const size_t kept = std::min(static_cast<size_t>(got), kMaxFrame);
+  const auto arrived = steady_clock::now();
+  const std::span<char> kept = buffer.first(std::min(static_cast<size_t>(got), buffer.size()));
+  std::optional<Request> mine;
   try {
-    take_frame(connection, {frame_.get(), kept}, static_cast<size_t>(got));
+    mine = take_frame(connection, {kept.data(), kept.size()}, static_cast<size_t>(got), worker, arrived);
   } catch (const std::exception&) {
     connection->shut();
   }
-  ::explicit_bzero(frame_.get(), kept);
+  connection->arm();
+  if (mine) perform(*connection, *mine, worker, arrived + milliseconds(mine->header.deadline_ms));
+  ::explicit_bzero(kept.data(), kept.size());
 }
 
-// take_frame answers or queues one frame of `size` bytes; a longer one than allowed was cut.
-void EpollServer::take_frame(const std::shared_ptr<Connection>& connection, std::string_view frame, size_t size) {
-  if (connection->gone()) return;
+// take_frame answers or queues one frame of `size` bytes (a longer one than allowed was cut), or returns the request
+// for the worker to perform.
+std::optional<Request> EpollServer::take_frame(const std::shared_ptr<Connection>& connection, std::string_view frame,
+                                               size_t size, uint32_t worker, steady_clock::time_point arrived) {
+  if (connection->gone()) return std::nullopt;
   const auto request =
       size > kMaxFrame ? base::fail(base::Cause::malformed, "request: too long") : decode_request(frame);
+  const Peer& peer = connection->peer();
   if (!request) {
     counters_.malformed.fetch_add(1, std::memory_order_relaxed);
     Reply reply = refusal(frame);
-    if (reply.status == Status::unknown_verb && size <= kMaxFrame) return connection->send(encode_reply(reply));
     if (size > kMaxFrame) reply = {reply.id, Status::malformed, "the frame is too long"};
-    connection->finish(encode_reply(reply));
-    return tell_refused(connection->peer(), request.error().text());
+    if (reply.status == Status::unknown_verb) {
+      connection->send(encode_reply(reply));
+    } else {
+      tell_refused(peer, request.error().text());
+      connection->finish(encode_reply(reply));
+    }
+    return std::nullopt;
   }
   counters_.requests.fetch_add(1, std::memory_order_relaxed);
-  const uint32_t id = request->header.id;
-  const Peer& peer = connection->peer();
+  const auto refuse = [&](std::atomic<uint64_t>& counter, Status status, std::string text) {
+    counter.fetch_add(1, std::memory_order_relaxed);
+    connection->send(encode_reply({request->header.id, status, std::move(text)}));
+    return std::nullopt;
+  };
   const bool officer = is_officer_verb(request->header.verb);
   if (officer && !peer.officer_socket) {
-    counters_.denied.fetch_add(1, std::memory_order_relaxed);
-    return connection->send(encode_reply({id, Status::denied, "only an officer's socket takes this"}));
+    return refuse(counters_.denied, Status::denied, "only an officer's socket takes this");
   }
-  const auto busy = [&](std::string_view why) {
-    counters_.busy.fetch_add(1, std::memory_order_relaxed);
-    connection->send(encode_reply({id, Status::busy, std::string(why)}));
-  };
-  if (!classes_[peer.socket_class].rate.take()) return busy("too many requests a second on this socket");
-  if (connection->in_flight.load(std::memory_order_relaxed) >= in_flight_) {
-    return busy("too many requests at once on this connection");
+  if (!classes_[peer.socket_class].rate.take()) {
+    return refuse(counters_.busy, Status::busy, "too many requests a second on this socket");
   }
-  Job job{connection, std::string(frame), steady_clock::now() + milliseconds(request->header.deadline_ms)};
-  connection->in_flight.fetch_add(1, std::memory_order_relaxed);
-  if ((officer ? officer_ : work_).push(job)) return;
-  connection->in_flight.fetch_sub(1, std::memory_order_relaxed);
-  wipe_frame(job.frame);
-  busy("too many requests are waiting");
+  if (connection->in_flight.fetch_add(1) >= in_flight_) {
+    connection->in_flight.fetch_sub(1);
+    return refuse(counters_.busy, Status::busy, "too many requests at once on this connection");
+  }
+  if (worker != kReader && !officer) return *request;
+  Job job{connection, std::string(frame), arrived + milliseconds(request->header.deadline_ms)};
+  if (!(officer ? officer_ : work_).push(job)) {
+    connection->in_flight.fetch_sub(1);
+    wipe_frame(job.frame);
+    return refuse(counters_.busy, Status::busy, "too many requests are waiting");
+  }
+  // A worker that becomes idle after this looks into the lane first.
+  if (!officer && idle_.load() > 0) ::eventfd_write(fds_.work_wake.get(), 1);
+  return std::nullopt;
 }
 
 void EpollServer::close_connection(const std::shared_ptr<Connection>& connection) {
@@ -361,13 +425,9 @@ void EpollServer::close_connection(const std::shared_ptr<Connection>& connection
   const Peer& peer = connection->peer();
   // First what may fail for want of memory: the officer's session must not outlive its connection.
   if (peer.officer_socket) officer_.push_gone(connection);
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->fd(), nullptr);
-  {
-    const std::lock_guard lock(mutex_);
-    connections_.erase(peer.connection);
-  }
-  --classes_[peer.socket_class].open;
-  counters_.open.fetch_sub(1, std::memory_order_relaxed);
+  connection->unwatch();
+  const std::lock_guard lock(mutex_);
+  if (connections_.erase(peer.connection) == 1) classes_[peer.socket_class].open.fetch_sub(1);
 }
 
 void EpollServer::close_slow_readers() {
@@ -377,12 +437,12 @@ void EpollServer::close_slow_readers() {
     const int64_t now = steady_milliseconds();
     for (const auto& [id, connection] : connections_) {
       const int64_t since = connection->waiting_since();
-      if (since != 0 && now - since > kSlowReader) slow.push_back(connection);
+      if (since != 0 && now - since > unread_ms_) slow.push_back(connection);
     }
   }
   for (const auto& connection : slow) {
-    connection->shut();
     tell_refused(connection->peer(), "does not read its answers");
+    connection->shut();
   }
 }
 
@@ -391,11 +451,31 @@ void EpollServer::tell_refused(const Peer& peer, std::string_view why) {
 }
 
 void EpollServer::work_loop(uint32_t number) {
+  const auto bytes = std::make_unique_for_overwrite<char[]>(kMaxFrame);
   for (;;) {
     bool closed = false;
-    std::optional<Job> job = work_.pop(std::chrono::hours(1), closed);
-    if (job) perform(*job, number, running_[number]);
-    if (closed && !job) return;
+    if (std::optional<Job> job = work_.try_pop(closed)) {
+      perform(*job, number);
+      continue;
+    }
+    if (closed) return;
+    idle_.fetch_add(1);
+    epoll_event event{};
+    int count = 0;
+    // What was pushed before idle_ counted this worker came without a wake-up.
+    if (work_.size() == 0) count = ::epoll_wait(fds_.work_epoll.get(), &event, 1, -1);
+    if (idle_.fetch_sub(1) == 1 && reader_asleep_.exchange(false)) ::eventfd_write(fds_.reader_wake.get(), 1);
+    if (count <= 0) continue;
+    if (event.data.u64 == kWakeTag) {
+      eventfd_t ignored = 0;
+      ::eventfd_read(fds_.work_wake.get(), &ignored);
+      continue;
+    }
+    try {
+      connection_event(event, {bytes.get(), kMaxFrame}, number);
+    } catch (const std::exception&) {
+      // Whatever it was, the other connections still have this worker.
+    }
   }
 }
 
@@ -407,7 +487,7 @@ void EpollServer::officer_loop() {
       if (job && job->frame.empty()) {
         handler_.closed(job->connection->peer());
       } else if (job) {
-        perform(*job, Handler::kOfficerLane, running_.back());
+        perform(*job, Handler::kOfficerLane);
       } else if (!closed) {
         handler_.idle();
       }
@@ -419,16 +499,18 @@ void EpollServer::officer_loop() {
 }
 
 // answer asks the handler, unless it is too late for that.
-Reply EpollServer::answer(const Job& job, const Request& request, uint32_t worker, std::atomic<int64_t>& running) {
+Reply EpollServer::answer(const Peer& peer, const Request& request, uint32_t worker,
+                          steady_clock::time_point deadline) {
   if (stopping_.load(std::memory_order_relaxed)) return {0, Status::unavailable, "fipsd is ending"};
-  if (steady_clock::now() >= job.deadline) {
+  if (steady_clock::now() >= deadline) {
     counters_.expired.fetch_add(1, std::memory_order_relaxed);
     return {0, Status::expired, "the request waited longer than its deadline"};
   }
+  std::atomic<int64_t>& running = worker == Handler::kOfficerLane ? running_.back() : running_[worker];
   running.store(steady_milliseconds(), std::memory_order_relaxed);
   Reply reply;
   try {
-    reply = handler_.handle(job.connection->peer(), request, worker, job.deadline);
+    reply = handler_.handle(peer, request, worker, deadline);
   } catch (const std::exception&) {
     reply = {0, Status::failed, "the request failed"};
   }
@@ -441,21 +523,23 @@ Reply EpollServer::answer(const Job& job, const Request& request, uint32_t worke
 }
 
 // perform handles one request and sends the reply.
-void EpollServer::perform(Job& job, uint32_t worker, std::atomic<int64_t>& running) {
-  Connection& connection = *job.connection;
+void EpollServer::perform(Connection& connection, const Request& request, uint32_t worker,
+                          steady_clock::time_point deadline) {
+  if (connection.gone()) return;
   try {
-    const auto request = decode_request(job.frame);
-    if (request && !connection.gone()) {
-      Reply reply = answer(job, *request, worker, running);
-      reply.id = request->header.id;
-      connection.in_flight.fetch_sub(1, std::memory_order_relaxed);
-      connection.send(encode_reply(reply));
-      wipe_frame(reply.body);
-    }
+    Reply reply = answer(connection.peer(), request, worker, deadline);
+    reply.id = request.header.id;
+    connection.in_flight.fetch_sub(1);
+    connection.send(encode_reply(reply));
+    wipe_frame(reply.body);
   } catch (const std::exception&) {
     // Out of memory for the reply: its asker must not wait for it.
     connection.shut();
   }
+}
+
+void EpollServer::perform(Job& job, uint32_t worker) {
+  if (const auto request = decode_request(job.frame)) perform(*job.connection, *request, worker, job.deadline);
   wipe_frame(job.frame);
 }
 
@@ -486,10 +570,11 @@ uint32_t EpollServer::stuck_seconds() const {
 
 Server::Counters EpollServer::counters() const {
   const auto get = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
-  return {get(counters_.connections), get(counters_.requests),
-          get(counters_.busy),        get(counters_.expired),
-          get(counters_.denied),      get(counters_.malformed),
-          get(counters_.open),        static_cast<uint32_t>(work_.size() + officer_.size())};
+  Counters now{get(counters_.connections), get(counters_.requests), get(counters_.busy),
+               get(counters_.expired),     get(counters_.denied),   get(counters_.malformed)};
+  for (const SocketClass& one : classes_) now.open += get(one.open);
+  now.queued = static_cast<uint32_t>(work_.size() + officer_.size());
+  return now;
 }
 
 }  // namespace
@@ -500,11 +585,9 @@ base::Result<std::unique_ptr<Server>> Server::create(ServerOptions options, Hand
   }
   auto listeners = open_listeners(options.sockets);
   if (!listeners) return std::unexpected(listeners.error());
-  base::UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
-  base::UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll || !wake) return std::unexpected(base::system_error("epoll", errno));
-  return std::make_unique<EpollServer>(std::move(options), std::move(*listeners), handler, std::move(epoll),
-                                       std::move(wake));
+  Descriptors descriptors;
+  if (!descriptors.complete()) return std::unexpected(base::system_error("epoll", errno));
+  return std::make_unique<EpollServer>(std::move(options), std::move(*listeners), handler, std::move(descriptors));
 }
 
 }  // namespace postern::keystore

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Server: sockets, connections, the bounded queue and the worker threads of fipsd; it knows frames but not keys. One
-// thread reads (epoll), `workers` threads call the Handler for what clients of any class ask, and one officer thread
-// calls it for what only an officer socket may ask, one after another, so that slow or delayed officer actions hold up
-// no signature and attempts are taken in turn. A connection's replies may come in another order than its requests.
-// Limits: connections per socket class, requests in flight per connection, queue length (beyond: `busy`), rate per
-// class (token bucket; beyond: `busy`), frame size. A bad frame closes that connection, and so does not reading one's
-// replies; nothing a peer sends ends the process. Frames are wiped after use.
+// Server: sockets, connections, the bounded queue and the threads of fipsd; it knows frames but not keys. An idle
+// worker waits for requests itself, so that a request costs one wake-up; when none is idle, the reader thread takes
+// what comes into the bounded queue. The reader also accepts connections and reads officers' ones, in order. One
+// officer thread handles what only an officer socket may ask, one after another, so that slow or delayed officer
+// actions hold up no signature and attempts are taken in turn. A connection's replies may come in another order than
+// its requests. Limits: connections per socket class, requests in flight per connection, queue length (beyond: `busy`),
+// rate per class (token bucket; beyond: `busy`), frame size. A bad frame closes that connection, and so does not
+// reading one's replies; nothing a peer sends ends the process. Frames are wiped after use.
 #pragma once
 #include <sys/types.h>
 
@@ -47,8 +48,8 @@ class Handler {
   virtual void closed(const Peer& peer) = 0;
   // idle is called on the officer thread about once a second when nothing is to do: idle sessions end there.
   virtual void idle() = 0;
-  // refused tells, on the reader thread, that a peer was turned away (user not allowed, connection limit, bad frame,
-  // not reading its replies); at most ten times a second, the rest is only counted.
+  // refused tells, on any of the server's threads, that a peer was turned away (user not allowed, connection limit, bad
+  // frame, not reading its replies); at most ten times a second, the rest is only counted.
   virtual void refused(const Peer& peer, std::string_view why) {
     (void)peer;
     (void)why;
@@ -71,7 +72,8 @@ struct ServerOptions {
   std::vector<SocketOptions> sockets;
   uint32_t workers = 2;
   uint32_t queue = 1024;
-  uint32_t in_flight = 64;  // per connection
+  uint32_t in_flight = 64;     // per connection
+  uint32_t unread_ms = 10000;  // a connection whose replies wait longer for their reader is closed
 };
 
 class Server {

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <functional>
 
 #include "keystore/client/client.h"
 #include "test/unit/protocol_fixture.h"
@@ -154,6 +155,22 @@ TEST(Pair, AChildOfAChildToo) {
   EXPECT_TRUE(ask(*client, "parent again"));
 }
 
+double processor_microseconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto microseconds = [](const timeval& time) { return time.tv_sec * 1e6 + static_cast<double>(time.tv_usec); };
+  return microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+}
+
+// in_threads runs `work` on several threads and returns how long it took, in seconds.
+double in_threads(int threads, const std::function<void()>& work) {
+  const auto began = steady_clock::now();
+  std::vector<std::thread> all;
+  for (int i = 0; i < threads; ++i) all.emplace_back(work);
+  for (std::thread& one : all) one.join();
+  return std::chrono::duration<double>(steady_clock::now() - began).count();
+}
+
 TEST(Pair, WhatARequestCosts) {
   const Directory directory;
   Echo echo;
@@ -161,31 +178,17 @@ TEST(Pair, WhatARequestCosts) {
   Client client({directory.socket(), 4});
   const auto measure = [&](int threads, int calls_at_once) {
     constexpr int kRounds = 4000;
-    const auto processor = [] {
-      rusage usage{};
-      ::getrusage(RUSAGE_SELF, &usage);
-      const auto microseconds = [](const timeval& time) {
-        return time.tv_sec * 1e6 + static_cast<double>(time.tv_usec);
-      };
-      return microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
-    };
     const std::vector<Call> calls(calls_at_once, Call{Verb::sign, std::string(64, 'd')});
-    const double before = processor();
-    const auto began = steady_clock::now();
-    std::vector<std::thread> all;
     std::atomic<int> bad{0};
-    for (int i = 0; i < threads; ++i) {
-      all.emplace_back([&] {
-        for (int n = 0; n < kRounds; ++n) {
-          for (const auto& answer : client.exchange(calls, later())) bad += !answer.has_value();
-        }
-      });
-    }
-    for (std::thread& one : all) one.join();
-    const double seconds = std::chrono::duration<double>(steady_clock::now() - began).count();
+    const double before = processor_microseconds();
+    const double seconds = in_threads(threads, [&] {
+      for (int n = 0; n < kRounds; ++n) {
+        for (const auto& answer : client.exchange(calls, later())) bad += !answer.has_value();
+      }
+    });
     const double requests = 1.0 * threads * kRounds * calls_at_once;
     std::printf("%d threads, %d requests at once: %.0f requests a second, %.1f us of processor each (both sides)\n",
-                threads, calls_at_once, requests / seconds, (processor() - before) / requests);
+                threads, calls_at_once, requests / seconds, (processor_microseconds() - before) / requests);
     EXPECT_EQ(bad, 0);
   };
   measure(1, 1);
@@ -193,6 +196,53 @@ TEST(Pair, WhatARequestCosts) {
   measure(2, 1);
   measure(2, 2);
   measure(4, 2);
+}
+
+// Work takes as long as a signature with RSA-2048 in SoftHSM2.
+class Work : public Echo {
+ public:
+  static void one() {
+    volatile uint64_t value = 1;
+    for (int i = 0; i < 300000; ++i) value = value * 6364136223846793005u + 1;
+  }
+  Reply handle(const Peer& peer, const Request& request, uint32_t worker, steady_clock::time_point deadline) override {
+    one();
+    return Echo::handle(peer, request, worker, deadline);
+  }
+};
+
+TEST(Pair, WhatIsLeftOfARateOfSignatures) {
+  const Directory directory;
+  Work work;
+  const auto server = serve(directory.socket(), work);
+  Client client({directory.socket(), 4});
+  constexpr int kRounds = 300;
+  double bare_seconds = 0;
+  double bare_processor = 0;
+  double asked_seconds = 0;
+  double asked_processor = 0;
+  std::atomic<int> bad{0};
+  // In turns, so that a busy machine is as busy for the one as for the other.
+  for (int round = 0; round < 6; ++round) {
+    double before = processor_microseconds();
+    bare_seconds += in_threads(2, [] {
+      for (int n = 0; n < kRounds; ++n) Work::one();
+    });
+    bare_processor += processor_microseconds() - before;
+    before = processor_microseconds();
+    asked_seconds += in_threads(2, [&] {
+      const Call call{Verb::sign, std::string(64, 'd')};
+      for (int n = 0; n < kRounds; ++n) bad += !client.exchange({&call, 1}, later())[0].has_value();
+    });
+    asked_processor += processor_microseconds() - before;
+  }
+  EXPECT_EQ(bad, 0);
+  const double requests = 6.0 * 2 * kRounds;
+  std::printf(
+      "work by 2 threads: %.0f a second, %.1f us of processor each; asked for by 2 clients: %.0f, %.1f us; ratio "
+      "%.3f\n",
+      requests / bare_seconds, bare_processor / requests, requests / asked_seconds, asked_processor / requests,
+      bare_seconds / asked_seconds);
 }
 
 }  // namespace

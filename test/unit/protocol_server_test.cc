@@ -196,20 +196,21 @@ TEST_F(ServerTest, ASlowOfficerHoldsUpNobodyElse) {
 
 TEST_F(ServerTest, TheEndOfAnOfficersConnectionComesBeforeLaterRequests) {
   start();
-  Bare first = officer();
-  first.ask(Verb::login, 1, "first");
-  EXPECT_EQ(first.status(), Status::ok);
   Bare second = officer();
-  second.ask(Verb::ping, 1);
-  EXPECT_EQ(second.status(), Status::ok);
-  first.close();
-  second.ask(Verb::backup, 2, "second");
-  EXPECT_EQ(second.status(), Status::ok);
-  std::vector<std::string> officers;
-  for (const std::string& note : toy_.notes()) {
-    if (!note.starts_with("worker")) officers.push_back(note);
+  for (uint32_t round = 2; round < 100; ++round) {
+    Bare first = officer();
+    first.ask(Verb::login, 1, "first");
+    second.ask(Verb::logout, round, "before");
+    EXPECT_EQ(first.status(), Status::ok);
+    EXPECT_EQ(second.status(), Status::ok);
+    first.close();
+    second.ask(Verb::backup, round, "after");
+    EXPECT_EQ(second.status(), Status::ok);
+    const auto notes = toy_.notes();
+    ASSERT_GE(notes.size(), 2u);
+    EXPECT_EQ(notes[notes.size() - 2], "closed " + std::to_string(round));
+    EXPECT_EQ(notes.back(), "officer 1 after");
   }
-  EXPECT_THAT(officers, testing::ElementsAre("officer 1 first", "closed 1", "officer 2 second"));
 }
 
 TEST_F(ServerTest, WhatAGoneConnectionAskedIsNotBegun) {
@@ -346,6 +347,7 @@ TEST_F(ServerTest, TwoHundredClientsOfWhichHalfVanish) {
 TEST_F(ServerTest, WhoDoesNotReadIsClosedAndBlocksNoWorker) {
   ServerOptions options;
   options.workers = 1;
+  options.unread_ms = 100;
   start(std::move(options));
   Bare deaf = consumer();
   for (uint32_t id = 1; id <= 64; ++id) deaf.ask(Verb::sign, id, "big");
@@ -359,7 +361,7 @@ TEST_F(ServerTest, WhoReadsLateGetsEverything) {
   start();
   Bare late = consumer();
   for (uint32_t id = 1; id <= 12; ++id) late.ask(Verb::sign, id, "big");
-  ASSERT_TRUE(eventually([&] { return toy_.calls == 12; }));
+  ASSERT_TRUE(eventually([&] { return toy_.calls >= 4; })) << "more than the socket takes";
   std::set<uint32_t> ids;
   for (int i = 0; i < 12; ++i) ids.insert(late.reply()->id);
   EXPECT_EQ(ids.size(), 12u);
