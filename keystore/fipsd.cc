@@ -114,6 +114,10 @@ base::Result<void> take_passed(ServerOptions& options) {
   char** names = nullptr;
   const int count = ::sd_listen_fds_with_names(1, &names);
   if (count < 0) return std::unexpected(base::system_error("sockets from systemd", -count));
+  // Where systemd opens sockets, those are all: a class whose unit is not enabled is not served.
+  if (count > 0) {
+    for (SocketOptions& socket : options.sockets) socket.paths.clear();
+  }
   base::Result<void> outcome;
   for (int i = 0; i < count; ++i) {
     base::UniqueFd fd(SD_LISTEN_FDS_START + i);

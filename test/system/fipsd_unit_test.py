@@ -84,7 +84,8 @@ class Unit(unittest.TestCase):
     def test_works_under_its_restrictions(self):
         """Keys of every type made, used in self-tests, backed up, destroyed and restored: all with the unit's system calls, address
         families, user without capabilities and no new privileges."""
-        fipsd = Fipsd(scratch())
+        own = {"group": "daemon"}
+        fipsd = Fipsd(scratch(), config={"sockets": {"milter": own, "postfix": own}})
         self.addCleanup(fipsd.discard)
         user = pwd.getpwnam("nobody").pw_uid
         for folder in (fipsd.directory, fipsd.state, fipsd.tokens, fipsd.audit_directory):
