@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -17,15 +18,21 @@ namespace postern::keystore::fipsconfig {
 namespace {
 
 constexpr int kTries = 3;
-constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGALRM};
+// SIGTTIN and SIGTTOU are left alone: in the background the process stops, and goes on when it is brought back.
+constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGALRM};
 
 volatile std::sig_atomic_t caught = 0;
 
-// Signals are noted while a terminal is without echo, and delivered as usual afterwards.
+// Quiet holds a terminal without echo. Signals are noted while it does, and only where wait() waits, so that none comes
+// unseen before it; afterwards they are delivered as usual.
 class Quiet {
  public:
   Quiet(int fd, bool echo) : fd_(fd) {
     caught = 0;
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : kSignals) sigaddset(&set, number);
+    ::sigprocmask(SIG_BLOCK, &set, &mask_);
     struct sigaction action{};
     action.sa_handler = [](int number) { caught = number; };
     sigemptyset(&action.sa_mask);
@@ -38,34 +45,40 @@ class Quiet {
     ::tcsetattr(fd_, TCSAFLUSH, &silent);
   }
   ~Quiet() {
-    if (changed_) {
-      // A background process is stopped for this; the signal is delivered below.
-      while (::tcsetattr(fd_, TCSAFLUSH, &mode_) != 0 && errno == EINTR && caught != SIGTTOU) continue;
-    }
+    if (changed_) ::tcsetattr(fd_, TCSAFLUSH, &mode_);
     for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
     if (caught != 0) ::raise(caught);
+    ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
   }
   Quiet(const Quiet&) = delete;
   Quiet& operator=(const Quiet&) = delete;
+
+  // wait waits for a line; false when a signal came.
+  bool wait() const {
+    pollfd line{fd_, POLLIN, 0};
+    while (caught == 0 && ::ppoll(&line, 1, nullptr, &mask_) < 0 && errno == EINTR) continue;
+    return caught == 0;
+  }
 
  private:
   int fd_;
   termios mode_{};
   bool changed_ = false;
+  sigset_t mask_{};
   std::array<struct sigaction, kSignals.size()> before_{};
 };
 
 base::UniqueFd terminal() { return base::UniqueFd(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)); }
 
 // One line without its end. Past the longest password the rest of the line is read and the line refused.
-Answer<Secret> read_line(int fd, const std::string& where) {
+Answer<Secret> read_line(int fd, const std::string& where, const Quiet* quiet = nullptr) {
   Secret line = Secret::sized(kMaxPassword);
   size_t size = 0;
   for (;;) {
+    if (quiet != nullptr && !quiet->wait()) return stop(kDenied, "interrupted");
     char c = 0;
     const ssize_t count = ::read(fd, &c, 1);
-    if (count < 0 && errno == EINTR && caught == 0) continue;
-    if (count < 0 && errno == EINTR) return stop(kDenied, "interrupted");
+    if (count < 0 && errno == EINTR) continue;
     if (count < 0) return stop(kUsage, base::system_error(where, errno).text());
     if (count == 0 && size == 0) return stop(kUsage, "there is no password on " + where);
     if (count == 0 || c == '\n') break;
@@ -83,7 +96,7 @@ Answer<Secret> ask(std::string_view prompt, bool echo) {
   const Quiet quiet(tty.get(), echo);
   if (::write(tty.get(), prompt.data(), prompt.size()) < 0)
     return stop(kUsage, base::system_error("terminal", errno).text());
-  return read_line(tty.get(), "the terminal");
+  return read_line(tty.get(), "the terminal", &quiet);
 }
 
 }  // namespace

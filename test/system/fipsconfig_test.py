@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fipsconfig against a scripted fipsd: what it asks for, what it prints, its exit statuses, where secrets come from, and what a person at a
 terminal sees and must type."""
+import base64
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import termios
@@ -184,7 +186,6 @@ class Commands(Case):
         self.assertEqual(set(server.verbs()), {"list", "status"})
 
     def test_a_list_without_end_is_given_up(self):
-        import struct
         server = self.server(answers={"list": struct.pack(">II", 0, 0) + blob(b"[]")})
         self.run_it("key", "list")
         for answer in (struct.pack(">II", 0, 5) + blob(b"[]"), struct.pack(">II", 0, 0) + blob(b"{}"), struct.pack(">II", 0, 0) + blob(b"["),
@@ -210,6 +211,11 @@ class Commands(Case):
         answer = json.loads(self.run_it("key", "dnstxt", "r1", "--json", "--selector", "s", "--domain", "d.test")[0])
         self.assertEqual((answer["record"], answer["name"]), ("".join(strings), "s._domainkey.d.test."))
         self.assertEqual(server.bodies("describe")[0], text("e1"))
+        pem = self.run_it("key", "reference", "r1")[0]
+        self.assertTrue(pem.startswith("-----BEGIN PRIVATE KEY-----\n") and pem.endswith("-----END PRIVATE KEY-----\n"))
+        reference = base64.b64decode("".join(pem.splitlines()[1:-1]))
+        self.assertIn(b"r1", reference)
+        self.assertIn(rsa, reference)
         server.answers["describe"] = bytes([2]) + (256).to_bytes(4, "big") + blob(der)
         self.run_it("key", "dnstxt", "p1", status=1)
         server.answers["describe"] = (scripted_fipsd.NOT_FOUND, "there is no such key")
@@ -496,13 +502,11 @@ class Backup(Case):
 
     def backup_file(self):
         """A backup as PROTOCOL.md says, made here a second time."""
-        import base64
-        import hashlib as hashes
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         salt, nonce = bytes(range(32)), bytes(range(12))
         header = (f'<postern-backup version="1" created="2026-01-02T03:04:05Z" kdf="scrypt" cost="14" '
                   f'salt="{base64.b64encode(salt).decode()}" nonce="{base64.b64encode(nonce).decode()}">')
-        key = hashes.scrypt(self.PASSWORD.encode(), salt=salt, n=1 << 14, r=8, p=1, maxmem=1 << 26, dklen=32)
+        key = hashlib.scrypt(self.PASSWORD.encode(), salt=salt, n=1 << 14, r=8, p=1, maxmem=1 << 26, dklen=32)
         payload = json.dumps({"created": 1767323045, "token_serial": "s", "keys": [], "distrust": []}).encode()
         sealed = base64.b64encode(AESGCM(key).encrypt(nonce, blob(payload) + b"", header.encode())).decode()
         body = "".join(sealed[at:at + 76] + "\n" for at in range(0, len(sealed), 76))
