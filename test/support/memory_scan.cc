@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
@@ -149,6 +150,8 @@ int main(int argc, char** argv) {
     const bool read = target.starts_with("pid:")    ? scan_process(target.substr(4), windows, scan)
                       : target.starts_with("file:") ? scan_file(target.substr(5), windows, scan)
                                                     : false;
+    // A file of a mail queue may go while the others are read.
+    if (!read && target.starts_with("file:") && errno == ENOENT) continue;
     if (!read) {
       std::fprintf(stderr, "memory-scan: cannot read %s\n", target.c_str());
       status = 69;

@@ -49,9 +49,9 @@ postern_system_test(end LABEL long COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/d
 # fipsd with SoftHSM2, alone and under mail.
 add_executable(memory-scan support/memory_scan.cc)
 target_link_libraries(memory-scan PRIVATE postern_flags)
-postern_system_test(officer COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/officer_test.py")
-postern_system_test(keys COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/keys_test.py")
-postern_system_test(custody COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/custody_test.py")
+postern_system_test(officer TIMEOUT 1200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/officer_test.py")
+postern_system_test(keys TIMEOUT 1200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/keys_test.py")
+postern_system_test(custody TIMEOUT 1200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/custody_test.py")
 postern_system_test(fipsd-events COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/fipsd_events_test.py")
 set_property(TEST system-fipsd-events APPEND PROPERTY ENVIRONMENT "POSTERN_PKCS11_MOCK=$<TARGET_FILE:pkcs11_mock>")
 postern_system_test(sign-soak LABEL long TIMEOUT 14400 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/sign_soak_test.py")
