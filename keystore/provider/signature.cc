@@ -53,8 +53,7 @@ struct Signing {
   // salt_length is what fipsd will do, if that is what was asked for.
   std::optional<int> salt_length() const {
     const int length = hash ? static_cast<int>(hash_size(*hash)) : 0;
-    const bool by_digest = salt == RSA_PSS_SALTLEN_DIGEST || salt == RSA_PSS_SALTLEN_AUTO || salt == kAutoDigestMax;
-    if (by_digest || salt == length) return length;
+    if (salt == RSA_PSS_SALTLEN_DIGEST || salt == length) return length;
     return std::nullopt;
   }
   // RSA_PSS_SALTLEN_AUTO_DIGEST_MAX of OpenSSL 3.1.
@@ -96,7 +95,14 @@ int set_padding(Signing& signing, const OSSL_PARAM* param) {
 }
 
 int set_salt(Signing& signing, const OSSL_PARAM* param) {
-  if (param->data_type != OSSL_PARAM_UTF8_STRING) return OSSL_PARAM_get_int(param, &signing.salt);
+  if (param->data_type != OSSL_PARAM_UTF8_STRING) {
+    if (OSSL_PARAM_get_int(param, &signing.salt) != 1) return 0;
+    // Whoever writes down the parameters of a signature reads the length back, so it must be what will be.
+    if (signing.salt == RSA_PSS_SALTLEN_AUTO || signing.salt == Signing::kAutoDigestMax) {
+      signing.salt = RSA_PSS_SALTLEN_DIGEST;
+    }
+    return 1;
+  }
   const char* text = text_of(param);
   if (text == nullptr) return 0;
   const std::string_view word = text;

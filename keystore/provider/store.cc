@@ -123,27 +123,12 @@ int decode(void* context, OSSL_CORE_BIO* bio, int /*selection*/, OSSL_CALLBACK* 
   return hand_over(std::move(owner), callback, argument);
 }
 
-// export_object is asked when a program wants the key in another provider: the public half only.
-int export_object(void* /*provider*/, const void* reference, size_t size, OSSL_CALLBACK* callback, void* argument) {
-  if (size != sizeof(ProviderKey*)) return 0;
-  const ProviderKey* key = *static_cast<ProviderKey* const*>(reference);
-  OSSL_PARAM* params = nullptr;
-  if (EVP_PKEY_todata(key->public_key(), OSSL_KEYMGMT_SELECT_PUBLIC_KEY | OSSL_KEYMGMT_SELECT_ALL_PARAMETERS,
-                      &params) != 1) {
-    return 0;
-  }
-  const int done = callback(params, argument);
-  OSSL_PARAM_free(params);
-  return done;
-}
-
 template <int Kind>
 const OSSL_DISPATCH kDecoder[] = {
     entry<OSSL_FUNC_decoder_newctx_fn, new_decoder>(OSSL_FUNC_DECODER_NEWCTX),
     entry<OSSL_FUNC_decoder_freectx_fn, free_decoder>(OSSL_FUNC_DECODER_FREECTX),
     entry<OSSL_FUNC_decoder_does_selection_fn, does_selection>(OSSL_FUNC_DECODER_DOES_SELECTION),
     entry<OSSL_FUNC_decoder_decode_fn, decode<Kind>>(OSSL_FUNC_DECODER_DECODE),
-    entry<OSSL_FUNC_decoder_export_object_fn, export_object>(OSSL_FUNC_DECODER_EXPORT_OBJECT),
     {0, nullptr},
 };
 

@@ -124,6 +124,9 @@ TEST_F(Signing, WhatIsAskedCanBeRead) {
   EXPECT_EQ(EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, 48), 1);
   EXPECT_GT(EVP_PKEY_CTX_get_rsa_pss_saltlen(parameters, &salt), 0);
   EXPECT_EQ(salt, 48);
+  EXPECT_EQ(EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, RSA_PSS_SALTLEN_AUTO), 1);
+  EXPECT_GT(EVP_PKEY_CTX_get_rsa_pss_saltlen(parameters, &salt), 0);
+  EXPECT_EQ(salt, RSA_PSS_SALTLEN_DIGEST);
   EXPECT_EQ(EVP_PKEY_CTX_get_rsa_mgf1_md(parameters, &digest), 1);
   EXPECT_EQ(EVP_MD_get_type(digest), NID_sha384);
   for (const int refused : {RSA_NO_PADDING, RSA_X931_PADDING, RSA_PKCS1_OAEP_PADDING}) {
