@@ -33,6 +33,11 @@
 #include <thread>
 #include <vector>
 
+// SoftHSM2 2.6.1 loses a few bytes with each use of an Ed25519 key. Where the process runs under the address sanitizer,
+// it is told not to look at what is allocated within a real call, so that leaks of ours are still seen.
+extern "C" __attribute__((weak)) void __lsan_disable();
+extern "C" __attribute__((weak)) void __lsan_enable();
+
 namespace {
 
 struct Failure {
@@ -207,7 +212,9 @@ CK_RV guarded(std::string_view name, Call call) {
   if (decision.fails && !decision.after) return decision.rv;
   if (decision.removed && needs_token(name)) return CKR_TOKEN_NOT_PRESENT;
   std::shared_lock lock(inside());
+  if (__lsan_disable != nullptr) __lsan_disable();
   CK_RV rv = call();
+  if (__lsan_enable != nullptr) __lsan_enable();
   return decision.fails ? decision.rv : rv;
 }
 
