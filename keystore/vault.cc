@@ -141,7 +141,7 @@ void Vault::start() {
       zeroise("the third consecutive wrong officer password, before the last restart", {});
       return;
     }
-    if (auto unlocked = unlock(); !unlocked) note_token(unlocked.error());
+    if (auto unlocked = unlock(); !unlocked) note_unlock_failed(unlocked.error());
   }
   run_tests();
   settle();
@@ -200,6 +200,13 @@ base::Result<void> Vault::publish(Catalogue next) {
   return {};
 }
 
+// note_unlock_failed: a refused PIN is not tried again by itself, since tokens lock after some tries; the next start or
+// initialisation is an operator's.
+void Vault::note_unlock_failed(const base::Error& error) {
+  if (error.cause() == base::Cause::denied) next_unlock_ = INT64_MAX;
+  note_token(error);
+}
+
 void Vault::note_token(const base::Error& error) {
   if (token_told_lost_.exchange(true)) return;
   base::emit(event(Event::token_lost), {{"reason", error.text()}});
@@ -218,7 +225,7 @@ void Vault::tick() {
   }
   if (directory_->durable() == Condition::operational && !token_ready() && now >= next_unlock_) {
     if (auto unlocked = unlock(); !unlocked) {
-      note_token(unlocked.error());
+      note_unlock_failed(unlocked.error());
     } else {
       run_tests();
     }

@@ -146,6 +146,7 @@ class Vault {
   void fail_self_test(std::string_view name, std::string_view detail);
   void note_token(const base::Error& error);
   void note_token_back();
+  void note_unlock_failed(const base::Error& error);
   void daily();
   base::Result<Secret> credential() const;
   PasswordHash password_hash() const;
