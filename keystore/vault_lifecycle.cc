@@ -125,17 +125,15 @@ void Vault::zeroise(std::string_view reason, const By& by) {
   condition_.store(Condition::zeroising, std::memory_order_release);
   token_ready_.store(false, std::memory_order_release);
   base::emit(event(Event::zeroising), {{"reason", reason}});
-  if (kek_ || directory_->exists("kek")) {
-    Secret so_pin;
-    if (kek_) {
-      so_pin = kek_->so_pin();
-    } else if (auto secret = credential(); secret) {
-      if (auto kek = Kek::load(*directory_, secret->view()); kek) so_pin = kek->so_pin();
-    }
-    // A marker that cannot be written must not stop the destroying: the next step makes the keys unusable all the same.
-    if (auto marked = directory_->mark(so_pin); !marked) {
-      base::emit(event(Event::zeroise_waiting), {{"reason", marked.error().text()}});
-    }
+  Secret so_pin;
+  if (kek_) {
+    so_pin = kek_->so_pin();
+  } else if (auto secret = credential(); secret) {
+    if (auto kek = Kek::load(*directory_, secret->view()); kek) so_pin = kek->so_pin();
+  }
+  // A marker that cannot be written must not stop the destroying: the next step makes the keys unusable all the same.
+  if (auto marked = directory_->mark(so_pin); !marked) {
+    base::emit(event(Event::zeroise_waiting), {{"reason", marked.error().text()}});
   }
   if (auto noted = record(Weight::zeroise, "zeroise", by, {{"reason", reason}}); !noted) {
     base::emit(event(Event::audit_alert), {{"text", noted.error().text()}});
@@ -159,8 +157,9 @@ void Vault::continue_zeroise() {
   catalogue_.store(std::make_shared<const Catalogue>());
   session_.reset();
   token_->forget();
-  if (!so_pin) return wait(so_pin.error());
-  if (!so_pin->empty()) {
+  // Without the SO PIN the token cannot be erased; without the key-encryption key nobody can log in to it either.
+  if (!so_pin) wait(so_pin.error());
+  if (so_pin && !so_pin->empty()) {
     // Kept for the next initialisation: it opens nothing, the token is empty then.
     if (auto kept = directory_->write(kSoPinFile, so_pin->view()); !kept) return wait(kept.error());
     if (auto erased = token_->erase(*so_pin); !erased) return wait(erased.error());
