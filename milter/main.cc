@@ -22,6 +22,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "engine/base/exit_status.h"
 #include "engine/base/privilege.h"
 #include "milter/control.h"
 #include "milter/events.h"
@@ -36,6 +37,11 @@ void __gcov_dump(void) __attribute__((weak));
 namespace postern::milter {
 namespace {
 
+using base::kBadConfig;
+using base::kDone;
+using base::kSoftware;
+using base::kUnavailable;
+using base::kUsage;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kDrain{30};
@@ -43,33 +49,9 @@ constexpr std::chrono::seconds kStart{30};
 constexpr std::chrono::milliseconds kDrainCheck{20};
 constexpr std::chrono::milliseconds kLastReply{200};  // libmilter writes an answer after our callback has returned
 
-constexpr int kDone = 0;
-constexpr int kUsage = 64;
-constexpr int kUnavailable = 69;
-constexpr int kSoftware = 70;
-constexpr int kDenied = 77;
-constexpr int kBadConfig = 78;
-
-int status_for(const base::Error& error) {
-  switch (error.cause()) {
-    case base::Cause::misconfigured:
-    case base::Cause::malformed:
-    case base::Cause::not_found:
-      return kBadConfig;
-    case base::Cause::denied:
-      return kDenied;
-    case base::Cause::unavailable:
-    case base::Cause::limit:
-      return kUnavailable;
-    case base::Cause::internal:
-      break;
-  }
-  return kSoftware;
-}
-
 int refuse_start(const base::Error& error) {
   std::fprintf(stderr, "posternd: %s\n", error.text().c_str());
-  return status_for(error);
+  return base::start_status(error);
 }
 
 // end_process leaves without running destructors: libmilter's detached workers are still there and would use what those

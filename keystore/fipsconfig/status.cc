@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "engine/base/text.h"
+#include "engine/config/diagnostics_json.h"
 #include "keystore/fipsconfig/session.h"
 #include "keystore/settings.h"
 
@@ -98,20 +99,6 @@ Answer<int> status(const Common& common, bool json) {
   return kDone;
 }
 
-Json diagnostics_json(const config::Sources& sources, const config::Diagnostics& diagnostics) {
-  Json list = Json::array();
-  for (const config::Diagnostic& entry : diagnostics.all()) {
-    list.push_back({{"severity", entry.severity == config::Severity::error ? "error" : "warning"},
-                    {"file", sources.path(entry.position.source)},
-                    {"line", entry.position.line},
-                    {"column", entry.position.column},
-                    {"length", entry.length},
-                    {"message", entry.message},
-                    {"hint", entry.hint}});
-  }
-  return list;
-}
-
 }  // namespace
 
 int run_status(const Common& common, bool json) { return finish(status(common, json)); }
@@ -121,7 +108,7 @@ int run_check(const Common& common, const CheckOptions& options) {
   config::Diagnostics diagnostics(sources);
   const auto settings = load_fipsd_settings(common.config, sources, diagnostics);
   if (options.json) {
-    out_json({{"ok", settings.has_value()}, {"diagnostics", diagnostics_json(sources, diagnostics)}});
+    out_json({{"ok", settings.has_value()}, {"diagnostics", config::diagnostics_json(sources, diagnostics)}});
     return settings ? kDone : kBadConfig;
   }
   std::fputs(diagnostics.render().c_str(), stderr);

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "engine/config/diagnostics_json.h"
 #include "milter/cli/commands.h"
 #include "milter/cli/load.h"
 
@@ -16,29 +17,12 @@ std::unique_ptr<Loaded> load(const std::string& path, bool warnings) {
   return loaded;
 }
 
-namespace {
-
-nlohmann::json diagnostics_json(const Loaded& loaded) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const config::Diagnostic& entry : loaded.diagnostics->all()) {
-    list.push_back({{"severity", entry.severity == config::Severity::error ? "error" : "warning"},
-                    {"file", loaded.sources.path(entry.position.source)},
-                    {"line", entry.position.line},
-                    {"column", entry.position.column},
-                    {"length", entry.length},
-                    {"message", entry.message},
-                    {"hint", entry.hint}});
-  }
-  return list;
-}
-
-}  // namespace
-
 int run_check(const CheckOptions& options) {
   const std::unique_ptr<Loaded> loaded = load(options.config, !options.json);
   const bool ok = loaded->generation != nullptr;
   if (options.json) {
-    nlohmann::json answer = {{"ok", ok}, {"diagnostics", diagnostics_json(*loaded)}};
+    nlohmann::json answer = {{"ok", ok},
+                             {"diagnostics", config::diagnostics_json(loaded->sources, *loaded->diagnostics)}};
     if (ok) {
       answer["files"] = loaded->generation->files;
       answer["filters"] = loaded->generation->rules->filters().size();

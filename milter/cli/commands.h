@@ -8,17 +8,18 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/exit_status.h"
+
 namespace postern::cli {
 
-// Exit statuses, as sysexits.h numbers them; 1 means that the answer is "no".
-inline constexpr int kDone = 0;
-inline constexpr int kNo = 1;
-inline constexpr int kUsage = 64;
-inline constexpr int kBadData = 65;
-inline constexpr int kUnavailable = 69;
-inline constexpr int kTemporary = 75;
-inline constexpr int kDenied = 77;
-inline constexpr int kBadConfig = 78;
+using base::kBadConfig;
+using base::kBadData;
+using base::kDenied;
+using base::kDone;
+using base::kNo;
+using base::kTemporary;
+using base::kUnavailable;
+using base::kUsage;
 
 inline constexpr std::string_view kDefaultConfig = "/etc/postern/postern.yaml";
 
