@@ -12,6 +12,7 @@
 
 #include "engine/base/handle.h"
 #include "engine/base/text.h"
+#include "engine/x509/openssl.h"
 #include "keystore/backup.h"
 #include "keystore/encoding.h"
 #include "keystore/protocol/protocol.h"
@@ -21,7 +22,7 @@ namespace {
 
 using base::Cause;
 using base::fail;
-using CipherContext = base::Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
+using x509::CipherContext;
 
 constexpr std::string_view kElement = "<postern-backup version=\"";
 constexpr std::string_view kEnd = "</postern-backup>\n";

@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/x509/openssl.h"
+
 #include "keystore/token/public_key.h"
 
 namespace postern::keystore {
@@ -44,11 +46,11 @@ Mask is_equal(uint32_t a, uint32_t b) { return is_zero(a ^ b); }
 Mask is_less(uint32_t a, uint32_t b) { return top_bit(a - b); }
 uint32_t choose(Mask mask, uint32_t yes, uint32_t no) { return (mask & yes) | (~mask & no); }
 
-const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+using x509::bytes_of;
 
 bool hmac(std::string_view key, std::string_view data, unsigned char (&out)[32]) {
   unsigned size = 0;
-  return HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes(data), data.size(), out, &size) !=
+  return HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes_of(data), data.size(), out, &size) !=
              nullptr &&
          size == sizeof out;
 }
@@ -116,7 +118,7 @@ Result<Secret> unpad_pkcs1(const Secret& padded, std::string_view secret, std::s
   const uint32_t most = static_cast<uint32_t>(size - kOverhead);
   const uint32_t invented_length = invent_length(lengths, most);
 
-  const auto* block = bytes(padded.view());
+  const auto* block = bytes_of(padded.view());
   Mask good = is_zero(block[0]) & is_equal(block[1], 2);
   Mask found = 0;
   uint32_t zero_at = 0;
@@ -146,9 +148,9 @@ Result<Secret> unpad_oaep(const Secret& padded, x509::Hash hash, std::string_vie
     return fail(Cause::malformed, "this cannot be decrypted");
   }
   Secret out = Secret::sized(size);
-  int length = RSA_padding_check_PKCS1_OAEP_mgf1(reinterpret_cast<unsigned char*>(out.data()), static_cast<int>(size),
-                                                 bytes(padded.view()), static_cast<int>(size), static_cast<int>(size),
-                                                 bytes(label), static_cast<int>(label.size()), digest, digest);
+  int length = RSA_padding_check_PKCS1_OAEP_mgf1(
+      reinterpret_cast<unsigned char*>(out.data()), static_cast<int>(size), bytes_of(padded.view()),
+      static_cast<int>(size), static_cast<int>(size), bytes_of(label), static_cast<int>(label.size()), digest, digest);
   ERR_clear_error();
   if (length < 0) return fail(Cause::malformed, "this cannot be decrypted");
   out.shrink(static_cast<size_t>(length));

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "engine/x509/openssl.h"
 #include "keystore/encoding.h"
 #include "keystore/state.h"
 
@@ -24,7 +25,7 @@ namespace {
 
 using KdfHandle = base::Handle<EVP_KDF, EVP_KDF_free>;
 using KdfContext = base::Handle<EVP_KDF_CTX, EVP_KDF_CTX_free>;
-using CipherContext = base::Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
+using x509::CipherContext;
 
 constexpr std::string_view kFile = "kek";
 constexpr size_t kKeySize = 32;

@@ -2,8 +2,6 @@
 // JSON of fipsd's answers.
 #include "keystore/reports.h"
 
-#include <openssl/evp.h>
-
 #include <ctime>
 #include <map>
 #include <mutex>
@@ -11,6 +9,7 @@
 
 #include "engine/base/text.h"
 #include "engine/x509/certificate.h"
+#include "keystore/encoding.h"
 #include "keystore/events.h"
 #include "keystore/vault_internal.h"
 
@@ -23,13 +22,6 @@ constexpr int64_t kDay = 86400;
 constexpr size_t kStatusRows = 200;  // certificates and not-approved keys named in one status
 
 std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-
-std::string base64(std::string_view bytes) {
-  std::string out(4 * ((bytes.size() + 2) / 3), '\0');
-  ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
-                    static_cast<int>(bytes.size()));
-  return out;
-}
 
 json uses_list(uint32_t uses) {
   json list = json::array();
@@ -65,7 +57,7 @@ json entry_object(const KeyEntry& entry) {
   row["backup"] = entry.backup;
   row["backed_up"] = entry.backed_up;
   row["imported"] = entry.imported;
-  row["spki"] = base64(entry.ref.spki);
+  row["spki"] = to_base64(entry.ref.spki);
   row["not_approved"] = not_approved(entry.ref.type, entry.bits, entry.uses);
   return row;
 }
@@ -190,7 +182,7 @@ std::string backup_json(const Vault::BackupMade& made) {
   return text_of({{"size", made.file.size()}, {"keys", made.keys.size()}, {"left_out", made.left_out}});
 }
 
-Status status_for(const Vault& vault, const base::Error& error) {
+Status status_for(Vault& vault, const base::Error& error) {
   switch (vault.condition()) {
     case Condition::uninitialised:
       return Status::uninitialised;
@@ -204,6 +196,7 @@ Status status_for(const Vault& vault, const base::Error& error) {
     case Condition::officer:
       break;
   }
+  if (error.cause() == base::Cause::unavailable && vault.audit().head().full) return Status::audit_full;
   return from_error(error);
 }
 

@@ -24,7 +24,7 @@ std::string backup_json(const Vault::BackupMade& made);
 
 // status_for maps an error of the vault to a status: by its cause, and by the vault's condition where that is the
 // cause.
-Status status_for(const Vault& vault, const base::Error& error);
+Status status_for(Vault& vault, const base::Error& error);
 
 // note_refused logs a request that policy refused, at most ten a second.
 void note_refused(const Peer& peer, std::string_view verb, std::string_view key, const base::Error& error);

@@ -15,6 +15,7 @@
 #include <array>
 #include <optional>
 
+#include "engine/x509/openssl.h"
 #include "keystore/selftest_vectors.h"
 #include "keystore/token/pkcs8.h"
 #include "keystore/token/public_key.h"
@@ -30,8 +31,8 @@ using x509::Hash;
 using x509::KeyType;
 using x509::SignAlgorithm;
 
-using CipherContext = base::Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
-using KeyContext = base::Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
+using x509::CipherContext;
+using x509::KeyContext;
 
 // Verdict is empty when a test passed, else why it failed.
 using Verdict = std::string;
@@ -44,7 +45,7 @@ struct Bench {
   bool unknown = false;  // set by a test: the token does not have what is tested
 };
 
-const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+const unsigned char* bytes(std::string_view text) { return x509::bytes_of(text); }
 unsigned char* bytes(std::string& text) { return reinterpret_cast<unsigned char*>(text.data()); }
 
 int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }

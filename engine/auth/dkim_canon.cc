@@ -13,6 +13,7 @@
 
 #include "engine/base/handle.h"
 #include "engine/base/text.h"
+#include "engine/x509/openssl.h"
 
 namespace postern::auth {
 namespace {
@@ -122,7 +123,7 @@ class BodyCanon {
   size_t used_ = 0;
 };
 
-using DigestContext = base::Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
+using x509::DigestContext;
 
 // Sha256 uses the thread's own context, so one at a time.
 class Sha256 final : public ByteSink {

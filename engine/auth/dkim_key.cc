@@ -10,13 +10,14 @@
 
 #include "engine/base/handle.h"
 #include "engine/base/text.h"
+#include "engine/x509/openssl.h"
 
 namespace postern::auth {
 namespace {
 
 using base::Cause;
 using base::fail;
-using Key = base::Handle<EVP_PKEY, EVP_PKEY_free>;
+using x509::KeyHandle;
 
 constexpr size_t kLongestRecord = 16u << 10;
 constexpr size_t kMostTags = 64;
@@ -56,12 +57,12 @@ base::Result<std::string> from_base64(std::string_view value) {
 }
 
 // Both forms in which RSA keys stand in records.
-Key rsa_key(std::string_view der) {
+KeyHandle rsa_key(std::string_view der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-  Key key(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
+  KeyHandle key(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
   if (key) return key;
   at = reinterpret_cast<const unsigned char*>(der.data());
-  return Key(d2i_PublicKey(EVP_PKEY_RSA, nullptr, &at, static_cast<long>(der.size())));
+  return KeyHandle(d2i_PublicKey(EVP_PKEY_RSA, nullptr, &at, static_cast<long>(der.size())));
 }
 
 }  // namespace
@@ -124,9 +125,9 @@ base::Result<KeyRecord> parse_key_record(std::string_view text) {
 
 bool holds_key(const KeyRecord& record, std::string_view spki) {
   const auto* at = reinterpret_cast<const unsigned char*>(spki.data());
-  const Key ours(d2i_PUBKEY(nullptr, &at, static_cast<long>(spki.size())));
+  const KeyHandle ours(d2i_PUBKEY(nullptr, &at, static_cast<long>(spki.size())));
   if (!ours) return false;
-  Key theirs;
+  KeyHandle theirs;
   if (record.type == "ed25519") {
     theirs.reset(EVP_PKEY_new_raw_public_key(
         EVP_PKEY_ED25519, nullptr, reinterpret_cast<const unsigned char*>(record.key.data()), record.key.size()));

@@ -15,6 +15,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/x509/openssl.h"
+
 namespace postern::crypto {
 namespace {
 
@@ -22,9 +24,9 @@ using base::Cause;
 using base::fail;
 using Clock = std::chrono::steady_clock;
 
-using KeyHandle = base::Handle<EVP_PKEY, EVP_PKEY_free>;
-using BioHandle = base::Handle<BIO, BIO_free_all>;
-using CertificateHandle = base::Handle<X509, X509_free>;
+using x509::Bio;
+using x509::CertificateHandle;
+using x509::KeyHandle;
 
 int close_store(OSSL_STORE_CTX* store) { return OSSL_STORE_close(store); }
 using StoreHandle = base::Handle<OSSL_STORE_CTX, close_store>;
@@ -65,7 +67,7 @@ base::Result<KeyHandle> load_key(const TlsOptions& options) {
 base::Result<void> use_certificate(SSL_CTX* context, const TlsOptions& options) {
   if (auto there = readable(options.certificate); !there) return std::unexpected(std::move(there.error()));
   ERR_clear_error();
-  const BioHandle file(BIO_new_file(options.certificate.c_str(), "r"));
+  const Bio file(BIO_new_file(options.certificate.c_str(), "r"));
   CertificateHandle own(X509_new_ex(options.library, nullptr));
   X509* first = own.get();
   if (file == nullptr || own == nullptr || PEM_read_bio_X509(file.get(), &first, no_passphrase, nullptr) == nullptr) {

@@ -24,6 +24,7 @@ using Bio = base::Handle<BIO, BIO_free_all>;
 using BigNumber = base::Handle<BIGNUM, BN_free>;
 using KeyHandle = base::Handle<EVP_PKEY, EVP_PKEY_free>;
 using KeyContext = base::Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
+using CipherContext = base::Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
 using DigestContext = base::Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using DigestHandle = base::Handle<EVP_MD, EVP_MD_free>;
 using CertificateHandle = base::Handle<X509, X509_free>;

@@ -8,6 +8,8 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
+#include "engine/x509/openssl.h"
+
 namespace postern::keystore {
 
 namespace {
@@ -18,12 +20,12 @@ using base::Result;
 using x509::KeyType;
 
 using Pkcs8 = base::Handle<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free>;
-using KeyContext = base::Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
-using CipherContext = base::Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
+using x509::CipherContext;
+using x509::KeyContext;
 
 constexpr size_t kMaxPkcs8 = 16384;
 
-const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+const unsigned char* bytes(std::string_view text) { return x509::bytes_of(text); }
 unsigned char* bytes(Secret& secret) { return reinterpret_cast<unsigned char*>(secret.data()); }
 
 // A private number, big-endian at `width` bytes (0: as many as it needs).

@@ -10,6 +10,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "engine/x509/openssl.h"
+
 namespace postern::keystore {
 
 namespace {
@@ -21,17 +23,17 @@ using x509::Hash;
 using x509::KeyType;
 using x509::SignAlgorithm;
 
-using Bignum = base::Handle<BIGNUM, BN_free>;
-using KeyContext = base::Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
-using DigestContext = base::Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
+using x509::BigNumber;
+using x509::DigestContext;
+using x509::KeyContext;
 using EcdsaSignature = base::Handle<ECDSA_SIG, ECDSA_SIG_free>;
 
-const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+using x509::bytes_of;
 
 std::string number(const EVP_PKEY* key, const char* name) {
   BIGNUM* value = nullptr;
   if (EVP_PKEY_get_bn_param(key, name, &value) != 1) return {};
-  Bignum owned(value);
+  BigNumber owned(value);
   std::string out(static_cast<size_t>(BN_num_bytes(value)), '\0');
   BN_bn2bin(value, reinterpret_cast<unsigned char*>(out.data()));
   return out;
@@ -80,11 +82,11 @@ const EVP_MD* digest_of(Hash hash) {
 
 Result<PublicKey> PublicKey::from_spki(std::string_view der) {
   if (der.size() > 4096) return fail(Cause::malformed, "public key: too long");
-  const unsigned char* at = bytes(der);
+  const unsigned char* at = bytes_of(der);
   PublicKey key;
   key.key_ = shared(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
   ERR_clear_error();
-  if (key.key_ == nullptr || at != bytes(der) + der.size()) return fail(Cause::malformed, "public key: not a SPKI");
+  if (key.key_ == nullptr || at != bytes_of(der) + der.size()) return fail(Cause::malformed, "public key: not a SPKI");
   if (auto filled = key.fill(); !filled) return std::unexpected(filled.error());
   // A curve may be spelled out instead of named, and a point compressed: made anew it has the one encoding.
   if (key.type_ == KeyType::ec_p256 || key.type_ == KeyType::ec_p384) return from_point(key.type_, key.point_);
@@ -95,8 +97,8 @@ Result<PublicKey> PublicKey::from_rsa(std::string_view modulus, std::string_view
   if (modulus.size() > 2 * kMaxRsaBits / 8 || exponent.size() > 2 * kMaxRsaBits / 8) {
     return fail(Cause::malformed, "public key: numbers too large");
   }
-  Bignum n(BN_bin2bn(bytes(modulus), static_cast<int>(modulus.size()), nullptr));
-  Bignum e(BN_bin2bn(bytes(exponent), static_cast<int>(exponent.size()), nullptr));
+  BigNumber n(BN_bin2bn(bytes_of(modulus), static_cast<int>(modulus.size()), nullptr));
+  BigNumber e(BN_bin2bn(bytes_of(exponent), static_cast<int>(exponent.size()), nullptr));
   base::Handle<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free> builder(OSSL_PARAM_BLD_new());
   if (n == nullptr || e == nullptr || builder == nullptr ||
       OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get()) != 1 ||
@@ -122,7 +124,7 @@ Result<PublicKey> PublicKey::from_point(KeyType type, std::string_view point) {
   if (type == KeyType::ed25519) {
     point = unwrap(point, 0x04, 32);
     if (point.size() != 32) return fail(Cause::malformed, "public key: not an Ed25519 point");
-    key.key_ = shared(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes(point), point.size()));
+    key.key_ = shared(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(point), point.size()));
   } else if (type == KeyType::ec_p256 || type == KeyType::ec_p384) {
     const size_t size = size_of_point(type) + 1;
     point = unwrap(point, 0x04, size);
@@ -228,7 +230,7 @@ bool PublicKey::verify(SignAlgorithm algorithm, Hash hash, std::string_view inpu
     if (type_ != KeyType::ed25519) return false;
     DigestContext context(EVP_MD_CTX_new());
     return context != nullptr && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key_.get()) == 1 &&
-           EVP_DigestVerify(context.get(), bytes(signature), signature.size(), bytes(input), input.size()) == 1;
+           EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(input), input.size()) == 1;
   }
   bool rsa = algorithm != SignAlgorithm::ecdsa;
   if (type_ == KeyType::ed25519 || rsa != (type_ == KeyType::rsa)) return false;
@@ -241,14 +243,14 @@ bool PublicKey::verify(SignAlgorithm algorithm, Hash hash, std::string_view inpu
     if (pss && EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), RSA_PSS_SALTLEN_DIGEST) != 1) return false;
   }
   return EVP_PKEY_CTX_set_signature_md(context.get(), digest) == 1 &&
-         EVP_PKEY_verify(context.get(), bytes(signature), signature.size(), bytes(input), input.size()) == 1;
+         EVP_PKEY_verify(context.get(), bytes_of(signature), signature.size(), bytes_of(input), input.size()) == 1;
 }
 
 std::string ecdsa_to_der(std::string_view raw, size_t size) {
   if (raw.size() != size) return {};
   int half = static_cast<int>(size / 2);
-  Bignum r(BN_bin2bn(bytes(raw), half, nullptr));
-  Bignum s(BN_bin2bn(bytes(raw) + half, half, nullptr));
+  BigNumber r(BN_bin2bn(bytes_of(raw), half, nullptr));
+  BigNumber s(BN_bin2bn(bytes_of(raw) + half, half, nullptr));
   EcdsaSignature signature(ECDSA_SIG_new());
   if (r == nullptr || s == nullptr || signature == nullptr || BN_is_zero(r.get()) || BN_is_zero(s.get())) return {};
   ECDSA_SIG_set0(signature.get(), r.release(), s.release());
