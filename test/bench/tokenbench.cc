@@ -55,7 +55,8 @@ struct Figure {
 // measure runs `worker` (which signs once each call, and is made by each thread for itself) for a slice of time.
 Figure measure(int threads, const std::function<std::function<void()>()>& make_worker) {
   std::atomic<int> ready = 0;
-  std::atomic<bool> go = false, end = false;
+  std::atomic<bool> go = false;
+  std::chrono::steady_clock::time_point until;  // set before `go`
   std::atomic<uint64_t> done = 0;
   std::vector<std::thread> running;
   for (int n = 0; n < threads; ++n) {
@@ -65,16 +66,15 @@ Figure measure(int threads, const std::function<std::function<void()>()>& make_w
       ++ready;
       while (!go) std::this_thread::yield();
       uint64_t mine = 0;
-      for (; !end; ++mine) worker();
+      for (; std::chrono::steady_clock::now() < until; ++mine) worker();
       done += mine;
     });
   }
   while (ready < threads) std::this_thread::yield();
   double cpu = cpu_seconds();
   auto begin = std::chrono::steady_clock::now();
+  until = begin + std::chrono::milliseconds(500);
   go = true;
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
-  end = true;
   for (std::thread& thread : running) thread.join();
   double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   auto count = static_cast<double>(done);

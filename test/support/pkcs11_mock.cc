@@ -6,7 +6,6 @@
 //   fail FUNCTION N RV [once|always|after]   the N-th call (counted from here on) answers RV without being made;
 //   always:
 //                                            that and every later one; after: it is made, and then answers RV
-//   delay FUNCTION MILLISECONDS              each call waits first
 //   removed                                  there is no token in any slot, and sessions are gone
 //   swap ID ID2                              searches for CKA_ID ID (hex) find objects with ID2
 //   flags WORD…                              tokens report user-count-low, user-final-try, user-locked, so-count-low,
@@ -49,7 +48,6 @@ struct Failure {
 
 struct Control {
   std::vector<Failure> failures;
-  std::map<std::string, unsigned long, std::less<>> delays;
   std::map<std::string, std::string> swaps;
   CK_FLAGS flags = 0;
   bool removed = false;
@@ -113,9 +111,6 @@ Control parse(const std::string& text) {
       if (c.empty() || (!d.empty() && d != "once" && d != "always" && d != "after")) stop("bad line: " + line);
       control.failures.push_back(
           {a, strtoul(b.c_str(), nullptr, 10), strtoul(c.c_str(), nullptr, 0), d == "always", d == "after"});
-    } else if (verb == "delay") {
-      words >> a >> b;
-      control.delays[a] = strtoul(b.c_str(), nullptr, 10);
     } else if (verb == "removed") {
       control.removed = true;
     } else if (verb == "swap") {
@@ -176,7 +171,6 @@ struct Decision {
 Decision decide(std::string_view name) {
   look_at_file();
   Decision decision;
-  unsigned long delay = 0;
   {
     std::lock_guard lock(state().mutex);
     auto at = state().calls.try_emplace(std::string(name), 0).first;
@@ -190,12 +184,8 @@ Decision decide(std::string_view name) {
         decision = {failure.rv, true, failure.after, false};
       }
     }
-    for (const auto& [function, milliseconds] : state().control.delays) {
-      if (function == "*" || function == name) delay = std::max(delay, milliseconds);
-    }
     decision.removed = state().control.removed;
   }
-  if (delay != 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay));
   return decision;
 }
 

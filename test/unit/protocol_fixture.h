@@ -35,7 +35,7 @@ using std::chrono::steady_clock;
 // Only against hangs.
 constexpr auto kPatience = 60s;
 
-// eventually polls until `holds` or patience ends.
+// eventually looks at `holds`, which has no signal of its own, again and again until it is true or patience ends.
 template <class F>
 bool eventually(F holds) {
   const auto end = steady_clock::now() + kPatience;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "test/support/faulty_disk.h"
@@ -196,10 +197,13 @@ TEST_F(VaultAuditFault, AFailedSyncIsFinalForItsSegment) {
 TEST_F(VaultAuditFault, TheSyncerNoticesAFailureByItself) {
   FaultyDisk::fail_sync();
   std::atomic<int> alerts{0};
-  log_->on_alert = [&](std::string_view) { ++alerts; };
+  std::promise<void> told;
+  log_->on_alert = [&](std::string_view) {
+    if (++alerts == 1) told.set_value();
+  };
   ASSERT_TRUE(use("k")) << "key use is synced later";
   // At the latest after a second; the deadline is against hanging only.
-  for (int i = 0; alerts == 0 && i < 600; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  ASSERT_EQ(told.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
   EXPECT_EQ(alerts, 1);
   EXPECT_FALSE(use());
   EXPECT_EQ(alerts, 1);
