@@ -36,6 +36,7 @@ constexpr base::LogId kEvents[] = {
     {"fipsd-key-mismatch", Level::error, "Key '{key}' is not in the token as it was made: {reason}"},
     {"fipsd-request-denied", Level::warning,
      "{verb} of key '{key}' refused to socket {socket} uid {uid} pid {pid}: {reason}"},
+    {"fipsd-peer-refused", Level::warning, "Connection on socket {socket} from uid {uid} pid {pid} ended: {reason}"},
     {"fipsd-audit-alert", Level::error, "Audit log: {text}"},
     {"fipsd-audit-anchor", Level::info, "Audit log at record {sequence}, hash {hash}"},
     {"fipsd-certificate-expires", Level::warning, "Certificate '{name}' expires on {until}, in {days} days"},

@@ -33,6 +33,7 @@ enum class Event : uint8_t {
   token_back,
   key_mismatch,
   request_denied,
+  peer_refused,
   audit_alert,
   audit_anchor,
   certificate_expires,

@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "engine/base/exit_status.h"
 #include "engine/base/log.h"
 #include "engine/base/privilege.h"
 #include "keystore/events.h"
@@ -30,34 +31,16 @@ void __gcov_dump(void) __attribute__((weak));
 namespace postern::keystore {
 namespace {
 
-constexpr int kDone = 0;
-constexpr int kUsage = 64;
-constexpr int kUnavailable = 69;
-constexpr int kSoftware = 70;
-constexpr int kDenied = 77;
-constexpr int kBadConfig = 78;
+using base::kBadConfig;
+using base::kDone;
+using base::kSoftware;
+using base::kUnavailable;
+using base::kUsage;
 constexpr uint32_t kStuck = 60;  // seconds in one call into the token before the watchdog is left to end us
-
-int status_for_error(const base::Error& error) {
-  switch (error.cause()) {
-    case base::Cause::misconfigured:
-    case base::Cause::malformed:
-    case base::Cause::not_found:
-      return kBadConfig;
-    case base::Cause::denied:
-      return kDenied;
-    case base::Cause::unavailable:
-    case base::Cause::limit:
-      return kUnavailable;
-    case base::Cause::internal:
-      break;
-  }
-  return kSoftware;
-}
 
 int refuse_start(const base::Error& error) {
   std::fprintf(stderr, "fipsd: %s\n", error.text().c_str());
-  return status_for_error(error);
+  return base::start_status(error);
 }
 
 [[noreturn]] void end_process(int status) {
@@ -172,6 +155,7 @@ class Gate : public Handler {
   }
   void closed(const Peer& peer) override { handler_->closed(peer); }
   void idle() override { handler_->idle(); }
+  void refused(const Peer& peer, std::string_view why) override { handler_->refused(peer, why); }
 
  private:
   Handler* handler_ = nullptr;

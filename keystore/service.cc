@@ -38,6 +38,13 @@ Reply Service::handle(const Peer& peer, const Request& request, uint32_t worker,
   return {request.header.id, status_for(vault_, answer.error()), std::move(answer.error()).text()};
 }
 
+void Service::refused(const Peer& peer, std::string_view why) {
+  base::emit(event(Event::peer_refused), {{"socket", peer.class_name},
+                                          {"uid", std::to_string(peer.uid)},
+                                          {"pid", std::to_string(peer.pid)},
+                                          {"reason", why}});
+}
+
 Service::Answer Service::consumer(const Peer& peer, const Request& request, uint32_t worker) {
   switch (request.header.verb) {
     case Verb::ping:

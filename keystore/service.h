@@ -28,6 +28,7 @@ class Service : public Handler {
                std::chrono::steady_clock::time_point deadline) override;
   void closed(const Peer& peer) override;
   void idle() override;
+  void refused(const Peer& peer, std::string_view why) override;
 
  private:
   // OfficerSession is the one session there can be.
@@ -64,6 +65,7 @@ class Service : public Handler {
   Answer blob_put(const Peer& peer, std::string_view body);
   Answer backup(const By& by, const Peer& peer, std::string_view body);
   Answer restore(const By& by, const Peer& peer, std::string_view body);
+  bool names_a_key(const Request& request) const;
   void end_session(std::string_view reason);
   void wait(uint32_t seconds);
 

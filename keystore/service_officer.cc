@@ -82,14 +82,8 @@ Reply Service::officer(const Peer& peer, const Request& request) {
     default:
       break;
   }
-  switch (vault_.condition()) {
-    case Condition::uninitialised:
-      return refusal(id, Status::uninitialised, "fipsd is not initialised: run fipsconfig init");
-    case Condition::zeroising:
-    case Condition::zeroised:
-      return refusal(id, Status::zeroised, std::string(kZeroisedWord));
-    default:
-      break;
+  if (auto there = vault_.has_catalogue(); !there) {
+    return refusal(id, status_for(vault_, there.error()), there.error().text());
   }
   if (!session_ || session_->connection != peer.connection) {
     return refusal(id, Status::login_required, "log in first");
@@ -104,21 +98,31 @@ Reply Service::officer(const Peer& peer, const Request& request) {
   Answer answer = officer_verb(by, peer, request);
   if (session_ && session_->connection == peer.connection) session_->last = std::chrono::steady_clock::now();
   if (answer) return {id, Status::ok, std::move(*answer)};
-  return {id, status_for(vault_, answer.error()), answer.error().text()};
+  if (answer.error().cause() == base::Cause::denied && names_a_key(request)) {
+    return refusal(id, Status::exists, answer.error().text());
+  }
+  return refusal(id, status_for(vault_, answer.error()), answer.error().text());
+}
+
+// names_a_key tells whether a request to make a key names one that is there already.
+bool Service::names_a_key(const Request& request) const {
+  std::string_view name;
+  if (request.header.verb == Verb::generate_key) {
+    if (const auto asked = GenerateBody::decode(request.body)) name = asked->name;
+  } else if (request.header.verb == Verb::import_key) {
+    if (const auto asked = ImportBody::decode(request.body)) name = asked->name;
+  }
+  const auto catalogue = vault_.catalogue();
+  const KeyEntry* entry = catalogue->find(name);
+  return entry != nullptr && entry->has_key;
 }
 
 Reply Service::login(const Peer& peer, const Request& request) {
   const uint32_t id = request.header.id;
   auto asked = SecretBody::decode(request.body);
   if (!asked) return refusal(id, Status::malformed, asked.error().text());
-  switch (vault_.condition()) {
-    case Condition::uninitialised:
-      return refusal(id, Status::uninitialised, "fipsd is not initialised: run fipsconfig init");
-    case Condition::zeroising:
-    case Condition::zeroised:
-      return refusal(id, Status::zeroised, std::string(kZeroisedWord));
-    default:
-      break;
+  if (auto there = vault_.has_catalogue(); !there) {
+    return refusal(id, status_for(vault_, there.error()), there.error().text());
   }
   // Refused before the password is looked at, so it does not count.
   if (session_ && session_->connection != peer.connection) {

@@ -91,6 +91,8 @@ class Keys(unittest.TestCase):
         rows = {row["name"]: row for row in self.list()}
         self.assertEqual(rows["t-rsa3072"]["bits"], 3072)
         self.assertFalse(rows["t-fixed"]["backup"])
+        done = self.fipsd.fipsconfig("key", "generate", "t-ed", "--type", "p256", "--use", "smime", password=PASSWORD, check=False)
+        self.assertEqual(done.returncode, 65, done.stderr)  # there is one already
         self.fipsd.fipsconfig("key", "destroy", "t-rsa3072", "--yes", password=PASSWORD)
         self.assertNotIn("t-rsa3072", {row["name"] for row in self.list()})
 
