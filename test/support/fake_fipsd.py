@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from support import dkim_verify
-from support.posternd import BIN, SANITIZER_OPTIONS
+from support.daemon import BIN, SANITIZER_OPTIONS
 from support.process import Process, wait_until
 
 

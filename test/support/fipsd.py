@@ -2,21 +2,23 @@
 """fipsd as a child process with a directory of its own: configuration, token (SoftHSM2), sockets; and fipsconfig run against it."""
 import json
 import os
-import signal
+import re
 import subprocess
 
 import yaml
 
-from support.posternd import BIN, REPORT, SANITIZER_OPTIONS, merge
-from support.process import Process, wait_until
+from support.daemon import BIN, SANITIZER_OPTIONS, Daemon, merge
+from support.process import Process
 
 PASSWORD = "correct horse battery"
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 
 
-class Fipsd:
+class Fipsd(Daemon):
     """`config` is laid over a small working configuration with the socket classes milter, postfix and officer. `postfix_sockets` are
     further paths of the class postfix, such as one inside a queue directory."""
+
+    name = "fipsd"
 
     def __init__(self, directory, config=None, postfix_sockets=(), group=None, module=SOFTHSM):
         self.directory = directory
@@ -56,23 +58,11 @@ class Fipsd:
         self.process = Process(self.command(prefix, options), "fipsd", self.output,
                                env={**os.environ, **SANITIZER_OPTIONS, **(environment or {})})
         if wait:
-            wait_until(lambda: "[fipsd-started]" in self.log_text()[before:] or not self.process.alive(), "fipsd to start")
-            if not self.process.alive():
-                raise RuntimeError("fipsd does not start:\n" + self.log_text()[before:])
+            self.wait_started("[fipsd-started]", before)
         return self
 
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def log_text(self):
-        if not os.path.exists(self.log):
-            return ""
-        with open(self.log, encoding="utf-8", errors="replace") as file:
-            return file.read()
-
     def wait_log(self, text, after=0, deadline=None):
-        wait_until(lambda: text in self.log_text()[after:], lambda: f"fipsd to log {text}\n{self.log_text()[after:]}", deadline)
+        return super().wait_log(re.escape(text), after, deadline)
 
     def fipsconfig(self, *arguments, password=None, more=(), check=True, timeout=120):
         """Runs fipsconfig; `password` (and further secrets, one a line) go in by --password-fd. Returns the completed process."""
@@ -104,20 +94,6 @@ class Fipsd:
 
     def status(self):
         return json.loads(self.fipsconfig("status", "--json").stdout)
-
-    def kill(self):
-        self.process.kill()
-
-    def check_log(self):
-        match = REPORT.search(self.log_text())
-        if match:
-            raise AssertionError("a sanitizer reported:\n" + self.log_text()[match.start():][:20000])
-
-    def stop(self, deadline=None):
-        status = self.process.stop(signal.SIGTERM, deadline)
-        self.check_log()
-        if status != 0:
-            raise AssertionError(f"fipsd ended with status {status}:\n{self.log_text()[-4000:]}")
 
     def discard(self):
         if self.process:

@@ -2,20 +2,14 @@
 """posternd as a child process: configuration written, started, waited for, reloaded, stopped, and its end checked."""
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 
 import yaml
 
-from support.process import SOURCE, Process, wait_until
-
-BIN = os.environ.get("POSTERN_BIN", os.path.join(SOURCE, "build", "release", "bin"))
-# A sanitizer that finds something ends the daemon with this status and its report in the log.
-SANITIZER_OPTIONS = {"ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
-                     "TSAN_OPTIONS": "exitcode=99:halt_on_error=1", "LSAN_OPTIONS": "exitcode=99"}
-REPORT = re.compile(r"ERROR: (?:Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
+from support.daemon import BIN, SANITIZER_OPTIONS, Daemon, merge
+from support.process import Process
 
 
 def sanitized():
@@ -25,17 +19,11 @@ def sanitized():
     return b"__asan_init" in content or b"__tsan_init" in content
 
 
-def merge(base, extra):
-    """`extra` laid over `base`, mapping by mapping; lists and scalars replace."""
-    result = dict(base)
-    for key, value in (extra or {}).items():
-        result[key] = merge(result[key], value) if isinstance(value, dict) and isinstance(result.get(key), dict) else value
-    return result
-
-
-class Posternd:
+class Posternd(Daemon):
     """One daemon with a directory of its own. `config` is laid over a small working configuration; `rules` is the text of its one
     rule file, or a list of filters."""
+
+    name = "posternd"
 
     def __init__(self, directory, socket, group=None, mta="postfix", config=None, rules=None):
         self.directory = directory
@@ -75,27 +63,8 @@ class Posternd:
         before = len(self.log_text())
         self.process = Process([*prefix, os.path.join(BIN, "posternd"), "-c", self.config_file], "posternd", self.output,
                                env={**os.environ, **SANITIZER_OPTIONS, **(environment or {})})
-        wait_until(lambda: " started, generation " in self.log_text()[before:] or not self.process.alive(), "posternd to start")
-        if not self.process.alive():
-            raise RuntimeError("posternd does not start:\n" + self.log_text()[before:])
+        self.wait_started(" started, generation ", before)
         return self
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def log_text(self):
-        if not os.path.exists(self.log):
-            return ""
-        with open(self.log, encoding="utf-8", errors="replace") as file:
-            return file.read()
-
-    def lines(self, pattern, after=0):
-        """Log lines that match, from the text offset `after` on."""
-        return [line for line in self.log_text()[after:].splitlines() if re.search(pattern, line)]
-
-    def wait_log(self, pattern, after=0, deadline=None):
-        return wait_until(lambda: self.lines(pattern, after), lambda: f"posternd to log {pattern}\n{self.log_text()[after:]}", deadline)[0]
 
     def reload(self, expect="done"):
         """SIGHUP; waits for "done" or "failed" in the log."""
@@ -111,24 +80,8 @@ class Posternd:
     def status(self):
         return json.loads(self.command("status", "-c", self.config_file, "--json").stdout)
 
-    def rss(self):
-        return self.process.rss()
-
-    def kill(self):
-        """SIGKILL, as a crash would be."""
-        self.process.kill()
-
-    def check_log(self):
-        match = REPORT.search(self.log_text())
-        if match:
-            raise AssertionError("a sanitizer reported:\n" + self.log_text()[match.start():][:20000])
-
     def stop(self, deadline=None):
-        """SIGTERM; the daemon must end with status 0, leave no socket, and no sanitizer may have complained."""
-        status = self.process.stop(signal.SIGTERM, deadline)
-        self.check_log()
-        if status != 0:
-            raise AssertionError(f"posternd ended with status {status}:\n{self.log_text()[-4000:]}")
+        super().stop(deadline)
         if os.path.exists(self.socket):
             raise AssertionError("posternd left its socket behind")
 

@@ -6,7 +6,7 @@ import subprocess
 
 from support.fipsd import PASSWORD
 from support.pki import Authority
-from support.posternd import BIN
+from support.daemon import BIN
 from support.process import SOURCE
 
 MODULE = os.path.join(BIN, "fipsd.so")

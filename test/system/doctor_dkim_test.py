@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from support import dkim_verify  # noqa: E402
 from support.dns import DnsServer  # noqa: E402
 from support.fake_fipsd import FakeFipsd  # noqa: E402
-from support.posternd import BIN, merge  # noqa: E402
+from support.daemon import BIN, merge  # noqa: E402
 from support.world import scratch  # noqa: E402
 
 RSA, ED25519 = "r2026._domainkey.example.org", "e2026._domainkey.example.org"

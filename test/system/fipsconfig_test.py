@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from support import scripted_fipsd  # noqa: E402
 from support.scripted_fipsd import Body, ScriptedFipsd, blob, secret, text  # noqa: E402
-from support.posternd import BIN, SANITIZER_OPTIONS  # noqa: E402
+from support.daemon import BIN, SANITIZER_OPTIONS  # noqa: E402
 from support.process import DEADLINE  # noqa: E402
 from support.world import scratch  # noqa: E402
 

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from support import confine  # noqa: E402
 from support.fipsd import PASSWORD, Fipsd  # noqa: E402
-from support.posternd import BIN  # noqa: E402
+from support.daemon import BIN  # noqa: E402
 from support.process import SOURCE, wait_until  # noqa: E402
 from support.world import scratch  # noqa: E402
 

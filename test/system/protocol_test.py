@@ -14,7 +14,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support import milter  # noqa: E402
-from support.posternd import BIN, SANITIZER_OPTIONS, Posternd  # noqa: E402
+from support.daemon import BIN, SANITIZER_OPTIONS  # noqa: E402
+from support.posternd import Posternd  # noqa: E402
 from support.process import wait_until  # noqa: E402
 from support.world import scratch  # noqa: E402
 

@@ -57,7 +57,8 @@ import yaml  # noqa: E402
 from support import mta as mtas  # noqa: E402
 from support import smtp  # noqa: E402
 from support.fake_fipsd import FakeFipsd  # noqa: E402
-from support.posternd import Posternd, merge  # noqa: E402
+from support.daemon import merge  # noqa: E402
+from support.posternd import Posternd  # noqa: E402
 from support.process import Timeout, wait_until  # noqa: E402
 from support.sink import Sink  # noqa: E402
 

@@ -17,7 +17,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from support import milter  # noqa: E402
 from support import smtp  # noqa: E402
-from support.posternd import BIN, SANITIZER_OPTIONS, Posternd  # noqa: E402
+from support.daemon import BIN, SANITIZER_OPTIONS  # noqa: E402
+from support.posternd import Posternd  # noqa: E402
 from support.process import SOURCE, free_port, listening  # noqa: E402
 from support.world import World, scratch  # noqa: E402
 

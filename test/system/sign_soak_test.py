@@ -13,7 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support.fipsd import Fipsd  # noqa: E402
 from support.fipsd_client import PKCS1, SHA256, FipsdClient  # noqa: E402
-from support.posternd import BIN, Posternd  # noqa: E402
+from support.daemon import BIN  # noqa: E402
+from support.posternd import Posternd  # noqa: E402
 from support.process import temporary_directory  # noqa: E402
 
 MESSAGES = int(os.environ.get("POSTERN_SIGNATURES", "1000000"))

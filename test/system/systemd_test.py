@@ -11,7 +11,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support import confine, milter  # noqa: E402
-from support.posternd import BIN, Posternd  # noqa: E402
+from support.daemon import BIN  # noqa: E402
+from support.posternd import Posternd  # noqa: E402
 from support.process import SOURCE  # noqa: E402
 from support.world import scratch  # noqa: E402
 
