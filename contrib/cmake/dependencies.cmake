@@ -18,6 +18,8 @@ pkg_check_modules(P11KIT REQUIRED p11-kit-1)
 add_library(pkcs11_header INTERFACE)
 target_include_directories(pkcs11_header SYSTEM INTERFACE ${P11KIT_INCLUDE_DIRS})
 target_link_libraries(pkcs11_header INTERFACE ${CMAKE_DL_LIBS})
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(LDAP REQUIRED IMPORTED_TARGET ldap lber)
 # Not by pkg-config: libunbound.pc asks for the development files of libraries that only its own build needs.
 find_path(UNBOUND_INCLUDE unbound.h REQUIRED)

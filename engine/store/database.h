@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Database: what the store needs of SQLite and PostgreSQL, so that one text of SQL serves both: statements with $1, $2
+// … in order of their first use, one write transaction at a time on a connection, and contents by name. Used by one
+// thread at a time; private to the store.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/store/batch.h"
+
+namespace postern::store {
+
+// Value is one parameter.
+using Value = std::variant<std::monostate, int64_t, std::string>;
+using Values = std::vector<Value>;
+
+// Row is one row of a result; a null reads as an empty text and as 0.
+struct Row {
+  std::vector<std::string> columns;
+  const std::string& text(size_t column) const { return columns[column]; }
+  int64_t number(size_t column) const;
+};
+using Rows = std::vector<Row>;
+
+class Database {
+ public:
+  virtual ~Database() = default;
+
+  // run executes one statement and returns all its rows.
+  virtual base::Result<Rows> run(std::string_view sql, const Values& values) = 0;
+  // begin opens a transaction that may write; commit makes it durable. After a commit that failed the transaction may
+  // or may not be there when the database is next opened. rollback never fails: what cannot be rolled back is
+  // disconnected.
+  virtual base::Result<void> begin() = 0;
+  virtual base::Result<void> commit() = 0;
+  virtual void rollback() = 0;
+  // conflicted tells, after a failure, whether another gateway was in the way: the transaction may be tried again.
+  virtual bool conflicted() const = 0;
+  // in_doubt tells, after a commit that failed, whether the transaction may be there all the same.
+  virtual bool in_doubt() const = 0;
+
+  // make_schema creates all tables in a database that has none, inside a transaction of its own, and checks the version
+  // of one that has; `create` false: one without is not_found.
+  virtual base::Result<void> make_schema(bool create) = 0;
+
+  // Contents. put_early runs before the transaction in which `name` gets its row in `content`, put_inside in it; each
+  // back end does its work in one of them. has tells whether the bytes are there. drop takes place after the
+  // transaction in which the row went.
+  virtual base::Result<void> put_early(const std::string& name, const Content& content) = 0;
+  virtual base::Result<void> put_inside(const std::string& name, const Content& content) = 0;
+  virtual base::Result<std::string> get(const std::string& name, uint64_t size) = 0;
+  virtual base::Result<bool> has(const std::string& name) = 0;
+  virtual void drop(const std::string& name) = 0;
+  // sweep drops contents without a row that are older than an hour; returns how many.
+  virtual base::Result<size_t> sweep(int64_t now) = 0;
+
+  // contains is SQL for "the text `column` contains `parameter`", ASCII letters without case; the parameter must be in
+  // lower case.
+  virtual std::string contains(std::string_view column, std::string_view parameter) const = 0;
+  // for_update ends a SELECT whose rows are to be changed; skip_locked passes over those another gateway is changing.
+  virtual std::string_view for_update() const = 0;
+  virtual std::string_view skip_locked() const = 0;
+};
+
+base::Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool create);
+base::Result<std::unique_ptr<Database>> open_postgres(const std::string& conninfo);
+
+// schema returns the statements that make the tables; `id` is the type of a row's own number, `blob` that of bytes.
+std::vector<std::string> schema(std::string_view id);
+inline constexpr int64_t kSchemaVersion = 1;
+// check_version reads the version in `meta`; false where it must still be made.
+base::Result<void> check_version(const Rows& rows);
+
+}  // namespace postern::store

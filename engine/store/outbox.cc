@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// The outbox, and contents that come and go with its rows and the quarantines'.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "engine/store/impl.h"
+
+namespace postern::store {
+
+using base::Cause;
+using base::fail;
+using base::Result;
+
+int64_t Row::number(size_t column) const {
+  int64_t out = 0;
+  const std::string& text = columns[column];
+  std::from_chars(text.data(), text.data() + text.size(), out);
+  return out;
+}
+
+Result<void> execute(Database& database, std::string_view sql, const Values& values) {
+  auto rows = database.run(sql, values);
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  return {};
+}
+
+uint64_t size_of(const Content& content) {
+  uint64_t out = 0;
+  for (const std::string_view piece : content) out += piece.size();
+  return out;
+}
+
+Result<void> insert_content(Database& database, const std::string& name, const Content& content) {
+  return execute(database, "INSERT INTO content (name, size, digest) VALUES ($1, $2, $3)",
+                 {name, static_cast<int64_t>(size_of(content)), sha256_hex(content)});
+}
+
+Result<void> drop_unused(Database& database, const std::string& name, Dropped& dropped) {
+  auto gone = database.run(
+      "DELETE FROM content WHERE name = $1 "
+      "AND NOT EXISTS (SELECT 1 FROM entry WHERE content = $1 AND state = 'held') "
+      "AND NOT EXISTS (SELECT 1 FROM outbox WHERE content = $1) RETURNING name",
+      {name});
+  if (!gone) return std::unexpected(std::move(gone.error()));
+  if (!gone->empty()) dropped.push_back(name);
+  return {};
+}
+
+Result<void> insert_mail(Database& database, const NewMail& mail, int64_t now) {
+  return execute(
+      database,
+      "INSERT INTO outbox (kept, kind, state, sender, recipients, content, size, cause_mid, mid, quarantine, "
+      "attempts, created, next, owner, leased, last_error) "
+      "VALUES ($1, $2, 'waiting', $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, '', 0, '')",
+      {mail.kept, std::string(mail_kind_name(mail.kind)), mail.sender, mail.recipients, mail.content,
+       static_cast<int64_t>(mail.size), static_cast<int64_t>(mail.cause_mid), static_cast<int64_t>(mail.mid),
+       shown(mail.quarantine), now, mail.next});
+}
+
+namespace {
+
+constexpr std::string_view kColumns =
+    "id, kind, state, sender, recipients, content, size, cause_mid, mid, quarantine, attempts, created, next, "
+    "last_error";
+
+MailKind kind_of(std::string_view word) {
+  for (const MailKind kind : {MailKind::notify, MailKind::notify_copy, MailKind::bcc, MailKind::bcc_scan,
+                              MailKind::archive, MailKind::release, MailKind::forward}) {
+    if (mail_kind_name(kind) == word) return kind;
+  }
+  return MailKind::alert;
+}
+
+std::vector<Outgoing> outgoing_of(const Rows& rows) {
+  std::vector<Outgoing> out;
+  for (const Row& row : rows) {
+    Outgoing mail;
+    mail.id = row.number(0);
+    mail.kind = kind_of(row.text(1));
+    mail.state = row.text(2) == "failed" ? Outgoing::State::failed : Outgoing::State::waiting;
+    mail.from = unescape_address(row.text(3));
+    mail.recipients = split_addresses(row.text(4));
+    mail.content = row.text(5);
+    mail.size = static_cast<uint64_t>(row.number(6));
+    mail.cause_mid = static_cast<uint64_t>(row.number(7));
+    mail.mid = static_cast<uint64_t>(row.number(8));
+    mail.quarantine = row.text(9);
+    mail.attempts = static_cast<uint32_t>(row.number(10));
+    mail.created = row.number(11);
+    mail.next = row.number(12);
+    mail.last_error = row.text(13);
+    out.push_back(std::move(mail));
+  }
+  return out;
+}
+
+// one tells whether a statement with RETURNING found the row it was for.
+Result<void> one(Result<Rows> rows, int64_t id) {
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  if (rows->empty()) return fail(Cause::not_found, fmt::format("there is no mail {} in the outbox", id));
+  return {};
+}
+
+}  // namespace
+
+Result<void> Store::queue(const Mail& mail, uint64_t cause_mid, int64_t now) {
+  const Impl::Lease database(*impl_);
+  NewMail row;
+  row.kind = mail.kind;
+  row.sender = escape_address(mail.from);
+  row.recipients = join_addresses(mail.recipients);
+  row.content = random_name();
+  row.size = size_of(mail.content);
+  row.cause_mid = cause_mid;
+  row.mid = mail.mid;
+  row.next = now;
+  if (auto stored = database->put_early(row.content, mail.content); !stored) return stored;
+  return Impl::transact(*database, [&]() -> Result<void> {
+    if (auto done = insert_content(*database, row.content, mail.content); !done) return done;
+    if (auto done = database->put_inside(row.content, mail.content); !done) return done;
+    return insert_mail(*database, row, now);
+  });
+}
+
+Result<std::vector<Outgoing>> Store::claim_due(int64_t now, size_t most) {
+  const Impl::Lease database(*impl_);
+  // Asked every second; nothing is written while nothing is due.
+  bool pending = false;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    pending = !impl_->confirmed.empty();
+  }
+  if (!pending) {
+    auto due =
+        database->run("SELECT 1 FROM outbox WHERE state = 'waiting' AND next <= $1 AND leased <= $1 LIMIT 1", {now});
+    if (!due) return std::unexpected(std::move(due.error()));
+    if (due->empty()) return std::vector<Outgoing>();
+  }
+  std::vector<int64_t> confirmations;
+  auto claimed = Impl::transact(*database, [&]() -> Result<Rows> {
+    if (auto done = impl_->apply_confirmations(*database, now, confirmations); !done) {
+      return std::unexpected(std::move(done.error()));
+    }
+    return database->run(
+        fmt::format("UPDATE outbox SET owner = $1, leased = $2 WHERE id IN (SELECT id FROM outbox WHERE "
+                    "state = 'waiting' AND next <= $3 AND leased <= $3 ORDER BY next, id LIMIT $4{}) RETURNING {}",
+                    database->skip_locked(), kColumns),
+        {impl_->owner, now + kLease, now, static_cast<int64_t>(std::min(most, kMaxClaim))});
+  });
+  if (!claimed) return std::unexpected(std::move(claimed.error()));
+  impl_->confirmations_written(confirmations);
+  std::vector<Outgoing> out = outgoing_of(*claimed);
+  std::ranges::sort(out, {}, [](const Outgoing& mail) { return std::pair(mail.next, mail.id); });
+  return out;
+}
+
+Result<void> Store::forget_claims() {
+  const Impl::Lease database(*impl_);
+  return execute(*database, "UPDATE outbox SET owner = '', leased = 0 WHERE owner = $1 AND leased > 0", {impl_->owner});
+}
+
+Result<void> Store::sent(int64_t id) { return remove(id); }
+
+Result<void> Store::remove(int64_t id) {
+  const Impl::Lease database(*impl_);
+  Dropped dropped;
+  auto done = Impl::transact(*database, [&]() -> Result<void> {
+    auto rows = database->run("DELETE FROM outbox WHERE id = $1 RETURNING content", {id});
+    if (!rows || rows->empty()) return one(std::move(rows), id);
+    return drop_unused(*database, rows->front().text(0), dropped);
+  });
+  if (!done) return done;
+  for (const std::string& name : dropped) database->drop(name);
+  return {};
+}
+
+Result<void> Store::retry(int64_t id, int64_t when, std::string_view error) {
+  const Impl::Lease database(*impl_);
+  return one(database->run("UPDATE outbox SET attempts = attempts + 1, next = $1, last_error = $2, owner = '', "
+                           "leased = 0 WHERE id = $3 RETURNING id",
+                           {when, shown(error), id}),
+             id);
+}
+
+Result<void> Store::failed(int64_t id, std::string_view error) {
+  const Impl::Lease database(*impl_);
+  return one(database->run("UPDATE outbox SET state = 'failed', attempts = attempts + 1, last_error = $1, owner = '', "
+                           "leased = 0 WHERE id = $2 RETURNING id",
+                           {shown(error), id}),
+             id);
+}
+
+Result<std::vector<Outgoing>> Store::outbox(int64_t after, size_t most) {
+  const Impl::Lease database(*impl_);
+  auto rows = database->run(fmt::format("SELECT {} FROM outbox WHERE id > $1 ORDER BY id LIMIT $2", kColumns),
+                            {after, static_cast<int64_t>(most)});
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  return outgoing_of(*rows);
+}
+
+}  // namespace postern::store

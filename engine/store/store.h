@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Store: what outlives a message: quarantines and the outbox of our own mail, in SQLite with message files beside it,
+// or in PostgreSQL where several gateways share it. Every change is one transaction and durable when the call returns.
+//
+// A sender whose message was kept may never hear of it, because we or the MTA died before the answer: it sends the
+// message again. Therefore what is kept is unconfirmed until the MTA shows, by its next step, that it has the answer;
+// the same message (Batch::identity, and the same plan for it) that comes again meanwhile is the one that is there.
+// Its outgoing mail waits as long.
+//
+// All functions may be called from any thread. `now` is Unix time. A failure is Cause::unavailable, or not_found where
+// there is no such id; after any failure nothing has changed, or the change is one that only an unconfirmed message
+// sees.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/store/batch.h"
+
+namespace postern::store {
+
+// kUnconfirmedWait is how long outgoing mail of an unconfirmed message waits, in seconds: if the sender has not come
+// again by then, the MTA had the answer.
+inline constexpr int64_t kUnconfirmedWait = 3600;
+// kUnconfirmedAge is how long an unconfirmed message can be taken up again: the time senders try for.
+inline constexpr int64_t kUnconfirmedAge = 5 * 86400;
+// kLease is how long claimed mail belongs to the gateway that claimed it, in seconds.
+inline constexpr int64_t kLease = 600;
+// kMaxClaim is the most mails one claim gives.
+inline constexpr size_t kMaxClaim = 100;
+
+// Kept is what keep() did: `id` for confirm(); `again` is the MID under which the same message was kept before.
+struct Kept {
+  int64_t id = 0;
+  std::optional<uint64_t> again;
+  std::vector<std::string> expired;  // what had to make room, one line each
+};
+
+// Outgoing is one mail of the outbox.
+struct Outgoing {
+  enum class State : uint8_t { waiting, failed };
+  int64_t id = 0;
+  MailKind kind = MailKind::notify;
+  State state = State::waiting;
+  std::string from;
+  std::vector<std::string> recipients;
+  std::string content;  // name of its content, for Store::content()
+  uint64_t size = 0;
+  uint64_t cause_mid = 0;
+  uint64_t mid = 0;
+  std::string quarantine;  // of a release or forward: where it was
+  uint32_t attempts = 0;
+  int64_t created = 0;
+  int64_t next = 0;  // when it is tried next
+  std::string last_error;
+};
+
+class Database;
+
+class Store {
+ public:
+  // Open says where the store is and who uses it.
+  struct Open {
+    std::string where;       // "sqlite:/path" or "postgresql:conninfo"
+    std::string owner;       // name of this gateway among those that share the store
+    bool create = true;      // false: a store that is not there is not_found
+    size_t connections = 1;  // to PostgreSQL; as many calls run at a time
+  };
+  // where_fault says what is wrong with a `where`; "" when nothing is.
+  static std::string where_fault(std::string_view where);
+  static base::Result<std::unique_ptr<Store>> open(const Open& how);
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  ~Store();
+
+  // keep makes a batch durable. Call it last, when every edit has been taken and only the answer is left.
+  base::Result<Kept> keep(const Batch& batch, const Policies& policies, int64_t now);
+  // confirm says that the MTA has the answer for what keep() returned. It only remembers: the store learns it with the
+  // next keep(), claim_due() or maintain().
+  void confirm(int64_t kept);
+  // queue puts one mail into the outbox that no message waits for.
+  base::Result<void> queue(const Mail& mail, uint64_t cause_mid, int64_t now);
+
+  // claim_due takes mail that is due, oldest first; it is this gateway's for kLease seconds, and then anybody's.
+  base::Result<std::vector<Outgoing>> claim_due(int64_t now, size_t most);
+  // forget_claims gives back what this gateway claimed in an earlier life; for its start.
+  base::Result<void> forget_claims();
+  // sent removes a mail that the MTA has taken, with its content if nothing else needs it.
+  base::Result<void> sent(int64_t id);
+  // retry gives a mail back, to be tried at `when`.
+  base::Result<void> retry(int64_t id, int64_t when, std::string_view error);
+  // failed keeps a mail that will not be tried again by itself.
+  base::Result<void> failed(int64_t id, std::string_view error);
+  // outbox lists mail by id, from `after` on, at most `most`.
+  base::Result<std::vector<Outgoing>> outbox(int64_t after, size_t most);
+  // remove takes a mail out of the outbox for good.
+  base::Result<void> remove(int64_t id);
+
+  // content reads a content whole.
+  base::Result<std::string> content(const std::string& name);
+
+ private:
+  struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace postern::store
