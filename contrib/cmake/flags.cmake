@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# postern_flags: warnings, hardening and sanitizers, for everything that is built. postern_library() makes one folder's library.
+# postern_flags: warnings, hardening and sanitizers, for everything that is built; a target with the property POSTERN_UNOPTIMIZED does
+# without what needs the optimizer. postern_library() makes one folder's library.
 add_library(postern_flags INTERFACE)
 target_compile_options(postern_flags INTERFACE -Wall -Wextra -Werror $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>
   $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations> -Wnon-virtual-dtor -fno-strict-aliasing)
@@ -10,7 +11,7 @@ if(POSTERN_SANITIZE)
   target_link_options(postern_flags INTERFACE -fsanitize=${POSTERN_SANITIZE})
 else()
   target_compile_options(postern_flags INTERFACE -fstack-protector-strong -fstack-clash-protection -fcf-protection
-    $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=3>)
+    $<$<NOT:$<OR:$<CONFIG:Debug>,$<BOOL:$<TARGET_PROPERTY:POSTERN_UNOPTIMIZED>>>>:-D_FORTIFY_SOURCE=3>)
   target_link_options(postern_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
 include(CheckPIESupported)
