@@ -20,6 +20,8 @@ target_include_directories(pkcs11_header SYSTEM INTERFACE ${P11KIT_INCLUDE_DIRS}
 target_link_libraries(pkcs11_header INTERFACE ${CMAKE_DL_LIBS})
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq)
+# SMTP submission and webhooks.
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(LDAP REQUIRED IMPORTED_TARGET ldap lber)
 # Not by pkg-config: libunbound.pc asks for the development files of libraries that only its own build needs.
 find_path(UNBOUND_INCLUDE unbound.h REQUIRED)
