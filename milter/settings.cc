@@ -3,15 +3,13 @@
 // files are found here and loaded by rules::RuleSet.
 #include "milter/settings.h"
 
-#include <glob.h>
 #include <netdb.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <set>
+#include <map>
 
 #include "engine/base/text.h"
 #include "engine/config/option_reader.h"
@@ -34,23 +32,13 @@ constexpr size_t kMaxFlows = 1000;
 constexpr size_t kMaxRuleFiles = 10'000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"ldap",       "dictionaries", "scan",   "store",    "engines",
-                                           "encryption", "smime",        "alerts", "tracking", "masquerade"};
+constexpr std::string_view kLaterKeys[] = {"ldap",       "scan",  "store",  "engines",
+                                           "encryption", "smime", "alerts", "tracking", "masquerade"};
 constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.
 constexpr std::string_view kEmptyCondition = "an empty condition would take every message";
 constexpr std::string_view kEmptyHint = "leave 'when' out for that";
-
-// The folder is a name, not a pattern.
-std::string escaped_for_glob(std::string_view folder) {
-  std::string out;
-  for (const char c : folder) {
-    if (c == '*' || c == '?' || c == '[' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out;
-}
 
 bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
   return std::ranges::find(words, word) != words.end();
@@ -92,7 +80,7 @@ class Loader {
     const std::optional<Node> root = read(*source);
     if (settings_.hostname.empty()) settings_.hostname = own_hostname();
     if (!root) return;  // what the rules may refer to is not known
-    load_rules(root->get("rules"));
+    load_rules(*root);
     resolve_filters();
   }
 
@@ -426,51 +414,10 @@ class Loader {
     read_.log(root, folder_, settings_.log);
   }
 
-  void load_rules(const Node* node) {
-    std::vector<const Node*> patterns;
-    Node fallback;
-    fallback.kind = NodeKind::scalar;
-    fallback.text = "rules.d/*.yaml";
-    if (node != nullptr && node->kind != NodeKind::null) {
-      patterns = read_.items(*node);
-    } else {
-      patterns.push_back(&fallback);
-    }
-    settings_.rules.clear();
-    std::vector<std::string> paths;
-    std::set<std::string, std::less<>> seen;
-    std::set<std::string, std::less<>> plain;  // named, not found by a pattern: a folder there is a mistake
-    for (const Node* pattern : patterns) {
-      if (pattern->text.empty()) {
-        read_.error(*pattern, "a file name or pattern is missing here");
-        continue;
-      }
-      const bool from_root = pattern->text.starts_with('/');
-      settings_.rules.push_back(from_root ? pattern->text : escaped_for_glob(folder_) + "/" + pattern->text);
-      const std::string& path = settings_.rules.back();
-      const bool magic = pattern->text.find_first_of("*?[") != std::string::npos;
-      glob_t found{};
-      const int status = ::glob(path.c_str(), 0, nullptr, &found);
-      if (status == 0) {
-        for (size_t i = 0; i < found.gl_pathc; ++i) {
-          if (seen.insert(found.gl_pathv[i]).second) paths.emplace_back(found.gl_pathv[i]);
-          if (!magic) plain.insert(found.gl_pathv[i]);
-        }
-      } else if (!magic) {
-        read_.error(*pattern, "there is no rule file " + base::escape_for_log(path, 300));
-      } else if (pattern != &fallback) {
-        read_.warning(*pattern, "no file matches " + base::escape_for_log(path, 300));
-      }
-      ::globfree(&found);
-      if (paths.size() <= kMaxRuleFiles) continue;
-      read_.error(*pattern, "more than " + std::to_string(kMaxRuleFiles) + " rule files");
-      return;
-    }
-    std::ranges::stable_sort(paths, {}, [](const std::string& path) { return path.substr(path.rfind('/') + 1); });
+  // read_files adds the files to the sources, in order; what cannot be read is an error.
+  std::vector<uint32_t> read_files(const std::vector<std::string>& paths) {
     std::vector<uint32_t> sources;
     for (const std::string& path : paths) {
-      struct stat info{};
-      if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && !plain.contains(path)) continue;
       const base::Result<uint32_t> source = sources_.add_file(path);
       if (!source) {
         diagnostics_.error({sources_.add_text(path, ""), 0, 0}, 1, source.error().text());
@@ -479,7 +426,41 @@ class Loader {
       generation_.files.push_back(path);
       sources.push_back(*source);
     }
+    return sources;
+  }
+
+  void load_dictionaries(const Node* node, rules::LoadContext& context) {
+    const FileKind kind{"dictionary", "dictionaries.d/*", rules::kMaxDictionaries};
+    std::map<std::string, std::string, std::less<>> names;
+    for (const uint32_t source : read_files(find_files(node, folder_, kind, read_, settings_.dictionaries))) {
+      const std::string path = sources_.path(source);
+      constexpr std::array<std::string_view, 3> kExtensions = {".txt", ".yaml", ".yml"};
+      if (std::ranges::none_of(kExtensions, [&](std::string_view extension) { return path.ends_with(extension); })) {
+        diagnostics_.warning({source, 0, 0}, 1, "left out: a dictionary's file ends in .txt, .yaml or .yml");
+        continue;
+      }
+      const auto [at, fresh] = names.try_emplace(rules::dictionary_name(path), path);
+      if (!fresh) {
+        diagnostics_.error({source, 0, 0}, 1, "there are two dictionaries called '" + at->first + "'",
+                           "the other one is " + at->second);
+        continue;
+      }
+      if (auto dictionary = rules::load_dictionary(sources_, source, diagnostics_)) {
+        context.dictionaries.push_back(std::move(dictionary));
+      } else {
+        // What is wrong has been said: rules that name it are not wrong as well.
+        context.dictionaries.push_back(
+            std::make_shared<const match::Dictionary>(at->first, std::vector<match::DictionaryEntry>()));
+      }
+    }
+  }
+
+  void load_rules(const Node& root) {
     rules::LoadContext context;
+    load_dictionaries(root.get("dictionaries"), context);
+    const FileKind kind{"rule", "rules.d/*.yaml", kMaxRuleFiles};
+    const std::vector<uint32_t> sources =
+        read_files(find_files(root.get("rules"), folder_, kind, read_, settings_.rules));
     for (const Flow& flow : settings_.flows) context.flows.push_back(flow.name);
     context.quarantines = settings_.quarantines;
     context.sendmail = settings_.mta == "sendmail";

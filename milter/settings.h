@@ -61,8 +61,9 @@ struct Settings {
   std::string user;  // run as; empty: stay
   std::string group;
   std::string spool_directory = "/var/spool/postern";
-  std::string mta = "postfix";     // or "sendmail"
-  std::vector<std::string> rules;  // patterns as written
+  std::string mta = "postfix";            // or "sendmail"
+  std::vector<std::string> rules;         // patterns, absolute
+  std::vector<std::string> dictionaries;  // the same of dictionary files
   std::vector<Flow> flows;
   std::string keys_socket = "/run/fipsd/milter.sock";  // where fipsd listens
   uint64_t keys_timeout = 5;                           // seconds a message waits for its signatures

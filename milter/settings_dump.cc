@@ -159,10 +159,12 @@ std::string dump_settings(const Settings& settings) {
   line("user", quote_scalar(settings.user));
   line("group", quote_scalar(settings.group));
   line("spool-directory", quote_scalar(settings.spool_directory));
-  out += "rules:";
-  if (settings.rules.empty()) out += " []";
-  out += '\n';
-  for (const std::string& pattern : settings.rules) out += "  - " + quote_scalar(pattern) + "\n";
+  const auto files = [&](std::string_view key, const std::vector<std::string>& patterns) {
+    out += std::string(key) + (patterns.empty() ? ": []\n" : ":\n");
+    for (const std::string& pattern : patterns) out += "  - " + quote_scalar(pattern) + "\n";
+  };
+  files("rules", settings.rules);
+  files("dictionaries", settings.dictionaries);
   out += "flows:\n";
   for (const Flow& flow : settings.flows) dump_flow(settings, flow, out);
   dump_signing(settings, out);

@@ -31,6 +31,8 @@ constexpr OptionRow kOptions[] = {
     {"spool-directory", OptionType::text, "/var/spool/postern", "",
      "Folder for the unlinked files of large messages in flight."},
     {"rules", OptionType::list, "[\"rules.d/*.yaml\"]", "", "Rule files, as paths or patterns."},
+    {"dictionaries", OptionType::list, "[\"dictionaries.d/*\"]", "",
+     "Dictionary files, as paths or patterns; a dictionary is called as its file, without folder and extension."},
     {"flows", OptionType::list, "[{name: default}]", "",
      "Mail-flow policies; the first whose when holds takes the message."},
     {"flows[].name", OptionType::text, "", "", "Name of the flow."},

@@ -146,7 +146,7 @@ const std::vector<ActionFunction>& functions() {
     std::vector<ActionFunction> out;
     for (const ActionRow& row : action_table()) {
       ActionFunction found = nullptr;
-      for (const auto& group : {transaction_actions(), header_actions(), body_actions()}) {
+      for (const auto& group : {transaction_actions(), header_actions(), body_actions(), text_actions()}) {
         for (const NamedAction& entry : group) {
           if (entry.name == row.name) found = entry.run;
         }

@@ -36,6 +36,7 @@ struct NamedAction {
 std::span<const NamedAction> transaction_actions();
 std::span<const NamedAction> header_actions();
 std::span<const NamedAction> body_actions();
+std::span<const NamedAction> text_actions();
 
 // run_action does one action.
 ActionResult run_action(const Action& action, ActionContext& context);

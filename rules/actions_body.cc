@@ -11,6 +11,7 @@
 #include "rules/actions.h"
 #include "rules/mime_facts.h"
 #include "rules/tests.h"
+#include "rules/text_search.h"
 
 namespace postern::rules {
 namespace {
@@ -65,7 +66,7 @@ ActionResult drop_attachments(const Action& action, ActionContext& context, Hit 
   for (const uint32_t index : attachments) {
     if (facts.dropped(index)) continue;  // went with the attached message it stood in
     const mime::Part& part = tree->parts[index];
-    const Truth answer = hit(part);
+    const Truth answer = hit(part, index);
     if (answer.is_unknown()) {
       result.problem = answer.reason;
       note(result.detail, "could not tell for part " + part.path);
@@ -99,7 +100,7 @@ ActionResult drop_attachments(const Action& action, ActionContext& context, Hit 
 }
 
 ActionResult drop_by_name(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part) {
+  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
     Truth answer = Truth::of(false);
     for (const std::string& name : part.file_names) {
       if (!action.regex) return not_known();
@@ -112,20 +113,46 @@ ActionResult drop_by_name(const Action& action, ActionContext& context) {
 }
 
 ActionResult drop_by_mimetype(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part) {
+  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
     return Truth::of(type_matches(action.texts[0], part.type.value));
   });
 }
 
 ActionResult drop_by_type(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context,
-                          [&](const mime::Part& part) { return Truth::of(part_type_matches(action.texts[0], part)); });
+  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
+    return Truth::of(part_type_matches(action.texts[0], part));
+  });
 }
 
 ActionResult drop_by_size(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part) {
+  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
     return Truth::of(static_cast<int64_t>(part.content.size()) >= action.number);
   });
+}
+
+// An attachment goes as a whole: an attached message with everything in it.
+ActionResult drop_where_contains(const Action& action, ActionContext& context) {
+  Facts& facts = context.facts;
+  if (facts.structure() == nullptr) {
+    return {std::string(action.row->name), "the body is not known", Unknown::unscannable};
+  }
+  const Needle needle = needle_of(action, facts.rules());
+  std::string why;
+  const std::vector<uint32_t> outer = outer_attachments(facts);
+  ActionResult result = drop_attachments(action, context, [&](const mime::Part&, uint32_t index) {
+    if (!std::ranges::binary_search(outer, index)) return Truth::of(false);
+    return search_parts(facts, needle, Scope::attachments, index, &why);
+  });
+  // A file inside a text is an attachment too, but no part that could be taken out.
+  for (uint32_t i = 0; i < facts.structure()->parts.size(); ++i) {
+    if (!facts.is_body_text(i)) continue;
+    const Truth inside = search_parts(facts, needle, Scope::attachments, i, &why);
+    if (inside.is_no()) continue;
+    result.problem = inside.is_yes() ? Unknown::unscannable : inside.reason;
+    note(result.detail, "a uuencoded file in part " + facts.structure()->parts[i].path + " stays");
+  }
+  if (!why.empty()) note(result.detail, why);
+  return result;
 }
 
 ActionResult add_text(const Action& action, ActionContext& context, std::vector<std::string>& texts) {
@@ -159,6 +186,8 @@ constexpr NamedAction kActions[] = {
     {"drop-attachments-by-mimetype", drop_by_mimetype},
     {"drop-attachments-by-type", drop_by_type},
     {"drop-attachments-by-size", drop_by_size},
+    {"drop-attachments-where-contains", drop_where_contains},
+    {"drop-attachments-where-dictionary-match", drop_where_contains},
 };
 
 }  // namespace

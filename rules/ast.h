@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/config/source.h"
+#include "engine/match/dictionary.h"
 #include "engine/match/regex.h"
 #include "rules/language.h"
 
@@ -44,11 +45,13 @@ struct IpPattern {
 };
 
 inline constexpr uint32_t kNoMember = UINT32_MAX;
+inline constexpr uint32_t kNoSmart = UINT32_MAX;
 
 // Test is one rule with its arguments, ready to run. Where the letters of the row's arguments and compared value go:
-// R `regex`; an N argument `threshold`; a compared N, Z or D `number`; O `ip` (one entry per pattern); H, I, Y, M, S, L
-// `texts`, in order (H, I and M in lower case), the compared value last. `!=` is `op == ne`: the evaluator negates the
-// whole test. A test on header fields has the slot of its first field name in `header_slot` (subject: of "subject").
+// R and B `regex`; W `regex` or `smart`; J `dictionary`; an N argument `threshold`; a compared N, Z or D `number`; O
+// `ip` (one entry per pattern); H, I, Y, M, S, L `texts`, in order (H, I and M in lower case), the compared value last.
+// `!=` is `op == ne`: the evaluator negates the whole test. A test on header fields has the slot of its first field
+// name in `header_slot` (subject: of "subject").
 struct Test {
   const RuleRow* rule = nullptr;
   Operator op = Operator::none;
@@ -59,6 +62,8 @@ struct Test {
   uint32_t threshold = 1;             // random: N; header-repeats, body-contains and its kin: how often
   uint32_t header_slot = 0;           // index into RuleSet::header_names for header rules
   uint32_t member = kNoMember;        // number of `regex` among the patterns of its header slot, or of the texts
+  uint32_t smart = kNoSmart;          // index in match::smart_id_table()
+  uint32_t dictionary = kNoMember;    // index in RuleSet::dictionaries()
   std::vector<IpPattern> ip;
   uint32_t needs = 0;            // the row's, and what the arguments add
   Phase phase = Phase::connect;  // earliest phase at which this test has an answer
@@ -89,8 +94,9 @@ struct Template {
   uint32_t needs = 0;
 };
 
-// Action is one action with its arguments. By argument letter: T, t, X, C, c are `templates`; R is `regex`; N, Z, K
-// `number` (K: 0 when not given); all others `texts`, checked and trimmed, as written.
+// Action is one action with its arguments. By argument letter: T, t, X, C, c are `templates`; R is `regex`; W `regex`
+// or `smart`; J `dictionary`; N, Z, K `number` (K: 0 when not given); all others `texts`, checked and trimmed, as
+// written.
 struct Action {
   const ActionRow* row = nullptr;
   config::Position position;
@@ -99,6 +105,9 @@ struct Action {
   std::vector<bool> given;          // one per argument
   std::optional<match::Regex> regex;
   int64_t number = 0;
+  uint32_t member = kNoMember;  // number of the pattern among those of texts
+  uint32_t smart = kNoSmart;
+  uint32_t dictionary = kNoMember;
 };
 
 struct Statement;

@@ -11,6 +11,7 @@
 #include "engine/base/text.h"
 #include "engine/mime/charset.h"
 #include "rules/facts.h"
+#include "rules/html_reader.h"
 #include "rules/html_text.h"
 #include "rules/mime_facts.h"
 
@@ -178,10 +179,22 @@ std::string_view field_of(Facts& facts, const mime::Structure& tree, uint32_t in
   return {};
 }
 
-// render gives text leaf `index` with the texts added; nullopt when its own text cannot be kept as it is.
+// The text that filters gave text leaf `index`; nullopt where it keeps its own.
+std::optional<std::string> new_text(Facts& facts, uint32_t index) {
+  const auto at = facts.body_edits.texts.find(index);
+  const bool convert = facts.body_edits.to_plain.contains(index);
+  if (at == facts.body_edits.texts.end() && !convert) return std::nullopt;
+  const std::string& text = at != facts.body_edits.texts.end() ? at->second : facts.message().text(index).utf8;
+  return crlf_lines(convert ? html_shown(text, {.links = true}) : text);
+}
+
+// render gives text leaf `index` with the text it is to have and the texts added; nullopt when its own text cannot be
+// kept as it is.
 std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32_t index, const Added& added) {
   const mime::Part& part = tree.parts[index];
-  const bool html = part.type.value == "text/html";
+  const bool convert = facts.body_edits.to_plain.contains(index);
+  const bool html = part.type.value == "text/html" && !convert;
+  const std::optional<std::string> text = new_text(facts, index);
   const std::string charset(part.type.get("charset"));
   if (part.encoding == mime::TransferEncoding::unknown || part.encoding == mime::TransferEncoding::uuencode) {
     return std::nullopt;
@@ -200,19 +213,23 @@ std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32
       *text = std::move(converted);
     }
   }
+  std::string own_text = text ? std::string() : std::move(decoded.bytes);
+  fits = fits && (!text || mime::from_utf8(*text, charset.empty() ? "us-ascii" : charset, own_text));
   Rendered out;
   std::string bytes;
   bool eight_bit_added = false;
   if (fits) {
-    bytes = compose(html, decoded.bytes, own);
+    bytes = compose(html, own_text, own);
     // html_with_texts writes character references: it adds ASCII only.
-    eight_bit_added = !html && (!is_ascii(own.heading) || !is_ascii(own.footer));
-    out.content_type = with_crlf_folds(field_of(facts, tree, index, "Content-Type"));
+    eight_bit_added = (!html && (!is_ascii(own.heading) || !is_ascii(own.footer))) || (text && !is_ascii(own_text));
+    out.content_type = convert ? "text/plain; charset=" + (charset.empty() ? "us-ascii" : charset)
+                               : with_crlf_folds(field_of(facts, tree, index, "Content-Type"));
+    out.new_header = convert;
   } else {
-    const mime::Text& text = facts.message().text(index);
-    if (text.damaged || text.undecodable) return std::nullopt;
-    bytes = compose(html, text.utf8, added);
-    out.content_type = type_with_utf8(part.type);
+    const mime::Text& received = facts.message().text(index);
+    if (received.damaged || received.undecodable) return std::nullopt;
+    bytes = compose(html, text ? *text : received.utf8, added);
+    out.content_type = convert ? "text/plain; charset=utf-8" : type_with_utf8(part.type);
     out.new_header = true;
   }
   switch (part.encoding) {
@@ -228,14 +245,16 @@ std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32
       const std::string_view declared = field_of(facts, tree, index, "Content-Transfer-Encoding");
       const bool eight_bit = base::iequals(declared, "8bit") || base::iequals(declared, "binary");
       // What stands in the part as it came is no delimiter; only what is added, or newly converted, may be.
-      const bool delimiter = out.new_header || holds_delimiter(tree, own.heading) || holds_delimiter(tree, own.footer);
-      if (!delimiter && (!eight_bit_added || eight_bit) && !(added_long_line(bytes, decoded.bytes))) {
+      const bool delimiter = !fits || holds_delimiter(tree, own.heading) || holds_delimiter(tree, own.footer) ||
+                             (text && holds_delimiter(tree, bytes));
+      if (!delimiter && (!eight_bit_added || eight_bit) && !(added_long_line(bytes, own_text))) {
         out.encoding = declared;
         out.content = std::move(bytes);
       } else {
         encode_lines(bytes, delimiter, out);
         out.new_header = true;
       }
+      if (out.new_header && out.encoding.empty()) out.encoding = "7bit";
       break;
     }
   }
@@ -316,10 +335,7 @@ std::vector<uint32_t> text_targets(Facts& facts, const mime::Structure& tree) {
     for (uint32_t up = *target; up != 0; up = tree.parts[up].parent) {
       if (tree.parts[tree.parts[up].parent].kind == mime::PartKind::message) return {};
     }
-    if (inside_type(facts, *target, "multipart/signed") || inside_type(facts, *target, "multipart/encrypted") ||
-        text_has_armor(facts, *target, "-----BEGIN PGP ").is_yes()) {
-      return {};
-    }
+    if (!protection_of(facts, *target).empty()) return {};
     out.push_back(*target);
   }
   return out;
@@ -419,6 +435,13 @@ bool inside_type(Facts& facts, uint32_t part, std::string_view type) {
   }
 }
 
+std::string_view protection_of(Facts& facts, uint32_t part) {
+  if (inside_type(facts, part, "multipart/encrypted")) return "encrypted";
+  if (inside_type(facts, part, "multipart/signed")) return "signed";
+  if (text_has_armor(facts, part, "-----BEGIN PGP MESSAGE-----").is_yes()) return "encrypted";
+  return text_has_armor(facts, part, "-----BEGIN PGP ").is_yes() ? "signed" : std::string_view();
+}
+
 void apply_body_edits(Facts& facts) {
   BodyEdits& plan = facts.body_edits;
   if (!plan.pending) return;
@@ -452,11 +475,14 @@ void apply_body_edits(Facts& facts) {
   for (const BodyEdits::Drop& drop : plan.drops) edits.push_back(drop_edit(*tree, drop));
   bool wrapped = false;
   std::optional<Rendered> root;
+  std::set<uint32_t> changed = plan.to_plain;
+  for (const auto& [part, text] : plan.texts) changed.insert(part);
   if (texts) {
     const std::vector<uint32_t> targets = text_targets(facts, *tree);
     std::vector<mime::PartEdit> text_edits;
     wrapped = targets.empty();
     for (const uint32_t target : targets) {
+      changed.erase(target);
       std::optional<Rendered> leaf = render(facts, *tree, target, added);
       if (!leaf) {
         wrapped = true;
@@ -469,7 +495,21 @@ void apply_body_edits(Facts& facts) {
         text_edits.push_back(text_edit(*tree, target, *leaf, body));
       }
     }
-    if (!wrapped) std::ranges::move(text_edits, std::back_inserter(edits));
+    if (wrapped) {
+      for (const uint32_t target : targets) changed.insert(target);
+    } else {
+      std::ranges::move(text_edits, std::back_inserter(edits));
+    }
+  }
+  for (const uint32_t part : changed) {
+    if (facts.dropped(part) || (!plan.texts.contains(part) && !plan.to_plain.contains(part))) continue;
+    std::optional<Rendered> leaf = render(facts, *tree, part, {});
+    if (!leaf) continue;  // the actions refuse what render cannot keep
+    if (part == 0) {
+      root = std::move(leaf);
+    } else {
+      edits.push_back(text_edit(*tree, part, *leaf, body));
+    }
   }
   if (wrapped) {
     const mime::Pieces inner = mime::write_body(*tree, body, edits);

@@ -5,7 +5,9 @@
 // multipart/mixed with the text beside it, its bytes unchanged. RFC 2045, 2046, 1847.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,8 +24,10 @@ struct BodyEdits {
     std::string notice;
   };
   std::vector<Drop> drops;
-  std::vector<std::string> headings;  // in the order the filters ran; the last one ends on top
-  std::vector<std::string> footers;   // the last one ends at the bottom
+  std::map<uint32_t, std::string> texts;  // text parts with a new text, UTF-8; HTML stays HTML
+  std::set<uint32_t> to_plain;            // HTML parts that become plain text, whatever else is done to them
+  std::vector<std::string> headings;      // in the order the filters ran; the last one ends on top
+  std::vector<std::string> footers;       // the last one ends at the bottom
   // The message's own Content-* fields as they were before the first rewrite, name and raw value.
   std::optional<std::vector<std::pair<std::string, std::string>>> content_fields;
   bool replaced = false;  // the whole body was replaced: only another replacement can follow
@@ -32,6 +36,10 @@ struct BodyEdits {
 
 // apply_body_edits writes all edits so far into the message; no effect when nothing is pending.
 void apply_body_edits(Facts& facts);
+
+// protection_of says what forbids that text part `part` is edited: "signed" or "encrypted" (multipart/signed and
+// multipart/encrypted round it, OpenPGP armor in it); empty when nothing does.
+std::string_view protection_of(Facts& facts, uint32_t part);
 
 // inside_type tells whether `part` or an ancestor of it has the MIME type `type` ("multipart/encrypted").
 bool inside_type(Facts& facts, uint32_t part, std::string_view type);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/match/smart_id.h"
 #include "engine/mime/header.h"
 #include "rules/cost.h"
 #include "rules/values.h"
@@ -28,20 +29,10 @@ constexpr LaterRow kLaterRules[] = {
     {"attachment-filetype", "content scanning"},
     {"attachment-protected", "content scanning"},
     {"attachment-unprotected", "content scanning"},
-    {"attachment-contains", "content scanning"},
-    {"attachment-binary-contains", "content scanning"},
-    {"every-attachment-contains", "content scanning"},
     {"attachment-corrupt", "content scanning"},
     {"dnslist", "DNS lists"},
     {"reputation", "sender reputation"},
     {"no-reputation", "sender reputation"},
-    {"dictionary-match", "dictionaries"},
-    {"attachment-dictionary-match", "dictionaries"},
-    {"body-dictionary-match", "dictionaries"},
-    {"subject-dictionary-match", "dictionaries"},
-    {"rcpt-to-dictionary-match", "dictionaries"},
-    {"mail-from-dictionary-match", "dictionaries"},
-    {"header-dictionary-match", "dictionaries"},
     {"signed-certificate", "S/MIME"},
     {"smime-gateway-verified", "S/MIME"},
     {"url-reputation", "URL reputation"},
@@ -60,6 +51,8 @@ size_t required(std::string_view letters) {
 }
 
 char upper(char letter) { return letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 32) : letter; }
+
+bool row_begins_with(const RuleRow& row, char letter) { return row.arguments.starts_with(letter); }
 
 bool is_negatable(Operator op) { return op == Operator::eq || op == Operator::ne; }
 
@@ -165,7 +158,7 @@ std::optional<Test> Checker::test(const config::Node& node, const Term& term, Ph
   }
   out.phase = std::max(out.phase, phase_of_needs(out.needs));
   check_phase(word, row.name, out.phase, phase);
-  if (row.name == "subject") out.header_slot = header_slot("subject");
+  if (row.name.starts_with("subject")) out.header_slot = header_slot("subject");
   if (!good || out.phase > phase) return std::nullopt;
   return out;
 }
@@ -276,9 +269,14 @@ bool Checker::check_value(const Spot& spot, char letter, const Literal& literal,
     }
     return true;
   }
-  if (letter == 'R') {
-    out.regex = regex(spot, literal.value);
+  if (letter == 'R' || letter == 'B') {
+    out.regex = regex(spot, literal.value, letter == 'B' ? match::Reads::bytes : match::Reads::text);
     return out.regex.has_value();
+  }
+  if (letter == 'W') {
+    if (!regex_or_smart(spot, literal.value, out.regex, out.smart)) return false;
+    if (out.smart != kNoSmart) out.texts.emplace_back(trim_value(literal.value));
+    return true;
   }
   if (!plain(spot, literal.value)) return false;
   size_t front = 0;
@@ -311,10 +309,13 @@ bool Checker::check_value(const Spot& spot, char letter, const Literal& literal,
       if (!header_name(spot, value)) return false;
       std::string name = base::lower(value);
       const uint32_t slot = header_slot(name);
-      if (out.texts.empty()) out.header_slot = slot;
+      if (out.texts.empty() || row_begins_with(*out.rule, 'J')) out.header_slot = slot;
       out.texts.push_back(std::move(name));
       return true;
     }
+    case 'J':
+      out.texts.push_back(value);
+      return dictionary({spot.node, spot.offset, spot.length}, value, out.dictionary);
     case 'I':
       return check_identity(spot, value, out);
     case 'Y':
@@ -348,7 +349,56 @@ uint32_t Checker::header_slot(const std::string& lower_name) {
   return at->second;
 }
 
-std::optional<match::Regex> Checker::regex(const Spot& spot, std::string_view pattern) {
+bool Checker::dictionary(const Spot& spot, std::string_view name, uint32_t& index) {
+  const auto named = [&](const std::shared_ptr<const match::Dictionary>& each) { return each->name() == name; };
+  auto at = std::ranges::find_if(dictionaries_, named);
+  if (at == dictionaries_.end()) {
+    const auto known = std::ranges::find_if(context_.dictionaries, named);
+    if (known == context_.dictionaries.end()) {
+      std::vector<std::string_view> names;
+      for (const auto& each : context_.dictionaries) names.push_back(each->name());
+      std::string hint = did_you_mean(name, names);
+      if (hint.empty()) hint = "dictionaries are files named in postern.yaml under 'dictionaries'";
+      error(spot, "there is no dictionary " + quoted(name), std::move(hint));
+      return false;
+    }
+    at = dictionaries_.insert(dictionaries_.end(), *known);
+  }
+  index = static_cast<uint32_t>(at - dictionaries_.begin());
+  return true;
+}
+
+// A keyword stands for the whole pattern: "*credit", not "*credit|*ssn".
+bool Checker::regex_or_smart(const Spot& spot, std::string_view value, std::optional<match::Regex>& out,
+                             uint32_t& smart) {
+  const std::string_view word = trim_value(value);
+  const bool keyword =
+      word.size() > 1 && word[0] == '*' && base::ascii_lower(word[1]) >= 'a' && base::ascii_lower(word[1]) <= 'z';
+  if (!keyword) {
+    out = regex(spot, value);
+    return out.has_value();
+  }
+  const std::string_view name = word.substr(1);
+  const int index = match::find_smart_id(name);
+  if (index >= 0) {
+    smart = static_cast<uint32_t>(index);
+    return true;
+  }
+  const size_t end = name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-");
+  if (end != std::string_view::npos) {
+    error(spot, "a smart identifier stands alone, without a pattern or another one beside it",
+          "write two rules, joined by 'or'");
+    return false;
+  }
+  std::vector<std::string_view> names;
+  for (const match::SmartIdRow& row : match::smart_id_table()) names.push_back(row.name);
+  const std::string_view near = base::nearest(base::lower(name), names);
+  error(spot, "there is no smart identifier " + quoted(word),
+        near.empty() ? "postern-rules(5) lists them" : "did you mean '*" + std::string(near) + "'?");
+  return false;
+}
+
+std::optional<match::Regex> Checker::regex(const Spot& spot, std::string_view pattern, match::Reads reads) {
   size_t front = 0;
   const std::string_view trimmed = trim_value(pattern, &front);
   if (trimmed.empty()) {
@@ -374,11 +424,11 @@ std::optional<match::Regex> Checker::regex(const Spot& spot, std::string_view pa
     return std::nullopt;
   }
   size_t offset = 0;
-  base::Result<match::Regex> compiled = match::Regex::compile(pattern, &offset);
+  base::Result<match::Regex> compiled = match::Regex::compile(pattern, &offset, reads);
   if (compiled) return std::move(*compiled);
   const bool smart = pattern.size() > 1 && pattern[0] == '*' && pattern[1] >= 'a' && pattern[1] <= 'z';
   fault(spot, {std::min(offset, pattern.size() - 1), 1, compiled.error().text(),
-               smart ? "smart identifiers need content scanning, which this version does not have" : ""});
+               smart ? "smart identifiers are for the rules on content" : ""});
   return std::nullopt;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -31,6 +32,8 @@ class Checker {
 
   // take_header_names gives the names that header slots index.
   std::vector<std::string> take_header_names() { return std::move(header_names_); }
+  // take_dictionaries gives the dictionaries named, in the order of Test::dictionary.
+  std::vector<std::shared_ptr<const match::Dictionary>> take_dictionaries() { return std::move(dictionaries_); }
   Report& report() { return report_; }
 
  private:
@@ -64,7 +67,10 @@ class Checker {
   bool check_quarantine(const Spot& spot, std::string_view name);
 
   // Both.
-  std::optional<match::Regex> regex(const Spot& spot, std::string_view pattern);
+  std::optional<match::Regex> regex(const Spot& spot, std::string_view pattern,
+                                    match::Reads reads = match::Reads::text);
+  bool regex_or_smart(const Spot& spot, std::string_view value, std::optional<match::Regex>& regex, uint32_t& smart);
+  bool dictionary(const Spot& spot, std::string_view name, uint32_t& index);
   bool header_name(const Spot& spot, std::string_view name);
   bool plain(const Spot& spot, std::string_view value);
 
@@ -72,6 +78,7 @@ class Checker {
   const LoadContext& context_;
   std::vector<std::string> header_names_;
   std::map<std::string, uint32_t, std::less<>> slots_;
+  std::vector<std::shared_ptr<const match::Dictionary>> dictionaries_;
 };
 
 // argument_names splits a row's comma separated names.

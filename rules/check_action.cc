@@ -22,15 +22,11 @@ constexpr LaterRow kLaterActions[] = {
     {"bcc-scan", "message copies"},
     {"archive", "mail archives"},
     {"duplicate-quarantine", "message copies"},
-    {"edit-body-text", "body text edits"},
-    {"html-convert", "body text edits"},
     {"bounce-profile", "bounce profiles"},
     {"skip-spamcheck", "spam checks"},
     {"skip-viruscheck", "virus checks"},
     {"skip-vofcheck", "outbreak filters"},
     {"drop-attachments-by-filetype", "content scanning"},
-    {"drop-attachments-where-contains", "content scanning"},
-    {"drop-attachments-where-dictionary-match", "dictionaries"},
     {"encrypt", "encryption"},
     {"encrypt-deferred", "encryption"},
     {"smime-gateway", "S/MIME"},
@@ -163,7 +159,7 @@ bool Checker::action_arguments(const config::Node& value, Phase phase, Action& o
     report_.error(value, quoted(row.name) + " takes one value or {argument: value}", example);
     return false;
   }
-  if (good && row.name == "edit-header-text" && out.regex && out.given[2])
+  if (good && row.arguments.ends_with('g') && out.regex && out.given.back())
     good = check_replacement(out, *value.get("replacement"));
   if (good && out.given[0] && (row.name == "reject" || row.name == "defer")) {
     check_reply(value.kind == config::NodeKind::map ? *value.get("text") : value, out);
@@ -178,6 +174,10 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
     out.texts[at] = value;
     out.regex = regex(spot, value);
     return out.regex.has_value();
+  }
+  if (letter == 'W') {
+    out.texts[at] = value;
+    return regex_or_smart(spot, value, out.regex, out.smart);
   }
   if (letter == 'G') {
     out.texts[at] = value;
@@ -207,7 +207,7 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
     case 'K': {
       const std::optional<int64_t> number = letter == 'Z' ? read_size(trimmed, wrong)
                                             : letter == 'N'
-                                                ? read_count(trimmed, 0, INT32_MAX, wrong)
+                                                ? read_count(trimmed, 1, INT32_MAX, wrong)
                                                 : read_count(trimmed, refuses ? 500 : 400, refuses ? 599 : 499, wrong);
       if (!number) return failed();
       out.number = *number;
@@ -227,6 +227,8 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
       return read_host(trimmed, wrong) ? true : failed();
     case 'Q':
       return check_quarantine(spot, trimmed);
+    case 'J':
+      return dictionary(spot, trimmed, out.dictionary);
     case 'A': {
       const base::Result<std::string> address = message::parse_path(trimmed);
       const bool blank = trimmed.find_first_of(" \t,;<>") != std::string_view::npos;

@@ -18,7 +18,12 @@ constexpr uint32_t kMaxScans = 8;  // of one header slot during one message
 }
 
 Facts::Facts(message::Message& message, const RuleSet& rules, std::string_view flow, uint64_t work_count)
-    : message_(message), rules_(rules), flow_(flow), work_count_(work_count), prefilter_(rules.prefilter()) {}
+    : message_(message),
+      rules_(rules),
+      flow_(flow),
+      work_count_(work_count),
+      prefilter_(rules.prefilter()),
+      content_(message) {}
 
 std::string_view Facts::hostname() const {
   if (!hostname_.empty()) return hostname_;
@@ -85,12 +90,8 @@ bool Facts::scan_header(uint32_t slot, uint32_t member) {
   return entry.candidates.has(member);
 }
 
-bool Facts::text_may_match(uint32_t part, uint32_t member) {
-  if (member == kNoMember || prefilter_ == nullptr || prefilter_->texts == nullptr) return true;
-  if (part >= text_candidates_.size()) text_candidates_.resize(part + 1);
-  std::optional<match::Candidates>& found = text_candidates_[part];
-  if (!found) found = prefilter_->texts->scan(message_.text(part).utf8);
-  return found->has(member);
+match::Candidates Facts::scan_text(std::string_view text) const {
+  return prefilter_ == nullptr || prefilter_->texts == nullptr ? match::Candidates() : prefilter_->texts->scan(text);
 }
 
 std::string Facts::header_text(std::string_view name) {
@@ -183,6 +184,11 @@ const std::vector<uint32_t>& Facts::attachments() {
     attachments_known_ = true;
   }
   return attachments_;
+}
+
+bool Facts::is_attached(uint32_t part) {
+  const mime::Structure* tree = structure();
+  return tree != nullptr && tree->parts[part].is_leaf() && leaf_is_attachment(*tree, part);
 }
 
 bool Facts::is_body_text(uint32_t part) {

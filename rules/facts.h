@@ -17,6 +17,7 @@
 #include "engine/message/message.h"
 #include "rules/ast.h"
 #include "rules/body_edits.h"
+#include "rules/content.h"
 #include "rules/ruleset.h"
 
 namespace postern::rules {
@@ -55,8 +56,11 @@ class Facts {
     }
     return scan_header(slot, member);
   }
-  // text_may_match tells the same of the decoded text of leaf `part`.
-  bool text_may_match(uint32_t part, uint32_t member);
+  // content is what content rules search; set_text_source gives the text of documents and archives to it.
+  Content& content() { return content_; }
+  void set_text_source(TextSource* source) { content_.set_source(source); }
+  // scan_text returns which of the patterns on texts can match in `text`.
+  match::Candidates scan_text(std::string_view text) const;
   // header_present tells whether any field of that slot is there, decoding nothing.
   bool header_present(uint32_t slot);
   // header_text returns the decoded value of the first field called `name`; where none is there any more, the one that
@@ -78,6 +82,8 @@ class Facts {
   // attachments are the indexes of leaves that are attachments and of whole attached messages, document order, without
   // the dropped.
   const std::vector<uint32_t>& attachments();
+  // is_attached tells whether leaf `part` is an attachment or stands in one.
+  bool is_attached(uint32_t part);
   // is_body_text tells whether leaf `part` is text of the body: not an attachment, not in an attached message.
   bool is_body_text(uint32_t part);
   bool dropped(uint32_t part) const { return part < dropped_.size() && dropped_[part]; }
@@ -118,8 +124,8 @@ class Facts {
   std::optional<int64_t> now_;
   const Prefilter* prefilter_;
   std::vector<Slot> slots_;
-  std::vector<std::optional<match::Candidates>> text_candidates_;  // by part
-  std::vector<std::pair<std::string, std::string>> stripped_;      // lower-case name, decoded value
+  Content content_;
+  std::vector<std::pair<std::string, std::string>> stripped_;  // lower-case name, decoded value
   bool client_parsed_ = false;
   std::optional<std::pair<bool, std::array<uint8_t, 16>>> client_;
   std::vector<bool> leaf_attachment_;  // mime::is_attachment by part, asked once

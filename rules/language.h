@@ -45,7 +45,8 @@ enum class Compare : uint8_t {
 //   M MIME type, "*" allowed for the part after '/' · C comment, lines of text with action variables, left in place of
 //   what was dropped · X lines of text with action variables · Q quarantine name · P host name or IP address without
 //   port · K SMTP code · E enhanced code · G replacement text of a regex ($1, ${name}) ·
-//   I identity of smtp-auth-id-matches ("*Any") · Y one separator character
+//   I identity of smtp-auth-id-matches ("*Any") · Y one separator character · W regex over text, or a smart identifier
+//   ("*credit") · B regex over bytes · J name of a dictionary
 // and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern
 struct RuleRow {
   std::string_view name;

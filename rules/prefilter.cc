@@ -2,7 +2,10 @@
 // Collecting the patterns of a rule set. Nested `if`s are bounded by kMaxDepth at load, so the walk recurses.
 #include "rules/prefilter.h"
 
+#include <string>
 #include <string_view>
+
+#include "engine/match/smart_id.h"
 
 namespace postern::rules {
 namespace {
@@ -15,36 +18,52 @@ bool is_header_pattern(const Test& test) {
   return test.regex && (test.rule->name == "header" || test.rule->name == "subject");
 }
 
-bool is_text_pattern(const Test& test) {
-  return test.regex && (test.rule->name == "body-contains" || test.rule->name == "only-body-contains");
+bool is_text_pattern(const Test& test) { return test.rule->arguments.starts_with('W'); }
+bool is_text_pattern(const Action& action) { return action.row->arguments.starts_with('W'); }
+
+// The screen of a pattern on texts, by what decides.
+template <class Owner>
+std::string text_screen(const Owner& owner) {
+  if (owner.smart != kNoSmart) return std::string(match::smart_id_table()[owner.smart].screen);
+  return owner.regex ? match::screen_of(*owner.regex) : std::string();
 }
 
-// walk calls `visit` for every test of the branch and of those nested in it.
+// walk calls `visit` for every test and action of the branch and of those nested in it.
 template <class BranchType, class Visit>
 void walk(BranchType& branch, Visit&& visit) {
   for (auto& test : branch.condition.tests) visit(test);
   for (auto* part : {&branch.then_part, &branch.else_part}) {
     for (auto& statement : *part) {
       if (statement.branch != nullptr) walk(*statement.branch, visit);
+      if (statement.action) visit(*statement.action);
     }
   }
 }
 
+template <class... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+
 }  // namespace
 
-void number_patterns(std::vector<Filter>& filters, size_t header_slots) {
+uint32_t number_patterns(std::vector<Filter>& filters, size_t header_slots) {
   std::vector<uint32_t> next(header_slots, 0);
   uint32_t next_text = 0;
   for (Filter& filter : filters) {
     if (!filter.enabled) continue;
-    walk(filter.body, [&](Test& test) {
-      if (is_text_pattern(test)) {
-        test.member = next_text++;
-      } else if (is_header_pattern(test) && test.header_slot < header_slots) {
-        test.member = next[test.header_slot]++;
-      }
-    });
+    walk(filter.body, Overloaded{[&](Test& test) {
+                                   if (is_text_pattern(test)) {
+                                     test.member = next_text++;
+                                   } else if (is_header_pattern(test) && test.header_slot < header_slots) {
+                                     test.member = next[test.header_slot]++;
+                                   }
+                                 },
+                                 [&](Action& action) {
+                                   if (is_text_pattern(action)) action.member = next_text++;
+                                 }});
   }
+  return next_text;
 }
 
 namespace {
@@ -79,13 +98,23 @@ std::vector<Gate> find_gates(const std::vector<Filter>& filters) {
 
 std::unique_ptr<const Prefilter> build_prefilter(const RuleSet& rules) {
   std::vector<std::vector<const match::Regex*>> headers(rules.header_names().size());
-  std::vector<const match::Regex*> texts;
+  std::vector<std::string> texts;
   for (const Filter& filter : rules.filters()) {
     if (!filter.enabled) continue;
-    walk(filter.body, [&](const Test& test) {
-      if (test.member == kNoMember) return;
-      (is_text_pattern(test) ? texts : headers[test.header_slot]).push_back(&*test.regex);
-    });
+    walk(filter.body, Overloaded{[&](const Test& test) {
+                                   if (test.member == kNoMember) return;
+                                   if (is_text_pattern(test)) {
+                                     texts.push_back(text_screen(test));
+                                   } else {
+                                     headers[test.header_slot].push_back(&*test.regex);
+                                   }
+                                 },
+                                 [&](const Action& action) {
+                                   if (action.member != kNoMember) texts.push_back(text_screen(action));
+                                 }});
+  }
+  for (const auto& dictionary : rules.dictionaries()) {
+    for (const match::DictionaryEntry& entry : dictionary->entries()) texts.push_back(entry.screen());
   }
   auto made = std::make_unique<Prefilter>();
   made->headers.resize(headers.size());
@@ -94,7 +123,7 @@ std::unique_ptr<const Prefilter> build_prefilter(const RuleSet& rules) {
     if (headers[slot].size() >= kLeastOnHeader) made->headers[slot] = match::PatternSet::build(headers[slot]);
     any = any || made->headers[slot] != nullptr;
   }
-  if (texts.size() >= kLeastOnText) made->texts = match::PatternSet::build(texts);
+  if (texts.size() >= kLeastOnText) made->texts = match::PatternSet::build_screens(texts);
   if (!any && made->texts == nullptr) return nullptr;
   return made;
 }

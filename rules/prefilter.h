@@ -15,8 +15,9 @@ struct Prefilter {
   std::unique_ptr<const match::PatternSet> texts;
 };
 
-// number_patterns gives the patterns on each header slot and on texts their numbers (Test::member).
-void number_patterns(std::vector<Filter>& filters, size_t header_slots);
+// number_patterns gives the patterns on each header slot and on texts their numbers (Test::member, Action::member), and
+// returns how many there are on texts; those of dictionaries come behind them.
+uint32_t number_patterns(std::vector<Filter>& filters, size_t header_slots);
 
 // find_gates returns the gate of every filter; needs the numbers.
 std::vector<Gate> find_gates(const std::vector<Filter>& filters);

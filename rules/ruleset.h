@@ -14,6 +14,7 @@
 
 #include "engine/config/source.h"
 #include "engine/config/yaml.h"
+#include "engine/match/dictionary.h"
 #include "rules/ast.h"
 
 namespace postern::rules {
@@ -26,6 +27,7 @@ struct LoadContext {
   std::array<OnUnknown, 5> on_unknown = {OnUnknown::skip, OnUnknown::by_action, OnUnknown::by_action,
                                          OnUnknown::tempfail, OnUnknown::skip};  // by Unknown
   std::string default_quarantine = "Policy";
+  std::vector<std::shared_ptr<const match::Dictionary>> dictionaries;  // that rules may name
 };
 
 struct Prefilter;
@@ -50,6 +52,10 @@ class RuleSet {
   // header_names are the header fields that conditions name, lower case, each once; Test::header_slot indexes it.
   const std::vector<std::string>& header_names() const { return header_names_; }
   const LoadContext& context() const { return context_; }
+  // dictionaries are those that rules name, in the order in which they first did. Entry i of one is number
+  // dictionary_member(d) + i among the patterns of texts.
+  const std::vector<std::shared_ptr<const match::Dictionary>>& dictionaries() const { return dictionaries_; }
+  uint32_t dictionary_member(uint32_t dictionary) const { return dictionary_members_[dictionary]; }
   // needs is the union over enabled filters of `flow`; an empty flow name means all flows.
   uint32_t needs() const { return needs_; }
   // prepare builds what makes long lists of patterns fast; takes about a millisecond a pattern. Messages may be
@@ -68,6 +74,8 @@ class RuleSet {
   std::vector<Gate> gates_;
   std::vector<std::string> header_names_;
   LoadContext context_;
+  std::vector<std::shared_ptr<const match::Dictionary>> dictionaries_;
+  std::vector<uint32_t> dictionary_members_;
   uint32_t needs_ = 0;
   uint32_t phases_ = 0;
   mutable std::once_flag prepared_;

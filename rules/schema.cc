@@ -21,7 +21,7 @@ Json argument_schema(const ActionRow& row, char letter) {
   switch (letter) {
     case 'N':
     case 'n':
-      return {{"type", "integer"}, {"minimum", 0}};
+      return {{"type", "integer"}, {"minimum", 1}};
     case 'K':
     case 'k': {
       const int first = row.name == "reject" ? 500 : 400;

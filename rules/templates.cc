@@ -11,6 +11,19 @@
 namespace postern::rules {
 namespace {
 
+// Variables of the reference product whose subject this version does not have.
+struct LaterVariable {
+  std::string_view name;
+  std::string_view what;
+};
+constexpr LaterVariable kLaterVariables[] = {
+    {"Reputation", "sender reputation"},  {"CertificateSigners", "S/MIME"},
+    {"DLPPolicy", "DLP policies"},        {"DLPSeverity", "DLP policies"},
+    {"DLPRiskFactor", "DLP policies"},    {"threat_category", "outbreak filters"},
+    {"threat_type", "outbreak filters"},  {"threat_description", "outbreak filters"},
+    {"threat_level", "outbreak filters"},
+};
+
 bool is_letter(char c) { return base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'z'; }
 bool is_name(char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '_'; }
 
@@ -50,6 +63,14 @@ class Splitter {
     while (at_ < text_.size() && is_name(text_[at_])) ++at_;
     const std::string_view name = text_.substr(start, at_ - start);
     const int index = find_variable(name);
+    for (const LaterVariable& later : kLaterVariables) {
+      if (!base::iequals(later.name, name)) continue;
+      wrong_({dollar, at_ - dollar,
+              "variable " + quoted("$" + std::string(name)) + " needs " + std::string(later.what) +
+                  ", which this version does not have",
+              ""});
+      return;
+    }
     if (index < 0) {
       std::vector<std::string_view> names;
       for (const VariableRow& row : variable_table()) names.push_back(row.name);

@@ -19,6 +19,7 @@ struct NamedTest {
 // The evaluators of each source file, by rule name.
 std::span<const NamedTest> envelope_tests();
 std::span<const NamedTest> content_tests();
+std::span<const NamedTest> text_tests();
 
 // run_test evaluates one test; a rule without an evaluator is unknown (a unit test holds that there is none).
 Truth run_test(const Test& test, Facts& facts);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Evaluation of rules over MIME structure, attachments and decoded body text. What was found is true; "not found" is
-// only false when everything was seen: behind a limit, in damaged or undecodable text, and in a message that readers
-// take apart in different ways it is unknown(unscannable). RFC
-// 2045, 2046, 1847 (multipart/signed, multipart/encrypted), 8551 (S/MIME), 3156 and 9580 section 6 (OpenPGP).
+// Evaluation of rules over MIME structure and attachments. What was found is true; "not found" is only false when
+// everything was seen: behind a limit and in a message that readers take apart in different ways it is
+// unknown(unscannable). RFC 2045, 2046, 1847 (multipart/signed, multipart/encrypted), 8551 (S/MIME), 3156 and 9580
+// section 6 (OpenPGP).
 #include <algorithm>
 #include <vector>
 
@@ -162,65 +162,6 @@ Truth is_encrypted(const Test&, Facts& facts) {
   return body_has_armor(facts, *tree, "-----BEGIN PGP MESSAGE-----");
 }
 
-// Result of counting in one text part.
-struct Count {
-  uint32_t found = 0;
-  Unknown reason = Unknown::none;  // why there may be more
-};
-
-Count count_in(const Test& test, Facts& facts, uint32_t part) {
-  const mime::Text& text = facts.message().text(part);
-  Count out;
-  std::string_view first;
-  if (facts.text_may_match(part, test.member)) {
-    const match::Verdict verdict = test.regex->count(text.utf8, test.threshold, out.found, &first);
-    if (verdict == match::Verdict::limit) out.reason = Unknown::regex_limit;
-  }
-  if (out.found > 0) keep_match(facts, first);
-  if (text.damaged || text.undecodable) out.reason = Unknown::unscannable;
-  return out;
-}
-
-Truth body_contains(const Test& test, Facts& facts) {
-  const mime::Structure* tree = facts.structure();
-  if (tree == nullptr || !test.regex) return not_known();
-  const std::vector<mime::Part>& parts = tree->parts;
-  std::vector<uint64_t> found(parts.size(), 0);
-  Truth missing = facts.saw_every_reading() ? Truth::of(false) : not_known();
-  // Children before parents: the sum over the children, of alternatives the best. Alternatives of which one alone has
-  // enough end the search.
-  for (uint32_t i = static_cast<uint32_t>(parts.size()); i-- > 0;) {
-    const mime::Part& part = parts[i];
-    if (part.is_leaf() && part.is_text() && !facts.dropped(i)) {
-      const Count count = count_in(test, facts, i);
-      found[i] = count.found;
-      if (count.reason != Unknown::none) missing = either(missing, Truth::unknown(count.reason));
-      if (count.found >= test.threshold) return Truth::of(true);
-    }
-    if (i == 0) break;
-    uint64_t& up = found[part.parent];
-    up = parts[part.parent].type.value == "multipart/alternative" ? std::max(up, found[i]) : up + found[i];
-  }
-  if (found[0] >= test.threshold) return Truth::of(true);
-  return missing;
-}
-
-Truth only_body_contains(const Test& test, Facts& facts) {
-  const mime::Structure* tree = facts.structure();
-  if (tree == nullptr || !test.regex) return not_known();
-  Truth answer = Truth::of(true);
-  bool any = false;
-  for (uint32_t i = 0; i < tree->parts.size() && !answer.is_no(); ++i) {
-    if (!facts.is_body_text(i)) continue;
-    any = true;
-    const Count count = count_in(test, facts, i);
-    if (count.found >= test.threshold) continue;
-    answer = both(answer, count.reason == Unknown::none ? Truth::of(false) : Truth::unknown(count.reason));
-  }
-  if (any) return answer;
-  return facts.saw_everything() ? Truth::of(false) : not_known();
-}
-
 constexpr NamedTest kTests[] = {
     {"body-size", body_size},
     {"valid", valid},
@@ -232,8 +173,6 @@ constexpr NamedTest kTests[] = {
     {"attachment-size", attachment_size},
     {"signed", is_signed},
     {"encrypted", is_encrypted},
-    {"body-contains", body_contains},
-    {"only-body-contains", only_body_contains},
 };
 
 }  // namespace

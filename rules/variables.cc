@@ -101,6 +101,8 @@ std::string all_headers(const Filter&, Facts& facts) {
 
 std::string envelope_from(const Filter&, Facts& facts) { return or_empty(facts.message().envelope.from); }
 
+std::string client_ip(const Filter&, Facts& facts) { return or_empty(facts.message().connection.client_ip); }
+
 std::string flow_name(const Filter&, Facts& facts) { return std::string(facts.flow()); }
 
 struct NamedValue {
@@ -151,7 +153,8 @@ constexpr NamedValue kValues[] = {
     {"Hostname", [](const Filter&, Facts& facts) { return std::string(facts.hostname()); }},
     {"RecvListener", [](const Filter&, Facts& facts) { return or_empty(facts.message().connection.daemon_name); }},
     {"RecvInt", [](const Filter&, Facts& facts) { return or_empty(facts.message().connection.interface); }},
-    {"RemoteIP", [](const Filter&, Facts& facts) { return or_empty(facts.message().connection.client_ip); }},
+    {"RemoteIP", client_ip},
+    {"remote_ip", client_ip},
     {"remotehost", [](const Filter&, Facts& facts) { return or_empty(facts.message().connection.client_name); }},
     {"Date", [](const Filter&, Facts& facts) { return time_text(facts, "%m/%d/%Y", true); }},
     {"Time", [](const Filter&, Facts& facts) { return time_text(facts, "%H:%M:%S", true); }},

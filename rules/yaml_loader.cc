@@ -365,7 +365,12 @@ std::shared_ptr<const RuleSet> Loader::finish() {
   if (!diagnostics_.ok()) return nullptr;
   warn_unreachable();
   rules_->header_names_ = checker_.take_header_names();
-  number_patterns(rules_->filters_, rules_->header_names_.size());
+  rules_->dictionaries_ = checker_.take_dictionaries();
+  uint32_t member = number_patterns(rules_->filters_, rules_->header_names_.size());
+  for (const auto& dictionary : rules_->dictionaries_) {
+    rules_->dictionary_members_.push_back(member);
+    member += static_cast<uint32_t>(dictionary->entries().size());
+  }
   rules_->gates_ = find_gates(rules_->filters_);
   return std::move(rules_);
 }

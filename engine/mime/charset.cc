@@ -406,6 +406,35 @@ Converted to_utf8(std::string_view bytes, std::string_view charset) {
   return by_icu(bytes, index);
 }
 
+bool is_wide_charset(std::string_view charset) {
+  const size_t index = look_up(charset);
+  return index < kCount && kCharsets[index].kind != Kind::utf8 && kCharsets[index].kind != Kind::icu;
+}
+
+std::string_view sniff_charset(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  if (bytes.starts_with("\xFF\xFE\0\0"sv) || bytes.starts_with("\0\0\xFE\xFF"sv)) return "utf-32";
+  if (bytes.starts_with("\xFF\xFE"sv) || bytes.starts_with("\xFE\xFF"sv)) return "utf-16";
+  if (bytes.starts_with("\xEF\xBB\xBF"sv)) return "utf-8";
+  constexpr size_t kLookedAt = 4096;
+  std::array<size_t, 4> zeros{};
+  const size_t size = std::min(bytes.size(), kLookedAt) & ~size_t{3};
+  for (size_t i = 0; i < size; ++i) zeros[i % 4] += bytes[i] == '\0' ? 1 : 0;
+  const size_t units = size / 4;
+  if (units == 0) {
+    if (bytes.size() < 2 || (bytes[0] == '\0') == (bytes[1] == '\0')) return {};
+    return bytes[0] == '\0' ? "utf-16be"sv : "utf-16le"sv;
+  }
+  // UTF-32 has two zero bytes in every character; in UTF-16 blanks and digits alone make a tenth of any text.
+  if (zeros[0] == units && zeros[1] >= units * 9 / 10) return "utf-32be";
+  if (zeros[3] == units && zeros[2] >= units * 9 / 10) return "utf-32le";
+  const size_t even = zeros[0] + zeros[2];
+  const size_t odd = zeros[1] + zeros[3];
+  if (even * 10 >= units && even > odd * 4) return "utf-16be";
+  if (odd * 10 >= units && odd > even * 4) return "utf-16le";
+  return {};
+}
+
 bool from_utf8(std::string_view utf8, std::string_view charset, std::string& out) {
   out.clear();
   if (!base::is_valid_utf8(utf8)) return false;

@@ -17,6 +17,13 @@ struct Converted {
 // windows-1252. Long labels are cut at 64 bytes.
 Converted to_utf8(std::string_view bytes, std::string_view charset);
 
+// sniff_charset returns the charset that `bytes` are in by their own looks: by a byte order mark, or UTF-16 or UTF-32
+// without one, by where their zero bytes stand; empty when nothing says.
+std::string_view sniff_charset(std::string_view bytes);
+
+// is_wide_charset tells whether `charset` is a form of UTF-16 or UTF-32, in which ASCII bytes are no ASCII text.
+bool is_wide_charset(std::string_view charset);
+
 // from_utf8 converts for writing into a part of charset `charset`; false when a character does not exist there (the
 // caller then uses UTF-8).
 bool from_utf8(std::string_view utf8, std::string_view charset, std::string& out);

@@ -26,7 +26,8 @@ class RunnerTest(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             result = json.load(file)
         self.assertEqual([(row["set"], row["size"], row["connections"]) for row in result["cases"]],
-                         [("none", "4k", 2), ("header-20", "4k", 2), ("header-60", "4k", 2), ("body-20", "100k", 2),
+                         [("none", "4k", 2), ("header-20", "4k", 2), ("header-60", "4k", 2), ("body-20", "100k", 2), ("dictionary-20", "100k", 10),
+                          ("dictionary-60", "100k", 10), ("separate-60", "100k", 10),
                           ("mixed-20", "4k", 10), ("mixed-20", "100k", 10)])
         for row in result["cases"]:
             self.assertGreater(row["rounds"][0]["own"]["messages"], 0)

@@ -1,3 +1,4 @@
+include(fuzz/content.cmake)
 
 postern_fuzz_target(address LINK postern_message)
 postern_fuzz_target(changes LINK postern_fake_mta)

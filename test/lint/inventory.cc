@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // inventory: prints what the programs' own tables hold, one "kind name" a line, for test/lint/documented. Kinds: rule,
-// action, variable, option, subcommand, log, check; fipsd-option, fipsd-log, fipsconfig-subcommand.
+// action, variable, smart, option, subcommand, log, check; fipsd-option, fipsd-log, fipsconfig-subcommand.
 #include <cstdio>
 #include <string_view>
 
+#include "engine/match/smart_id.h"
 #include "keystore/events.h"
 #include "keystore/fipsconfig/commands.h"
 #include "keystore/settings.h"
@@ -23,6 +24,7 @@ int main() {
   for (const auto& row : postern::rules::rule_table()) print("rule", row.name);
   for (const auto& row : postern::rules::action_table()) print("action", row.name);
   for (const auto& row : postern::rules::variable_table()) print("variable", row.name);
+  for (const auto& row : postern::match::smart_id_table()) print("smart", row.name);
   for (const auto& row : postern::milter::option_table()) print("option", row.path);
   for (const auto name : postern::cli::subcommands()) print("subcommand", name);
   for (const auto& row : postern::cli::check_table()) print("check", row.id);

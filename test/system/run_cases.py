@@ -11,6 +11,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
     config: {…}                       # laid over a small postern.yaml
     dkim: {…}                         # mail of example.org is signed with both keys of a fake fipsd; the map is laid over the profile
     rules: |                          # the rule file; or `filters:`, a list
+    dictionaries: {words.txt: "…"}    # files of dictionaries.d
     messages:
       - from: a@x.test                # "" is the null sender
         to: [b@y.test]
@@ -67,7 +68,7 @@ STAGES = ("connect", "helo", "mail", "rcpt", "data", "message")
 MESSAGE_KEYS = {"from", "to", "helo", "source", "login", "parameters", "submit", "data", "charset", "fill", "bare", "fipsd", "expect"}
 EXPECT_KEYS = {*STAGES, "delivered", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later", "host", "client",
                "signatures", "postfix", "sendmail"}
-CASE_KEYS = {"what", "dkim", "load-error", "mta", "config", "rules", "filters", "messages", "log", "no-log"}
+CASE_KEYS = {"what", "dkim", "load-error", "mta", "config", "rules", "filters", "dictionaries", "messages", "log", "no-log"}
 
 
 class Failed(AssertionError):
@@ -158,6 +159,10 @@ class Runner:
             config = merge(self.fipsd.config(**(case["dkim"] or {})), config)
         daemon = Posternd(directory, self.mta.milter_socket, self.mta.milter_group, self.name, config,
                           case.get("rules") or case.get("filters"))
+        for file_name, text in case.get("dictionaries", {}).items():
+            os.makedirs(os.path.join(directory, "dictionaries.d"), exist_ok=True)
+            with open(os.path.join(directory, "dictionaries.d", file_name), "w", encoding="utf-8") as file:
+                file.write(text)
         try:
             if "load-error" in case:
                 self.refused(daemon, case["load-error"])

@@ -51,6 +51,18 @@ TEST(SmartId, EveryExampleIsFoundAndNoneWithAnotherCheckDigit) {
   EXPECT_EQ(find_smart_id("credits"), -1);
 }
 
+// What rules and dictionaries call them does not change.
+TEST(SmartId, Names) {
+  const std::vector<std::string_view> names = {
+      "credit",  "ssn",    "aba",      "cusip",  "iban",        "uk-nino", "uk-nhs", "uk-utr", "at-svnr",
+      "be-nn",   "bg-egn", "ch-ahv",   "cz-rc",  "de-steuerid", "dk-cpr",  "ee-ik",  "es-dni", "es-nie",
+      "fi-hetu", "fr-nir", "gr-amka",  "hr-oib", "hu-taj",      "ie-pps",  "it-cf",  "lt-ak",  "lv-pk",
+      "nl-bsn",  "no-fnr", "pl-pesel", "pt-nif", "ro-cnp",      "se-pnr",  "si-emso"};
+  std::vector<std::string_view> found;
+  for (const SmartIdRow& row : smart_id_table()) found.push_back(row.name);
+  EXPECT_EQ(found, names);
+}
+
 // Test numbers that card schemes and payment services publish.
 constexpr const char* kCardTests[] = {
     "378282246310005",  "371449635398431",  "378734493671000",  "5610591081018250",    "30569309025904",

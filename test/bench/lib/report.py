@@ -16,6 +16,14 @@ def aims(result):
     for set_name, size, most in (("header-20", "4k", 1.5), (large, "4k", 6.0), ("body-20", "100k", 4.0)):
         if row := find(result, "posternd", set_name, size):
             rows.append((f"CPU, {set_name} on {size}, in no-ops", f"{row['ratio']:.2f}", f"at most {most}", row["ratio"] <= most))
+    few, many, separate = (find(result, "posternd", name, "100k") for name in (
+        "dictionary-20", f"dictionary-{result['options']['filters']}", f"separate-{result['options']['filters']}"))
+    if few and many:
+        factor = many["cpu_us"] / few["cpu_us"]
+        rows.append(("CPU, the large dictionary on 100k, in dictionaries of 20", f"{factor:.2f}", "at most 1.5", factor <= 1.5))
+    if many and separate:
+        factor = separate["cpu_us"] / many["cpu_us"]
+        rows.append(("CPU, the same terms as separate searches, in large dictionaries", f"{factor:.1f}", "at least 5", factor >= 5))
     for peer, least in (("rspamd", 2.0), ("mimedefang", 8.0)):
         for size in ("4k", "100k"):
             own, other = find(result, "posternd", "mixed-20", size), find(result, peer, "mixed-20", size)

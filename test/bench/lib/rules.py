@@ -76,9 +76,16 @@ def many_headers(count):
     return [(fields[n % len(fields)], shapes[n // len(fields) % len(shapes)].format(n=n)) for n in range(count)]
 
 
+def terms(count):
+    """`count` words that the generated mails do not hold, no two alike."""
+    syllables = ["qua", "vex", "zor", "myt", "plix", "drun", "gor", "shu", "tav", "wenk"]
+    return ["".join(syllables[n // 10 ** digit % 10] for digit in range(4)) for n in range(count)]
+
+
 class FilterSet:
-    def __init__(self, name, conditions, probe):
+    def __init__(self, name, conditions, probe, dictionary=()):
         self.name, self.conditions, self.probe = name, conditions, probe
+        self.dictionary = dictionary  # entries of the dictionary "bench"
 
     def yaml(self):
         """The rule file. A flow mapping of JSON strings is YAML."""
@@ -100,10 +107,20 @@ def filter_sets(many):
     mixed = [header_condition(*rule) for rule in MIXED_HEADERS] + [text_condition(p) for p in MIXED_TEXTS] + \
         [f'attachment-filename == "{NAME_RULE}"']
     plant = ["--plant-line", PLANTED_LINE]
+
+    def plant_term(count):
+        return ["--plant-line", f"see {terms(count)[-1]}"]
+
+    # An atomic group is what the prefilter does not take: each term is a search of PCRE2 by itself.
+    separate = [text_condition(f"(?i)(?>{word})") for word in terms(many)]
+    match = 'dictionary-match("bench")'
     return {one.name: one for one in (
         FilterSet("none", [], None),
         FilterSet("header-20", twenty, ["--plant-header", probe_header]),
         FilterSet(f"header-{many}", [header_condition(*rule) for rule in lot], ["--plant-header", f"{field}: {last}"]),
         FilterSet("body-20", [text_condition(p) for p in TEXT_RULES], plant),
         FilterSet("mixed-20", mixed, plant),
+        FilterSet("dictionary-20", [match], plant_term(20), terms(20)),
+        FilterSet(f"dictionary-{many}", [match], plant_term(many), terms(many)),
+        FilterSet(f"separate-{many}", separate, plant_term(many)),
     )}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which leaves give text by themselves, and in which readings. What a label claims is believed only where the bytes do
+// not speak against it: an attacker writes the label.
+#include "rules/content.h"
+
+#include <algorithm>
+#include <array>
+
+#include "engine/base/text.h"
+#include "engine/mime/charset.h"
+#include "engine/mime/encoded_word.h"
+#include "rules/html_reader.h"
+#include "rules/mime_facts.h"
+
+namespace postern::rules {
+namespace {
+
+constexpr size_t kMaxHeaderText = 64u << 10;  // of an attached message
+constexpr std::string_view kNeedsScan = "its text needs content scanning, which is not there";
+
+// Types whose content is text though they are not called so.
+bool is_text_type(std::string_view type) {
+  constexpr std::array<std::string_view, 14> kTypes = {
+      "application/json",       "application/xml",      "application/javascript",    "application/x-javascript",
+      "application/ecmascript", "application/x-sh",     "application/sql",           "application/x-httpd-php",
+      "application/x-perl",     "application/pgp-keys", "application/pgp-signature", "application/yaml",
+      "application/xhtml+xml",  "application/x-yaml"};
+  if (type.starts_with("text/")) return true;
+  // A message that is no container here is a report or a header; the other two hold bytes of something else.
+  if (type.starts_with("message/")) {
+    return type != "message/partial" && type != "message/external-body" && type != "message/rfc822" &&
+           type != "message/global" && type != "message/news";
+  }
+  return std::ranges::find(kTypes, type) != kTypes.end() || type.ends_with("+xml") || type.ends_with("+json");
+}
+
+bool is_html_type(std::string_view type) {
+  return type == "text/html" || type == "application/xhtml+xml" || type == "image/svg+xml";
+}
+
+// Whether bytes that nobody calls text are nothing else: no zero or control byte, and no start of a format that is
+// written in ASCII but is more than its characters.
+bool is_plain_bytes(std::string_view bytes) {
+  constexpr std::array<std::string_view, 8> kFormats = {"{\\rtf", "%PDF",  "%!PS", "From ",
+                                                        "begin ", "<?xml", "PK",   "TNEF"};
+  for (const std::string_view format : kFormats) {
+    if (base::trim(bytes.substr(0, 64)).starts_with(format)) return false;
+  }
+  return base::is_valid_utf8(bytes) && std::ranges::none_of(bytes, [](char c) {
+           return (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f') ||
+                  c == 0x7F;
+         });
+}
+
+// Whether the leaf is called a picture, sound or film and begins like one: there is no text in it to match. A file name
+// of another kind speaks against it.
+bool is_media(std::string_view type, std::string_view name, std::string_view bytes) {
+  using namespace std::string_view_literals;
+  const bool media = type.starts_with("image/") || type.starts_with("audio/") || type.starts_with("video/");
+  const std::string_view named = mime::type_from_extension(name);
+  if (!media || (!named.empty() && named.substr(0, 6) != type.substr(0, 6))) return false;
+  constexpr std::array<std::string_view, 14> kStarts = {
+      "\xFF\xD8\xFF"sv, "\x89PNG\r\n\x1A\n"sv, "GIF87a"sv, "GIF89a"sv, "BM"sv,  "II*\0"sv,
+      "MM\0*"sv,        "\0\0\1\0"sv,          "OggS"sv,   "fLaC"sv,   "ID3"sv, "\x1A\x45\xDF\xA3"sv,
+      "\xFF\xFB"sv,     "\xFF\xF3"sv};
+  if (std::ranges::any_of(kStarts, [&](std::string_view start) { return bytes.starts_with(start); })) return true;
+  return (bytes.starts_with("RIFF") &&
+          (bytes.substr(8, 4) == "WEBP" || bytes.substr(8, 4) == "WAVE" || bytes.substr(8, 4) == "AVI ")) ||
+         bytes.substr(4, 4) == "ftyp";
+}
+
+// A detached signature: certificates and hashes.
+bool is_signature(std::string_view type, std::string_view bytes) {
+  return (type == "application/pkcs7-signature" || type == "application/x-pkcs7-signature") &&
+         bytes.starts_with("\x30");
+}
+
+// The charset that an HTML document says itself, which readers follow where the part has no label.
+std::string_view meta_charset(std::string_view bytes) {
+  const std::string_view head = bytes.substr(0, 2048);
+  constexpr std::string_view kWord = "charset";
+  for (size_t i = 0; i + kWord.size() < head.size(); ++i) {
+    if (!base::istarts_with(head.substr(i, kWord.size()), kWord)) continue;
+    size_t at = i + kWord.size();
+    while (at < head.size() && (head[at] == ' ' || head[at] == '=' || head[at] == '"' || head[at] == '\'')) ++at;
+    const size_t end = std::min(head.find_first_of("\"' ;/>\r\n", at), head.size());
+    if (end > at) return head.substr(at, end - at);
+  }
+  return {};
+}
+
+bool is_one_line_end(std::string_view text, size_t at) { return at + 1 < text.size() && text[at + 1] == '\n'; }
+
+// The length of the invisible character at `at`, or 0.
+size_t invisible(std::string_view text, size_t at) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = byte(at);
+  if (first < 0x20) {
+    if (first == '\t' || first == '\n' || first == '\f' || first == '\v') return 0;
+    return first == '\r' && is_one_line_end(text, at) ? 0 : 1;
+  }
+  switch (first) {
+    case 0x7F:
+      return 1;
+    case 0xC2:  // U+00AD
+      return byte(at + 1) == 0xAD ? 2 : 0;
+    case 0xCD:  // U+034F
+      return byte(at + 1) == 0x8F ? 2 : 0;
+    case 0xD8:  // U+061C
+      return byte(at + 1) == 0x9C ? 2 : 0;
+    case 0xE1:  // U+115F, U+1160, U+17B4, U+17B5, U+180B–U+180F
+      if (byte(at + 1) == 0x85 && (byte(at + 2) == 0x9F || byte(at + 2) == 0xA0)) return 3;
+      if (byte(at + 1) == 0x9E && (byte(at + 2) == 0xB4 || byte(at + 2) == 0xB5)) return 3;
+      return byte(at + 1) == 0xA0 && byte(at + 2) >= 0x8B && byte(at + 2) <= 0x8F ? 3 : 0;
+    case 0xE2:  // U+200B–U+200F, U+202A–U+202E, U+2060–U+206F
+      if (byte(at + 1) == 0x80) {
+        return (byte(at + 2) >= 0x8B && byte(at + 2) <= 0x8F) || (byte(at + 2) >= 0xAA && byte(at + 2) <= 0xAE) ? 3 : 0;
+      }
+      return byte(at + 1) == 0x81 && byte(at + 2) >= 0xA0 && byte(at + 2) <= 0xAF ? 3 : 0;
+    case 0xE3:  // U+3164
+      return byte(at + 1) == 0x85 && byte(at + 2) == 0xA4 ? 3 : 0;
+    case 0xEF:  // U+FE00–U+FE0F, U+FEFF
+      if (byte(at + 1) == 0xB8 && byte(at + 2) >= 0x80 && byte(at + 2) <= 0x8F) return 3;
+      return byte(at + 1) == 0xBB && byte(at + 2) == 0xBF ? 3 : 0;
+    case 0xF3:  // U+E0000–U+E01FF
+      return byte(at + 1) == 0xA0 && byte(at + 2) >= 0x80 && byte(at + 2) <= 0x87 ? 4 : 0;
+    default:
+      return 0;
+  }
+}
+
+// Whether `text` is ASCII in which every control is white space, as most text is. One pass that a compiler vectorises.
+bool is_ordinary(std::string_view text) {
+  unsigned char odd = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    odd |=
+        static_cast<unsigned char>(byte >= 0x7F) | static_cast<unsigned char>(byte < 0x20 && (byte < 9 || byte > 13));
+  }
+  if (odd != 0) return false;
+  for (size_t at = text.find('\r'); at != std::string_view::npos; at = text.find('\r', at + 1)) {
+    if (!is_one_line_end(text, at)) return false;
+  }
+  return true;
+}
+
+size_t line_end(std::string_view text, size_t at) { return std::min(text.find('\n', at), text.size()); }
+
+}  // namespace
+
+std::optional<std::string> visible(std::string_view text) {
+  if (is_ordinary(text)) return std::nullopt;
+  size_t at = 0;
+  while (at < text.size() && invisible(text, at) == 0) ++at;
+  if (at == text.size()) return std::nullopt;
+  std::string out(text.substr(0, at));
+  out.reserve(text.size());
+  while (at < text.size()) {
+    const size_t size = invisible(text, at);
+    if (size == 0) {
+      out += text[at++];
+    } else {
+      at += size;
+    }
+  }
+  return out;
+}
+
+std::vector<UuFile> find_uuencoded(std::string_view text, bool& more) {
+  more = false;
+  std::vector<UuFile> out;
+  for (size_t at = text.find("begin "); at != std::string_view::npos; at = text.find("begin ", at)) {
+    const size_t first_end = line_end(text, at);
+    const std::string_view line = base::trim(text.substr(at, first_end - at));
+    const bool at_start = at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r';
+    size_t digits = 6;
+    while (digits < line.size() && line[digits] >= '0' && line[digits] <= '7') ++digits;
+    const bool opens = at_start && (digits == 9 || digits == 10) && digits < line.size() && line[digits] == ' ';
+    at = std::min(first_end + 1, text.size());
+    if (!opens) continue;
+    // A line of data begins with its length in bytes; what does not look so ends the file, as "end" does.
+    size_t end = at;
+    size_t lines = 0;
+    bool closed = false;
+    while (end < text.size() && !closed) {
+      const size_t stop = line_end(text, end);
+      std::string_view data = text.substr(end, stop - end);
+      if (data.ends_with('\r')) data.remove_suffix(1);
+      closed = base::trim(data) == "end";
+      if (!closed && (data.empty() || data[0] < ' ' || data[0] > '`' || data.size() > 90)) break;
+      end = std::min(stop + 1, text.size());
+      ++lines;
+    }
+    if (lines == 0 || (lines == 1 && closed)) continue;
+    if (out.size() == kMaxUuFiles) {
+      more = true;
+      break;
+    }
+    const size_t begin = static_cast<size_t>(line.data() - text.data());
+    out.push_back({begin, end, std::string(base::trim(line.substr(digits)))});
+    at = end;
+  }
+  return out;
+}
+
+std::string_view Content::bytes(uint32_t part, bool& damaged) {
+  if (bytes_part_ != part) {
+    bytes_ = mime::decode_content(message_.structure().parts[part], message_.received_body());
+    bytes_part_ = part;
+  }
+  const mime::Part& leaf = message_.structure().parts[part];
+  damaged = bytes_.damaged || leaf.other_encoding || leaf.encoding == mime::TransferEncoding::unknown;
+  return bytes_.bytes;
+}
+
+std::vector<ContentText>& Content::texts(uint32_t part) {
+  const mime::Structure& tree = message_.structure();
+  if (parts_.size() < tree.parts.size()) parts_.resize(tree.parts.size());
+  std::unique_ptr<std::vector<ContentText>>& texts = parts_[part];
+  if (texts) return *texts;
+  texts = std::make_unique<std::vector<ContentText>>();
+  if (tree.parts[part].is_leaf()) {
+    read_leaf(part, *texts);
+  } else if (tree.parts[part].kind == mime::PartKind::message && part != 0) {
+    read_header(part, *texts);
+  }
+  for (ContentText& text : *texts) text.candidates.resize(text.readings.size());
+  return *texts;
+}
+
+void Content::read_leaf(uint32_t part, std::vector<ContentText>& out) {
+  const mime::Part& leaf = message_.structure().parts[part];
+  const std::string& type = leaf.type.value;
+  if (is_text_type(type)) {
+    read_text(leaf, part, out);
+    return;
+  }
+  bool damaged = false;
+  const std::string_view content = bytes(part, damaged);
+  const std::string_view name = leaf.file_names.empty() ? std::string_view() : leaf.file_names.front();
+  const bool one_name = leaf.file_names.size() <= 1;
+  if (!damaged && one_name && (is_media(type, name, content) || is_signature(type, content))) return;
+  const std::string_view named = mime::type_from_extension(name);
+  if (type == "application/octet-stream" && (named.empty() || named.starts_with("text/")) && is_plain_bytes(content)) {
+    read_text(leaf, part, out);
+    return;
+  }
+  extract({part, name, type, content}, out, false);
+  if (damaged && !out.empty()) out.front().complete = false;
+}
+
+void Content::extract(const LeafContent& leaf, std::vector<ContentText>& out, bool uuencoded) {
+  ExtractedText found;
+  if (source_ != nullptr) {
+    found = source_->text_of(message_, leaf);
+  } else {
+    found.reason = kNeedsScan;
+  }
+  ContentText& whole = out.emplace_back();
+  whole.uuencoded = uuencoded;
+  whole.complete = found.complete;
+  whole.reason = std::move(found.reason);
+  // Each document is a text of its own: hits are summed over them, not compared.
+  for (std::string& text : found.texts) {
+    ContentText& each = out.emplace_back();
+    each.uuencoded = uuencoded;
+    add(each, keep(std::move(text)), false);
+  }
+}
+
+void Content::read_text(const mime::Part& part, uint32_t index, std::vector<ContentText>& out) {
+  const mime::Text& text = message_.text(index);
+  const std::string_view label = part.type.get("charset");
+  const bool html = is_html_type(part.type.value);
+  std::string rest;
+  std::string_view own = text.utf8;
+  std::vector<ContentText> files;
+  if (!html) {
+    read_uuencoded(index, own, files, rest);
+    if (!files.empty()) own = keep(std::move(rest));
+  }
+  ContentText& main = out.emplace_back();
+  if (text.damaged || text.undecodable) {
+    main.complete = false;
+    main.reason = text.undecodable ? "its charset is not known" : "its encoding is damaged";
+  }
+  add(main, own, html);
+  // What the bytes say against the label.
+  const bool wide = mime::is_wide_charset(label);
+  const bool suspicious = wide || text.utf8.find('\0') != std::string::npos ||
+                          text.utf8.starts_with("\xC3\xBF\xC3\xBE") || text.utf8.starts_with("\xC3\xBE\xC3\xBF") ||
+                          text.utf8.starts_with("\xEF\xBF\xBD") || (html && label.empty() && !base::is_ascii(own));
+  if (suspicious) {
+    bool damaged = false;
+    const std::string_view content = bytes(index, damaged);
+    std::string_view sniffed = mime::sniff_charset(content);
+    if (sniffed.empty() && wide && base::is_valid_utf8(content)) sniffed = "utf-8";
+    if (sniffed.empty() && html && label.empty()) sniffed = meta_charset(content);
+    if (!sniffed.empty() && mime::is_known_charset(sniffed)) {
+      mime::Converted other = mime::to_utf8(content, sniffed);
+      if (other.utf8 != text.utf8) add(main, keep(std::move(other.utf8)), html);
+    }
+  }
+  std::ranges::move(files, std::back_inserter(out));
+}
+
+void Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest) {
+  bool more = false;
+  const std::vector<UuFile> files = find_uuencoded(text, more);
+  size_t done = 0;
+  for (const UuFile& file : files) {
+    rest += text.substr(done, file.begin - done);
+    done = file.end;
+    const mime::Decoded decoded =
+        mime::decode_transfer(mime::TransferEncoding::uuencode, text.substr(file.begin, file.end - file.begin));
+    const std::string_view named = mime::type_from_extension(file.name);
+    const size_t first = out.size();
+    if ((named.empty() || named.starts_with("text/")) && is_plain_bytes(decoded.bytes)) {
+      ContentText& each = out.emplace_back();
+      each.uuencoded = true;
+      add(each, keep(decoded.bytes), is_html_type(named));
+    } else {
+      extract({part, file.name, {}, decoded.bytes}, out, true);
+    }
+    if (decoded.damaged) {
+      out[first].complete = false;
+      out[first].reason = "its encoding is damaged";
+    }
+  }
+  rest += text.substr(done);
+  if (!more) return;
+  ContentText& each = out.emplace_back();
+  each.uuencoded = true;
+  each.complete = false;
+  each.reason = "more uuencoded files than are looked at";
+}
+
+// The fields of an attached message that a reader shows with it.
+void Content::read_header(uint32_t part, std::vector<ContentText>& out) {
+  const std::vector<mime::Part>& parts = message_.structure().parts;
+  if (part + 1 >= parts.size() || parts[part + 1].parent != part) return;
+  std::string shown;
+  for (const mime::HeaderField& field : parts[part + 1].fields) {
+    constexpr std::array<std::string_view, 4> kShown = {"subject", "from", "to", "cc"};
+    if (std::ranges::none_of(kShown, [&](std::string_view name) { return base::iequals(name, field.name); })) continue;
+    shown += base::one_line(mime::decode_words(field.value)) + "\n";
+    if (shown.size() > kMaxHeaderText) break;
+  }
+  if (!shown.empty()) add(out.emplace_back(), keep(std::move(shown)), false);
+}
+
+std::string_view Content::keep(std::string text) {
+  owned_bytes_ += text.size();
+  owned_.push_back(std::make_unique<std::string>(std::move(text)));
+  return *owned_.back();
+}
+
+void Content::add_reading(ContentText& to, std::string text) {
+  if (std::ranges::find(to.readings, std::string_view(text)) != to.readings.end()) return;
+  if (owned_bytes_ + text.size() > message_.limits().decoded_text) {
+    to.complete = false;
+    to.reason = "past limits.decoded-text";
+    return;
+  }
+  to.readings.push_back(keep(std::move(text)));
+}
+
+void Content::add(ContentText& to, std::string_view text, bool html) {
+  to.readings.push_back(text);
+  if (std::optional<std::string> seen = visible(text)) add_reading(to, std::move(*seen));
+  if (!html) return;
+  for (const bool everything : {false, true}) {
+    std::string shown = html_shown(text, {.everything = everything});
+    if (std::optional<std::string> seen = visible(shown)) add_reading(to, std::move(*seen));
+    add_reading(to, std::move(shown));
+  }
+}
+
+}  // namespace postern::rules

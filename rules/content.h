@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Content: the texts that content rules search, leaf by leaf, each in every way a reader may see it: as labelled and as
+// sniffed, HTML as source and as shown, with and without characters that do not show. A rule takes the reading with
+// most hits. Made when first asked for and kept; bounded by limits.decoded_text. One object per transaction, one
+// thread. Internal to the evaluator.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/match/pattern_set.h"
+#include "engine/message/message.h"
+#include "rules/text_source.h"
+
+namespace postern::rules {
+
+// ContentText is one text: a leaf's own, a uuencoded file in it, or a document that a TextSource found in it.
+struct ContentText {
+  bool uuencoded = false;  // a file inside a text: an attachment wherever the text stands
+  bool complete = true;    // false: there may be text that is in no reading
+  std::string reason;      // why
+  std::vector<std::string_view> readings;
+  std::vector<std::optional<match::Candidates>> candidates;  // of the readings, once scanned
+};
+
+class Content {
+ public:
+  explicit Content(message::Message& message) : message_(message) {}
+
+  // set_source gives where the text of documents and archives comes from; it must outlive the object.
+  void set_source(TextSource* source) { source_ = source; }
+
+  // texts returns the texts of `part`: of a leaf, or the shown header fields of an attached message. Their `candidates`
+  // are the caller's to fill.
+  std::vector<ContentText>& texts(uint32_t part);
+
+  // bytes returns the decoded bytes of leaf `part`; the view is good until the next call. `damaged`: not all of them
+  // may be right.
+  std::string_view bytes(uint32_t part, bool& damaged);
+
+ private:
+  void read_leaf(uint32_t part, std::vector<ContentText>& out);
+  void read_text(const mime::Part& part, uint32_t index, std::vector<ContentText>& out);
+  void read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest);
+  void extract(const LeafContent& leaf, std::vector<ContentText>& out, bool uuencoded);
+  void read_header(uint32_t part, std::vector<ContentText>& out);
+  void add(ContentText& to, std::string_view text, bool html);
+  void add_reading(ContentText& to, std::string text);
+  std::string_view keep(std::string text);
+
+  message::Message& message_;
+  TextSource* source_ = nullptr;
+  std::vector<std::unique_ptr<std::vector<ContentText>>> parts_;
+  std::vector<std::unique_ptr<std::string>> owned_;
+  uint64_t owned_bytes_ = 0;
+  uint32_t bytes_part_ = UINT32_MAX;
+  mime::Decoded bytes_;
+};
+
+// visible returns `text` without the characters that do not show: soft hyphen, zero-width and bidirectional controls,
+// control bytes, a CR that ends no line; nullopt when there are none.
+std::optional<std::string> visible(std::string_view text);
+
+// UuFile is one uuencoded file in a text: `begin` and `end` are its first and last line's places.
+struct UuFile {
+  size_t begin = 0;
+  size_t end = 0;
+  std::string name;
+};
+// find_uuencoded returns the files in `text`, in order; at most kMaxUuFiles, `more` tells that there were more.
+inline constexpr size_t kMaxUuFiles = 100;
+std::vector<UuFile> find_uuencoded(std::string_view text, bool& more);
+
+}  // namespace postern::rules

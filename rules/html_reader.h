@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTML as a reader of mail sees it: tags taken away, character references resolved, white space drawn together; and
+// HTML as pieces, for edits that must leave the markup alone. A scanner by the rules of WHATWG HTML 13.2.5 for what
+// matters here, not a parser: linear, never fails, builds no tree. Texts are UTF-8. Internal to the evaluator.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace postern::rules {
+
+// HtmlPiece is one stretch of a document: text, a tag, a comment or other markup, or the content of an element whose
+// text is not shown (script, style, title …).
+struct HtmlPiece {
+  enum class Kind : unsigned char { text, tag, comment, raw } kind = Kind::text;
+  std::string_view source;
+};
+
+// HtmlScanner gives the pieces of `html` in order; together they are all of it.
+class HtmlScanner {
+ public:
+  explicit HtmlScanner(std::string_view html) : html_(html) {}
+  bool next(HtmlPiece& piece);
+
+ private:
+  HtmlPiece markup();
+  std::string_view html_;
+  size_t at_ = 0;
+  std::string_view raw_;  // name of the element whose content comes next, or empty
+};
+
+// HtmlView says what html_shown writes.
+struct HtmlView {
+  bool everything = false;  // also what style hides, and what only some readers show (conditional comments)
+  bool links = false;       // the address of a link behind its text, for people
+};
+
+// html_shown returns the text that a reader shows.
+std::string html_shown(std::string_view html, HtmlView view);
+
+// html_text decodes the character references of a text or attribute value.
+std::string html_text(std::string_view source, bool attribute);
+
+// html_edit applies `edit` to each text of the document that is shown and to each attribute value, decoded; it returns
+// false where nothing is to be changed. Text that `edit` changed is written back with its markup characters escaped;
+// everything else stays byte for byte.
+std::string html_edit(std::string_view html, const std::function<bool(std::string& text)>& edit);
+
+}  // namespace postern::rules

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+// Content rules: what a reader sees in HTML, between invisible characters, in uuencoded files, attachments and attached
+// messages; what cannot be read is unknown; thresholds; dictionaries; and the same answers with the prefilter.
+#include "rules/content.h"
+
+#include <chrono>
+
+#include "rules/dictionary_file.h"
+#include "rules/html_entities.h"
+#include "rules/html_reader.h"
+#include "test/unit/rules_eval_fixture.h"
+
+namespace postern::rules::test {
+namespace {
+
+std::string shown(std::string_view html) { return html_shown(html, {}); }
+
+TEST(HtmlReader, ShowsWhatAReaderSees) {
+  struct {
+    const char* html;
+    const char* text;
+  } const cases[] = {
+      {"EVIL<b></b>WORD", "EVILWORD"},
+      {"a&#69;&#x76;il &amp; co &lt;b&gt;", "aEvil & co <b>"},
+      {"caf&eacute; &copy 2030 &notin; &notit; &bogus; &",
+       "caf\xC3\xA9 \xC2\xA9 2030 \xE2\x88\x89 \xC2\xACit; &bogus; &"},
+      {"&#0;&#128;&#xD800;&#x110000;&#99999999999;", "\xEF\xBF\xBD\xE2\x82\xAC\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+      {"<p>one</p><p>two<br>three", "one\ntwo\nthree"},
+      {"a\n  b\t c", "a b c"},
+      {"<pre>a\n  b</pre>", "a\n  b"},
+      {"<script>var x='hidden'</script>a<style>b{}</style>c<title>t</title>", "ac"},
+      {"a<!-- b -->c<!doctype x>d<?php e ?>f", "acdf"},
+      {"a<!-->b<!--->c<!-- x --!>d", "abcd"},
+      {"x<img alt=\"a > b\">y<a href='>'>z</a>", "xyz"},
+      {"1 < 2 and 3 <4", "1 < 2 and 3 <4"},
+      {"<table><tr><td>a<td>b<tr><td>c</table>", "a\tb\nc\n"},
+      {"a<span style=\"display: none\">x<span>y</span>z</span>b", "ab"},
+      {"a<div hidden>x</div>b<i style='font-size:0px'>y</i>c<i style='font-size:0.8em'>d</i>", "abcd"},
+      {"<a href=x", ""},
+      {"<textarea>a<b>c</textarea>", "a<b>c\n"},
+      {"<ul><li>a<li>b</ul>", "a\nb\n"},
+  };
+  for (const auto& each : cases) EXPECT_EQ(shown(each.html), each.text) << each.html;
+  EXPECT_EQ(html_shown("a<b hidden>x</b><!--[if mso]>EV<b></b>IL<![endif]-->c", {.everything = true}), "axEVILc");
+  EXPECT_EQ(html_shown("<p>see <a href='http://x.test/?a=1&amp;b'>here</a><ul><li>one", {.links = true}),
+            "see here <http://x.test/?a=1&b>\n- one");
+}
+
+TEST(HtmlReader, IsLinear) {
+  for (const std::string_view piece :
+       {"<", "<!--", "<a b=\"", "<a b='\">", "&", "<!-- --><", "<script>", "</", "<!---->", "<b hidden>",
+        "<![endif]-->", "<!--[if x]>", "&#", "<p style='", "<a href="}) {
+    std::string html;
+    while (html.size() < (1u << 20)) html += piece;
+    const auto before = std::chrono::steady_clock::now();
+    html_shown(html, {.everything = true});
+    html_edit(html, [](std::string&) { return false; });
+    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(60)) << piece;
+  }
+}
+
+TEST(HtmlReader, EditsTextAndValuesOnly) {
+  const auto edit = [](std::string_view html, std::string_view from, std::string_view to) {
+    return html_edit(html, [&](std::string& text) {
+      const size_t at = text.find(from);
+      if (at == std::string::npos) return false;
+      text.replace(at, from.size(), to);
+      return true;
+    });
+  };
+  EXPECT_EQ(edit("<b class=a>a b</b><!-- a b -->", "a b", "<x>"), "<b class=a>&lt;x&gt;</b><!-- a b -->");
+  EXPECT_EQ(edit("<a href=\"http://t.test/x?a&amp;b\">c</a>", "http://t.test/x?a&b", "\""), "<a href=\"&quot;\">c</a>");
+  EXPECT_EQ(edit("<a href=http://t.test/ id=i>c</a>", "http://t.test/", "no link"), "<a href=\"no link\" id=i>c</a>");
+  EXPECT_EQ(edit("&amp; <p>keep &eacute;</p>", "zzz", ""), "&amp; <p>keep &eacute;</p>");
+  EXPECT_EQ(edit("<script>a b</script>", "a b", "c"), "<script>a b</script>");
+}
+
+TEST(Visible, TakesOutWhatDoesNotShow) {
+  EXPECT_EQ(visible("plain text\r\n\ttabs\n"), std::nullopt);
+  EXPECT_EQ(visible("na\xC3\xAFve \xE2\x82\xAC"), std::nullopt);
+  EXPECT_EQ(visible("EV\xC2\xADIL"), "EVIL");
+  EXPECT_EQ(visible("EV\xE2\x80\x8BIL"), "EVIL");
+  EXPECT_EQ(visible(std::string_view("EV\0IL", 5)), "EVIL");
+  EXPECT_EQ(visible("EV\rIL\r\nx"), "EVIL\r\nx");
+  EXPECT_EQ(visible("E\xEF\xBB\xBFV\xE2\x81\xA0I\xE2\x80\x8DL\xF3\xA0\x81\x81\xEF\xB8\x8F"), "EVIL");
+}
+
+constexpr std::string_view kUu =
+    "begin 644 notes.txt\n"
+    "/<V5C<F5T('!R;VIE8W0 \n"  // not a clean line: see below
+    "`\nend\n";
+
+TEST(Uuencode, FilesAreFound) {
+  bool more = false;
+  const std::string text =
+      "hello\nbegin 644 notes.txt\n.<V5C<F5T('=O<F1S\n`\nend\nbye\nbegin reading here\nbegin 644 \nend\n";
+  const auto files = find_uuencoded(text, more);
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_EQ(files[0].name, "notes.txt");
+  EXPECT_EQ(text.substr(files[0].end), "bye\nbegin reading here\nbegin 644 \nend\n");
+  EXPECT_TRUE(find_uuencoded(kUu, more).size() <= 1);
+}
+
+std::string text_mail(std::string_view type, std::string_view body) {
+  return "From: a@example.com\nSubject: s\nMIME-Version: 1.0\nContent-Type: " + std::string(type) + "\n\n" +
+         std::string(body);
+}
+
+void check(const std::string& mail, const std::vector<std::pair<std::string, std::string>>& cases) {
+  for (const auto& [condition, expected] : cases) EXPECT_EQ(ask(condition, mail), expected) << condition;
+}
+
+TEST(BodyContains, HtmlAsSourceAndAsShown) {
+  check(text_mail("text/html; charset=utf-8",
+                  "<p>EVIL<b></b>WORD c&#97;sino</p><a href=\"http://bad.test/\">x</a>"
+                  "EV<span style=display:none>x</span>IL\xE2\x80\x8BTWO\n"),
+        {{R"(body-contains("EVILWORD"))", "true"},
+         {R"(body-contains("casino"))", "true"},
+         {R"(body-contains("bad\.test"))", "true"},
+         {R"(body-contains("EVILTWO"))", "true"},
+         {R"(only-body-contains("EVILWORD"))", "true"},
+         {R"(body-contains("EVIL", 3))", "false"},
+         {R"(body-contains("nothing"))", "false"}});
+}
+
+TEST(BodyContains, InvisibleCharacters) {
+  check(text_mail("text/plain; charset=utf-8", "EV\xC2\xADIL and ca\xE2\x80\x8Bsi\xE2\x80\x8Bno\n"),
+        {{R"(body-contains("EVIL"))", "true"},
+         {R"(body-contains("casino"))", "true"},
+         {R"(body-contains("EV\x{AD}IL"))", "true"}});
+}
+
+std::string base64_mail(std::string_view type, std::string_view bytes) {
+  return "From: a@example.com\nMIME-Version: 1.0\nContent-Type: " + std::string(type) +
+         "\nContent-Transfer-Encoding: base64\n\n" + mime::encode_base64(bytes);
+}
+
+std::string utf16(std::string_view ascii, bool little) {
+  std::string out;
+  for (const char c : ascii) {
+    if (!little) out += '\0';
+    out += c;
+    if (little) out += '\0';
+  }
+  return out;
+}
+
+TEST(BodyContains, CharsetsAsLabelledAndAsSniffed) {
+  for (const bool little : {false, true}) {
+    for (const char* type : {"text/plain", "text/plain; charset=us-ascii", "text/plain; charset=iso-8859-1",
+                             "text/plain; charset=utf-8", "text/plain; charset=utf-16"}) {
+      EXPECT_EQ(ask(R"(body-contains("the secret word"))", base64_mail(type, utf16("this is the secret word", little))),
+                "true")
+          << type << ' ' << little;
+    }
+  }
+  EXPECT_EQ(ask(R"(body-contains("secret"))", base64_mail("text/plain; charset=utf-16le", "a secret in ASCII")),
+            "true");
+  EXPECT_EQ(ask(R"(body-contains("секрет"))",
+                base64_mail("text/html", "<meta charset=windows-1251><p>\xF1\xE5\xEA\xF0\xE5\xF2")),
+            "true");
+  EXPECT_EQ(ask(R"(body-contains("x"))", base64_mail("text/plain; charset=ebcdic-x", "\xA7")), "unknown(unscannable)");
+}
+
+TEST(BodyContains, InvalidWideTextEnds) {
+  std::string junk;
+  for (int i = 0; i < 1 << 20; ++i) junk += static_cast<char>(i * 7919 >> 3);
+  for (const char* charset : {"utf-32", "utf-32be", "utf-16", "utf-16le", "utf-7", "hz-gb-2312", "iso-2022-jp"}) {
+    const std::string mail = base64_mail(std::string("text/plain; charset=") + charset, junk + "secret");
+    EXPECT_EQ(ask(R"(body-contains("zq[0-9]zq"))", mail), "unknown(unscannable)") << charset;
+  }
+}
+
+std::string mixed(const std::vector<std::string>& parts) {
+  std::string out =
+      "From: a@example.com\nSubject: s\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b1\n\n";
+  for (const std::string& part : parts) out += "--b1\n" + part + "\n";
+  return out + "--b1--\n";
+}
+
+const std::string kBody = "Content-Type: text/plain\n\nsee attachment DRAFT\n";
+std::string attached(std::string_view type, std::string_view name, std::string_view bytes) {
+  return "Content-Type: " + std::string(type) + "; name=\"" + std::string(name) +
+         "\"\nContent-Disposition: attachment\nContent-Transfer-Encoding: base64\n\n" + mime::encode_base64(bytes);
+}
+
+TEST(AttachmentContains, TextOfAttachments) {
+  const std::string two = mixed({kBody, attached("text/plain", "a.txt", "red secret red"),
+                                 attached("application/octet-stream", "b.txt", "another secret")});
+  check(two, {{R"(attachment-contains("secret"))", "true"},
+              {R"(attachment-contains("secret", 2))", "true"},
+              {R"(attachment-contains("secret", 3))", "false"},
+              {R"(attachment-contains("DRAFT"))", "false"},
+              {R"(body-contains("DRAFT"))", "true"},
+              {R"(every-attachment-contains("secret"))", "true"},
+              {R"(every-attachment-contains("red"))", "false"},
+              {R"(only-body-contains("secret"))", "false"},
+              {R"(only-body-contains("DRAFT"))", "true"}});
+  const std::string pdf =
+      mixed({kBody, attached("text/plain", "a.txt", "secret"), attached("application/pdf", "b.pdf", "%PDF-1")});
+  check(pdf, {{R"(attachment-contains("secret"))", "true"},
+              {R"(attachment-contains("other"))", "unknown(unscannable)"},
+              {R"(not attachment-contains("other"))", "unknown(unscannable)"},
+              {R"(body-contains("other"))", "unknown(unscannable)"},
+              {R"(only-body-contains("other"))", "false"},
+              {R"(every-attachment-contains("secret"))", "unknown(unscannable)"},
+              {R"(every-attachment-contains("red"))", "false"}});
+  const std::string picture =
+      mixed({kBody, attached("image/png", "b.png", std::string("\x89PNG\r\n\x1A\n", 8) + "xx")});
+  check(picture, {{R"(attachment-contains("other"))", "false"}, {R"(body-contains("other"))", "false"}});
+  const std::string liar = mixed({kBody, attached("image/png", "b.docx", std::string("\x89PNG\r\n\x1A\n", 8) + "xx")});
+  check(liar, {{R"(attachment-contains("other"))", "unknown(unscannable)"}});
+  check(text_mail("text/plain", "no attachment\n"),
+        {{R"(attachment-contains("x"))", "false"}, {R"(every-attachment-contains("x"))", "false"}});
+}
+
+TEST(AttachmentContains, AttachedMessagesAreOneAttachment) {
+  const std::string mail = mixed({kBody,
+                                  "Content-Type: message/rfc822\n\nFrom: b@example.com\nSubject: "
+                                  "=?utf-8?q?hidden_s=C3=BCbject?=\nMIME-Version: 1.0\n"
+                                  "Content-Type: multipart/mixed; boundary=b2\n\n--b2\n\ninner "
+                                  "secret\n--b2\nContent-Type: text/html\n\n<p>se<i>cret</i>\n--b2--\n"});
+  check(mail, {{R"(attachment-contains("secret", 2))", "true"},
+               {R"(attachment-contains("hidden sübject"))", "true"},
+               {R"(every-attachment-contains("inner"))", "true"},
+               {R"(only-body-contains("secret"))", "false"}});
+}
+
+TEST(AttachmentContains, UuencodedFilesAreAttachments) {
+  const std::string mail =
+      text_mail("text/plain", "hello DRAFT\nbegin 644 notes.txt\n.<V5C<F5T('=O<F1S\n`\nend\nbye\n");
+  check(mail, {{R"(attachment-contains("secret word"))", "true"},
+               {R"(body-contains("secret words"))", "true"},
+               {R"(only-body-contains("secret"))", "false"},
+               {R"(only-body-contains("DRAFT\s+bye"))", "true"},
+               {R"(every-attachment-contains("secret"))", "true"},
+               {R"(attachment-contains("DRAFT"))", "false"}});
+  const std::string binary = text_mail("text/plain", "begin 644 x.exe\n$35J0``` \n`\nend\n");
+  check(binary,
+        {{R"(attachment-contains("secret"))", "unknown(unscannable)"}, {R"(only-body-contains("secret"))", "false"}});
+}
+
+TEST(AttachmentBinaryContains, LooksAtBytes) {
+  const std::string mail =
+      mixed({kBody, attached("application/zip", "a.zip", std::string("PK\x03\x04\xFF\xFE\x80tail", 11))});
+  check(mail, {{R"(attachment-binary-contains("^PK\x03\x04"))", "true"},
+               {R"(attachment-binary-contains("\xFF\xFE\x80"))", "true"},
+               {R"(attachment-binary-contains("\x80tail$"))", "true"},
+               {R"(attachment-binary-contains("DRAFT"))", "false"},
+               {R"(attachment-binary-contains("\xFF\x80"))", "false"}});
+  std::string far(100'000, 'x');
+  for (size_t i = 0; i < far.size(); i += 3) far[i] = '\x80';
+  far += "\x80\x81needle";
+  EXPECT_EQ(
+      ask(R"(attachment-binary-contains("\x80\x81needle"))", mixed({kBody, attached("application/zip", "a", far)})),
+      "true");
+}
+
+TEST(Thresholds, AlternativesCountOnce) {
+  const std::string mail =
+      "From: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b1\n\n--b1\n"
+      "Content-Type: multipart/alternative; boundary=b2\n\n--b2\nContent-Type: text/plain\n\nred red\n--b2\n"
+      "Content-Type: text/html\n\n<b>red</b> red red\n--b2--\n--b1\nContent-Type: text/plain; name=a.txt\n\nred "
+      "red\n--b1--\n";
+  check(mail, {{R"(body-contains("red", 5))", "true"},
+               {R"(body-contains("red", 6))", "false"},
+               {R"(attachment-contains("red", 3))", "false"},
+               {R"(only-body-contains("red", 3))", "false"},
+               {R"(only-body-contains("red", 2))", "true"}});
+}
+
+TEST(SmartIdentifiers, InContentRules) {
+  check(text_mail("text/html", "<td>4111 1111</td><p>card 4111&nbsp;1111&nbsp;1111&nbsp;1111, 219-09-9999</p>\n"),
+        {{R"(body-contains("*credit"))", "true"},
+         {R"(body-contains("*credit", 2))", "false"},
+         {R"(only-body-contains("*SSN"))", "true"},
+         {R"(body-contains("*iban"))", "false"}});
+}
+
+// A context with the dictionaries whose texts are given.
+LoadContext with_dictionaries(const std::vector<std::pair<std::string, std::string>>& files) {
+  LoadContext context = default_context();
+  config::Sources sources;
+  config::Diagnostics diagnostics(sources);
+  for (const auto& [name, text] : files) {
+    auto dictionary = load_dictionary(sources, sources.add_text(name, text), diagnostics);
+    EXPECT_NE(dictionary, nullptr) << diagnostics.render();
+    if (dictionary) context.dictionaries.push_back(std::move(dictionary));
+  }
+  return context;
+}
+
+const LoadContext& dictionaries() {
+  static const LoadContext context = with_dictionaries({
+      {"dictionaries.d/colours.txt", "# colours\n%whole-words\nred,2\nblue\n/gr[ae]y/,5\n*credit,10\n"},
+      {"people.yaml", "case-sensitive: true\nentries:\n  - Müller\n  - {text: 'rival.test', weight: 3}\n"},
+  });
+  return context;
+}
+
+std::string ask_dictionary(const std::string& condition, const std::string& text, bool prepared) {
+  const auto rules = load("filters:\n" + filter("f", condition, {"log-entry: 'saw $MatchedContent'"}), dictionaries());
+  if (rules == nullptr) return "(does not load)";
+  if (prepared) rules->prepare();
+  Mail mail(text);
+  mail.message->envelope.from = "sales@rival.test";
+  return truth_text(run(*rules, mail).reports[0].result);
+}
+
+TEST(Dictionaries, InRules) {
+  const std::string mail =
+      "Subject: =?utf-8?q?An_M=C3=BCller?=\n" + mixed({"Content-Type: text/plain\n\nred and redder, Blue\n",
+                                                       attached("text/plain", "a.txt", "a grey 4111111111111111")});
+  struct {
+    const char* condition;
+    const char* expected;
+  } const cases[] = {
+      {R"(dictionary-match("colours"))", "true"},
+      {R"(dictionary-match("colours", 18))", "true"},
+      {R"(dictionary-match("colours", 19))", "false"},
+      {R"(body-dictionary-match("colours", 3))", "true"},
+      {R"(body-dictionary-match("colours", 4))", "false"},
+      {R"(attachment-dictionary-match("colours", 15))", "true"},
+      {R"(attachment-dictionary-match("colours", 16))", "false"},
+      {R"(subject-dictionary-match("people"))", "true"},
+      {R"(header-dictionary-match("people", "Subject"))", "true"},
+      {R"(header-dictionary-match("people", "From"))", "false"},
+      {R"(mail-from-dictionary-match("people"))", "true"},
+      {R"(rcpt-to-dictionary-match("people"))", "false"},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(ask_dictionary(each.condition, mail, false), each.expected) << each.condition;
+    EXPECT_EQ(ask_dictionary(each.condition, mail, true), each.expected) << each.condition << ", with the prefilter";
+  }
+}
+
+TEST(Dictionaries, MatchedContentNamesTheHit) {
+  const auto rules =
+      load("filters:\n" + filter("f", R"(dictionary-match("colours"))", {"log-entry: 'saw $MatchedContent'"}),
+           dictionaries());
+  ASSERT_NE(rules, nullptr);
+  Mail mail(text_mail("text/plain", "a GREY one\n"));
+  const Outcome outcome = run(*rules, mail);
+  ASSERT_EQ(outcome.log_entries.size(), 1u);
+  EXPECT_EQ(outcome.log_entries[0], "f: saw GREY");
+}
+
+// A scanner that knows one format.
+struct FakeSource : TextSource {
+  int asked = 0;
+  ExtractedText text_of(const message::Message&, const LeafContent& leaf) override {
+    ++asked;
+    if (leaf.bytes.starts_with("%PDF")) return {{std::string(leaf.bytes.substr(5)), "second secret"}, true, ""};
+    return {{}, false, "not known"};
+  }
+};
+
+TEST(TextSource, IsAskedOncePerLeaf) {
+  const auto rules = load("filters:\n" + filter("a", R"(attachment-contains("secret", 2))", {"tag-message: two"}) +
+                          filter("b", R"(attachment-contains("secret", 3))", {"tag-message: three"}) +
+                          filter("c", R"(attachment-contains("x") or attachment-contains("y"))", {"no-op"}));
+  ASSERT_NE(rules, nullptr);
+  Mail mail(mixed({kBody, attached("application/pdf", "a.pdf", "%PDF-a secret")}));
+  FakeSource source;
+  Facts facts(*mail.message, *rules, "inbound", 0);
+  facts.set_text_source(&source);
+  Outcome outcome;
+  EvalOptions options;
+  options.report_all = true;
+  evaluate(*rules, Phase::message, facts, options, outcome);
+  EXPECT_EQ(outcome.tags, std::vector<std::string>{"two"});
+  EXPECT_EQ(source.asked, 1);
+  EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
+  EXPECT_EQ(truth_text(outcome.reports[2].result), "false");
+}
+
+}  // namespace
+}  // namespace postern::rules::test
