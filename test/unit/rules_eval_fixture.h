@@ -34,10 +34,25 @@ inline std::string lf(std::string text) {
   return text;
 }
 
+// The dictionaries that examples of rules and actions name.
+inline std::vector<std::shared_ptr<const match::Dictionary>> example_dictionaries() {
+  std::vector<std::shared_ptr<const match::Dictionary>> out;
+  for (const char* name : {"project-names", "competitors"}) {
+    match::DictionaryEntry entry;
+    entry.text = "Bluebird";
+    EXPECT_TRUE(entry.compile());
+    std::vector<match::DictionaryEntry> entries;
+    entries.push_back(std::move(entry));
+    out.push_back(std::make_shared<const match::Dictionary>(name, std::move(entries)));
+  }
+  return out;
+}
+
 inline LoadContext default_context() {
   LoadContext context;
   context.flows = {"inbound", "outbound"};
   context.quarantines = {"Policy", "Unscannable"};
+  context.dictionaries = example_dictionaries();
   return context;
 }
 

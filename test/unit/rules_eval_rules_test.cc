@@ -79,7 +79,9 @@ TEST(Tables, EveryExampleRuns) {
   for (const RuleRow& row : rule_table()) {
     for (const std::string_view text : {kPlain, kMixed}) {
       const std::string answer = ask(row.example, text);
-      EXPECT_TRUE(answer == "true" || answer == "false") << row.example << " " << answer;
+      // The second message has an attachment whose text nobody here can read.
+      const bool unread = text == kMixed && row.cost == kCostText && answer == "unknown(unscannable)";
+      EXPECT_TRUE(answer == "true" || answer == "false" || unread) << row.example << " " << answer;
     }
   }
   for (const ActionRow& row : action_table()) {
@@ -411,9 +413,9 @@ TEST(ContentRules, BodyContains) {
                  {R"(only-body-contains("Company", 3))", "false"}});
   // The better alternative has three, the text attachment two.
   check(kMixed, {{R"(body-contains("red", 5))", "true"},
-                 {R"(body-contains("red", 6))", "false"},
+                 {R"(body-contains("red", 6))", "unknown(unscannable)"},  // the attachment may hold more
                  {R"(body-contains("blue"))", "true"},
-                 {R"(body-contains("MZ"))", "false"},
+                 {R"(body-contains("MZ"))", "unknown(unscannable)"},
                  {R"(only-body-contains("red", 2))", "true"},
                  {R"(only-body-contains("red", 3))", "false"},
                  {R"(only-body-contains("blue"))", "false"}});

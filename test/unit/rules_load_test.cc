@@ -21,6 +21,9 @@ LoadContext context() {
   LoadContext out;
   out.flows = {"inbound", "outbound"};
   out.quarantines = {"Policy", "Unscannable"};
+  for (const char* name : {"project-names", "competitors"}) {
+    out.dictionaries.push_back(std::make_shared<const match::Dictionary>(name, std::vector<match::DictionaryEntry>()));
+  }
   return out;
 }
 
@@ -220,7 +223,20 @@ TEST(Conditions, ARegexFaultPointsIntoThePattern) {
   EXPECT_TRUE(refused(R"(subject == "a(b")").starts_with("1")) << refused(R"(subject == "a(b")");
   const std::string fault = refused(R"(subject == "\"ab[z-a]")");
   EXPECT_TRUE(fault.starts_with("19+1: ") || fault.starts_with("20+1: ") || fault.starts_with("18+1: ")) << fault;
-  EXPECT_NE(refused(R"(body-contains("*ssn"))").find("smart identifiers need content scanning"), std::string::npos);
+  EXPECT_NE(refused(R"(subject == "*ssn")").find("smart identifiers are for the rules on content"), std::string::npos);
+}
+
+TEST(Conditions, SmartIdentifiersAndDictionaries) {
+  EXPECT_EQ(refused(R"(body-contains("*ssns"))"), "15+7: there is no smart identifier '*ssns' [did you mean '*ssn'?]");
+  EXPECT_EQ(
+      refused(R"(only-body-contains("*credit|*ssn"))"),
+      "20+14: a smart identifier stands alone, without a pattern or another one beside it [write two rules, joined "
+      "by 'or']");
+  EXPECT_EQ(refused(R"(dictionary-match("project-name"))"),
+            "18+14: there is no dictionary 'project-name' [did you mean 'project-names'?]");
+  EXPECT_NE(refused(R"(subject-dictionary-match("project-names", 3))").find("takes no further argument"),
+            std::string::npos);
+  EXPECT_NE(refused(R"(attachment-binary-contains("ÿ(")").find("missing closing parenthesis"), std::string::npos);
 }
 
 TEST(Conditions, PositionsReachIntoFoldedText) {
