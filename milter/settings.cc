@@ -16,6 +16,8 @@
 #include "engine/config/yaml.h"
 #include "keystore/client/client.h"
 #include "milter/settings_dkim.h"
+#include "milter/settings_files.h"
+#include "rules/dictionary_file.h"
 #include "rules/values.h"
 
 namespace postern::milter {

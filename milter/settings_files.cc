@@ -25,7 +25,7 @@ std::string escaped_for_glob(std::string_view folder) {
 }  // namespace
 
 std::vector<std::string> find_files(const config::Node* node, const std::string& folder, const FileKind& kind,
-                                    SettingsReader& reader, std::vector<std::string>& written) {
+                                    config::OptionReader& reader, std::vector<std::string>& written) {
   std::vector<const config::Node*> patterns;
   config::Node fallback;
   fallback.kind = config::NodeKind::scalar;

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/config/option_reader.h"
 #include "engine/config/yaml.h"
-#include "milter/settings_reader.h"
 
 namespace postern::milter {
 
@@ -20,6 +20,6 @@ struct FileKind {
 // find_files returns the files that `node` (a list of paths and patterns, or nullptr) names below `folder`, in order of
 // file name; folders that only a pattern found are left out. `written` gets the patterns as absolute ones.
 std::vector<std::string> find_files(const config::Node* node, const std::string& folder, const FileKind& kind,
-                                    SettingsReader& reader, std::vector<std::string>& written);
+                                    config::OptionReader& reader, std::vector<std::string>& written);
 
 }  // namespace postern::milter

@@ -206,11 +206,11 @@ std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32
   // Text of an unknown charset may be EBCDIC.
   bool fits = contains_ascii(charset) && (charset.empty() || mime::is_known_charset(charset));
   if (fits && !html) {
-    for (std::string* text : {&own.heading, &own.footer}) {
-      if (is_ascii(*text)) continue;
+    for (std::string* each : {&own.heading, &own.footer}) {
+      if (is_ascii(*each)) continue;
       std::string converted;
-      fits = fits && mime::from_utf8(*text, charset.empty() ? "us-ascii" : charset, converted);
-      *text = std::move(converted);
+      fits = fits && mime::from_utf8(*each, charset.empty() ? "us-ascii" : charset, converted);
+      *each = std::move(converted);
     }
   }
   std::string own_text = text ? std::string() : std::move(decoded.bytes);
