@@ -64,8 +64,9 @@ bool is_media(std::string_view type, std::string_view name, std::string_view byt
       "MM\0*"sv,        "\0\0\1\0"sv,          "OggS"sv,   "fLaC"sv,   "ID3"sv, "\x1A\x45\xDF\xA3"sv,
       "\xFF\xFB"sv,     "\xFF\xF3"sv};
   if (std::ranges::any_of(kStarts, [&](std::string_view start) { return bytes.starts_with(start); })) return true;
-  return (bytes.starts_with("RIFF") &&
-          (bytes.substr(8, 4) == "WEBP" || bytes.substr(8, 4) == "WAVE" || bytes.substr(8, 4) == "AVI ")) ||
+  if (bytes.size() < 12) return false;
+  const std::string_view form = bytes.substr(8, 4);
+  return (bytes.starts_with("RIFF") && (form == "WEBP" || form == "WAVE" || form == "AVI ")) ||
          bytes.substr(4, 4) == "ftyp";
 }
 

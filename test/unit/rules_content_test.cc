@@ -27,7 +27,7 @@ TEST(HtmlReader, ShowsWhatAReaderSees) {
       {"&#0;&#128;&#xD800;&#x110000;&#99999999999;", "\xEF\xBF\xBD\xE2\x82\xAC\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
       {"<p>one</p><p>two<br>three", "one\ntwo\nthree"},
       {"a\n  b\t c", "a b c"},
-      {"<pre>a\n  b</pre>", "a\n  b"},
+      {"<pre>a\n  b</pre>", "a\n  b\n"},
       {"<script>var x='hidden'</script>a<style>b{}</style>c<title>t</title>", "ac"},
       {"a<!-- b -->c<!doctype x>d<?php e ?>f", "acdf"},
       {"a<!-->b<!--->c<!-- x --!>d", "abcd"},
@@ -93,7 +93,7 @@ constexpr std::string_view kUu =
 TEST(Uuencode, FilesAreFound) {
   bool more = false;
   const std::string text =
-      "hello\nbegin 644 notes.txt\n.<V5C<F5T('=O<F1S\n`\nend\nbye\nbegin reading here\nbegin 644 \nend\n";
+      "hello\nbegin 644 notes.txt\n,<V5C<F5T('=O<F1S\n`\nend\nbye\nbegin reading here\nbegin 644 \nend\n";
   const auto files = find_uuencoded(text, more);
   ASSERT_EQ(files.size(), 1u);
   EXPECT_EQ(files[0].name, "notes.txt");
@@ -164,7 +164,7 @@ TEST(BodyContains, CharsetsAsLabelledAndAsSniffed) {
 
 TEST(BodyContains, InvalidWideTextEnds) {
   std::string junk;
-  for (int i = 0; i < 1 << 20; ++i) junk += static_cast<char>(i * 7919 >> 3);
+  for (uint32_t i = 0; i < 1u << 20; ++i) junk += static_cast<char>(i * 7919 >> 3);
   for (const char* charset : {"utf-32", "utf-32be", "utf-16", "utf-16le", "utf-7", "hz-gb-2312", "iso-2022-jp"}) {
     const std::string mail = base64_mail(std::string("text/plain; charset=") + charset, junk + "secret");
     EXPECT_EQ(ask(R"(body-contains("zq[0-9]zq"))", mail), "unknown(unscannable)") << charset;
@@ -228,7 +228,7 @@ TEST(AttachmentContains, AttachedMessagesAreOneAttachment) {
 
 TEST(AttachmentContains, UuencodedFilesAreAttachments) {
   const std::string mail =
-      text_mail("text/plain", "hello DRAFT\nbegin 644 notes.txt\n.<V5C<F5T('=O<F1S\n`\nend\nbye\n");
+      text_mail("text/plain", "hello DRAFT\nbegin 644 notes.txt\n,<V5C<F5T('=O<F1S\n`\nend\nbye\n");
   check(mail, {{R"(attachment-contains("secret word"))", "true"},
                {R"(body-contains("secret words"))", "true"},
                {R"(only-body-contains("secret"))", "false"},

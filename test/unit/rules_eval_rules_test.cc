@@ -92,7 +92,8 @@ TEST(Tables, EveryExampleRuns) {
     ASSERT_EQ(outcome.reports.size(), 1u) << row.example;
     ASSERT_EQ(outcome.reports[0].actions.size(), 1u) << row.example;
     EXPECT_TRUE(outcome.reports[0].actions[0].starts_with(row.name)) << outcome.reports[0].actions[0];
-    EXPECT_EQ(outcome.reports[0].detail, "") << row.example;
+    const bool searches = row.name.starts_with("drop-attachments-where-");
+    EXPECT_TRUE(outcome.reports[0].detail.empty() || searches) << row.example << " " << outcome.reports[0].detail;
   }
 }
 
@@ -392,7 +393,6 @@ TEST(ContentRules, TextThatReadersDecodeDifferentlyIsNeverClean) {
       "Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nc2VjcmV0\n",
       "Content-Transfer-Encoding: 7bit base64\n\nc2VjcmV0\n",
       "Content-Transfer-Encoding: x-base64\n\nc2VjcmV0\n",
-      "Content-Type: text/plain; charset=utf-16; charset=us-ascii\n\nsecret\n",
       "Content-Transfer-Encoding: x-uuencode\n\nsecret\nbegin 644 x\n#0V%T\n`\nend\n",
       "Content-Type: multipart/mixed\n\nsecret\n",
       "Content-Type: multipart/mixed; boundary=b\n\nsecret\n",
@@ -400,6 +400,9 @@ TEST(ContentRules, TextThatReadersDecodeDifferentlyIsNeverClean) {
   for (const char* const each : kCases) {
     EXPECT_EQ(ask(R"(body-contains("secret"))", each), "unknown(unscannable)") << each;
   }
+  const char* const two_charsets = "Content-Type: text/plain; charset=utf-16; charset=us-ascii\n\nsecret\n";
+  EXPECT_EQ(ask(R"(body-contains("secret"))", two_charsets), "true");
+  EXPECT_EQ(ask(R"(body-contains("other"))", two_charsets), "unknown(unscannable)");
   EXPECT_EQ(
       ask(R"(body-contains("secret"))", "Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: 7bit\n\nx\n"),
       "false");

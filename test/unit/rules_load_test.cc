@@ -236,7 +236,7 @@ TEST(Conditions, SmartIdentifiersAndDictionaries) {
             "18+14: there is no dictionary 'project-name' [did you mean 'project-names'?]");
   EXPECT_NE(refused(R"(subject-dictionary-match("project-names", 3))").find("takes no further argument"),
             std::string::npos);
-  EXPECT_NE(refused(R"(attachment-binary-contains("ÿ(")").find("missing closing parenthesis"), std::string::npos);
+  EXPECT_NE(refused(R"e(attachment-binary-contains("ÿ("))e").find("missing closing parenthesis"), std::string::npos);
 }
 
 TEST(Conditions, PositionsReachIntoFoldedText) {

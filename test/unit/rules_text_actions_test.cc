@@ -49,7 +49,7 @@ TEST(EditBodyText, InThePartsOwnCharsetAndCoding) {
   Mail wider(text_mail("Content-Type: text/plain; charset=us-ascii\n", "secret\n"));
   act(wider, {R"(edit-body-text: {pattern: secret, replacement: "Ωμέγα"})"});
   EXPECT_NE(wider.header("Content-Type").find("charset=utf-8"), std::string::npos);
-  EXPECT_NE(wider.message->whole().find("=CE=A9"), std::string::npos + 0);
+  EXPECT_EQ(wider.body(), lf(mime::encode_base64("Ωμέγα\r\n")));
 }
 
 TEST(EditBodyText, TwiceAndWithAFooter) {
@@ -195,7 +195,7 @@ TEST(DropWhereContains, WhatCannotBeOpenedIsUnknown) {
   EXPECT_EQ(outcome.quarantines, std::vector<std::string>{"Policy"});
   EXPECT_NE(outcome.reports[0].detail.find("part 2: its text needs content scanning"), std::string::npos)
       << outcome.reports[0].detail;
-  Mail uu(text_mail("Content-Type: text/plain\n", "begin 644 notes.txt\n.<V5C<F5T('=O<F1S\n`\nend\n"));
+  Mail uu(text_mail("Content-Type: text/plain\n", "begin 644 notes.txt\n,<V5C<F5T('=O<F1S\n`\nend\n"));
   EXPECT_EQ(act(uu, {"drop-attachments-where-contains: secret"}).quarantines, std::vector<std::string>{"Policy"});
   EXPECT_TRUE(act(uu, {"drop-attachments-where-contains: other"}).quarantines.empty());
 }

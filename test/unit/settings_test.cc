@@ -70,6 +70,8 @@ TEST_F(SettingsFile, DefaultsAreThoseOfTheTable) {
     if (path.starts_with("dkim.*.")) continue;  // no profile is there by default
     if (path == "rules") {
       EXPECT_EQ(dumped.at(path), (folder_ / "rules.d/*.yaml").string());
+    } else if (path == "dictionaries") {
+      EXPECT_EQ(dumped.at(path), (folder_ / "dictionaries.d/*").string());
     } else if (path == "flows") {
       EXPECT_EQ(dumped.at("flows[].name"), "default");
     } else if (path == "limits.message-size") {
@@ -110,6 +112,7 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"group", "mail"},
       {"spool-directory", folder + "/spool: #1"},
       {"rules", folder + "/other.d/*.yml"},
+      {"dictionaries", folder + "/words.d/*"},
       {"flows", ""},
       {"flows[].name", "out bound,rest"},
       {"flows[].when", ""},
@@ -172,10 +175,12 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
   std::filesystem::create_directory(folder_ / "other.d");
   write("other.d/10.yml", "filters: [{name: one, if: 'true', then: [no-op]}]\n");
   write("other.d/20.yml", "filters: [{name: two, if: 'true', then: [no-op]}]\n");
+  std::filesystem::create_directory(folder_ / "words.d");
+  write("words.d/names.txt", "Falcon,3\n");
   const std::string text =
       "hostname: gw7.example.net\nmta: sendmail\nlisten: {socket: 'inet:8891@127.0.0.1', mode: '0600', group: smmta}\n"
       "control: {socket: 'control''s \"socket\"', group: adm}\nuser: postern\ngroup: mail\n"
-      "spool-directory: 'spool: #1'\nrules: [other.d/*.yml]\n"
+      "spool-directory: 'spool: #1'\nrules: [other.d/*.yml]\ndictionaries: [words.d/*]\n"
       "flows:\n  - name: out bound\n    when:\n      any:\n"
       "        - client: [10.0.0.0/8, 192.0.2.1, 192.0.2.5-9, '2001:db8::/32']\n"
       "        - {authenticated: true, daemon-name: [submission, smtps]}\n    filters: [one, 20.yml]\n"
@@ -412,6 +417,38 @@ TEST_F(SettingsFile, MistakesOfAllFilesComeTogether) {
   }
 }
 
+TEST_F(SettingsFile, Dictionaries) {
+  std::filesystem::create_directories(folder_ / "dictionaries.d/folder");
+  write("dictionaries.d/names.txt", "%charset iso-8859-1\nM\xFCller,3\n*credit\n");
+  write("dictionaries.d/codes.yaml", "entries: [{regex: 'AB-\\d{4}', weight: 2}]\n");
+  write("rules.d/10.yaml",
+        "filters: [{name: a, if: 'dictionary-match(\"names\") and dictionary-match(\"codes\")', then: [no-op]}]\n");
+  const auto good = load_text("hostname: mx.example.org\n");
+  ASSERT_TRUE(good->generation) << good->text;
+  EXPECT_EQ(good->text, "");
+  ASSERT_EQ(good->generation->rules->dictionaries().size(), 2u);
+  for (const auto& dictionary : good->generation->rules->dictionaries()) EXPECT_FALSE(dictionary->entries().empty());
+  // A reload must notice that one of these changed.
+  EXPECT_EQ(std::ranges::count_if(good->generation->files,
+                                  [](const std::string& file) { return file.find("dictionaries.d") != file.npos; }),
+            2);
+
+  write("dictionaries.d/notes.md", "nothing\n");
+  EXPECT_THAT(load_text("")->text, HasSubstr("a dictionary's file ends in .txt, .yaml or .yml"));
+  write("dictionaries.d/names.yaml", "entries: [a]\n");
+  const auto twice = load_text("");
+  EXPECT_FALSE(twice->generation);
+  EXPECT_EQ(twice->diagnostics.error_count(), 1u) << twice->text;
+  EXPECT_THAT(twice->text, HasSubstr("there are two dictionaries called 'names'"));
+  std::filesystem::remove(folder_ / "dictionaries.d/names.yaml");
+  write("dictionaries.d/codes.yaml", "entries: [{regex: 'AB-('}]\n");
+  const auto wrong = load_text("");
+  EXPECT_FALSE(wrong->generation);
+  EXPECT_EQ(wrong->diagnostics.error_count(), 1u) << wrong->text;  // not also the rule that names it
+  EXPECT_THAT(wrong->text, HasSubstr("codes.yaml:1:24: error"));
+  EXPECT_THAT(load_text("dictionaries: [none.txt]\n")->text, HasSubstr("there is no dictionary file"));
+}
+
 TEST_F(SettingsFile, FilesThatCannotBeRead) {
   const auto missing = load(folder_ / "none.yaml");
   EXPECT_FALSE(missing->generation);
@@ -420,7 +457,7 @@ TEST_F(SettingsFile, FilesThatCannotBeRead) {
 }
 
 TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
-  for (const std::string key : {"ldap", "dictionaries", "scan", "store", "engines", "encryption"}) {
+  for (const std::string key : {"ldap", "scan", "store", "engines", "encryption"}) {
     const auto loaded = load_text(key + ": {a: 1}\n");
     EXPECT_FALSE(loaded->generation);
     EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
