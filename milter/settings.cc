@@ -34,8 +34,8 @@ constexpr size_t kMaxFlows = 1000;
 constexpr size_t kMaxRuleFiles = 10'000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"ldap",       "scan",  "store",  "engines",
-                                           "encryption", "smime", "alerts", "tracking", "masquerade"};
+constexpr std::string_view kLaterKeys[] = {"ldap",  "scan",   "store",    "engines",   "encryption",
+                                           "smime", "alerts", "tracking", "masquerade"};
 constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.

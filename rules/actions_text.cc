@@ -3,6 +3,7 @@
 // run. All parts or none: where one part is signed, encrypted or cannot be read, or where what was looked for would
 // stay there for a reader, nothing is changed and the filter's on-unknown decides.
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,35 @@ const std::string& text_so_far(Facts& facts, uint32_t part) {
   return at != texts.end() ? at->second : facts.message().text(part).utf8;
 }
 
+// Whether writing cannot keep what is in `part`: apply_body_edits would leave it as it came.
+bool is_unreadable(const mime::Part& part, const mime::Text& text) {
+  return text.damaged || text.undecodable || part.encoding == mime::TransferEncoding::unknown ||
+         part.encoding == mime::TransferEncoding::uuencode;
+}
+
+// edit_plain edits what is text in `text`; the uuencoded files in it, which are attachments, stay. `shown` gets the
+// text without them. False when not all of them could be told.
+bool edit_plain(std::string& text, std::string& shown, const std::function<bool(std::string&)>& replace) {
+  bool more = false;
+  const std::vector<UuFile> files = find_uuencoded(text, more);
+  std::string out;
+  size_t done = 0;
+  const auto take = [&](size_t end) {
+    std::string piece = text.substr(done, end - done);
+    replace(piece);
+    out += piece;
+    shown += piece;
+  };
+  for (const UuFile& file : files) {
+    take(file.begin);
+    out.append(text, file.begin, file.end - file.begin);
+    done = file.end;
+  }
+  take(text.size());
+  text = std::move(out);
+  return !more;
+}
+
 // Whether the pattern is there for a reader of `text` in spite of the edit: across tags, or between characters that do
 // not show.
 bool stays_for_reader(const match::Regex& regex, std::string_view text, bool html) {
@@ -49,11 +79,11 @@ void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
   const match::Regex& regex = *action.regex;
   const std::string& replacement = action.texts[1];
   const std::string& before = text_so_far(facts, index);
-  const mime::Text& received = facts.message().text(index);
   const bool html = part.type.value == "text/html";
   const size_t most = before.size() + kMaxGrowth;
   bool limited = false;
   size_t matches = 0;
+  const bool unreadable = is_unreadable(part, facts.message().text(index));
   const auto replace = [&](std::string& text) {
     if (limited) return false;
     uint32_t found = 0;
@@ -69,25 +99,28 @@ void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
     return true;
   };
   std::string after = before;
+  std::string shown;
+  bool all = true;
   if (html) {
     after = html_edit(before, replace);
+    shown = after;
   } else {
-    replace(after);
+    all = edit_plain(after, shown, replace);
   }
   if (limited) {
     plan.refuse(part, "could not be searched to the end", Unknown::regex_limit);
     return;
   }
   const bool removes = regex.search(replacement) == match::Verdict::no;
-  const bool stays = removes && stays_for_reader(regex, after, html);
-  if (matches == 0 && !stays) {
-    if (received.damaged || received.undecodable) plan.refuse(part, "cannot be read");
+  const bool stays = removes && stays_for_reader(regex, shown, html);
+  if (matches == 0 && !stays && all) {
+    if (unreadable) plan.refuse(part, "cannot be read");
     return;
   }
   const std::string_view guard = protection_of(facts, index);
   if (!guard.empty()) {
     plan.refuse(part, "is " + std::string(guard) + " and is not edited");
-  } else if (received.damaged || received.undecodable) {
+  } else if (unreadable || !all) {
     plan.refuse(part, "cannot be read");
   } else if (stays) {
     plan.refuse(part, "holds the pattern across markup or between characters that do not show");
@@ -151,11 +184,10 @@ ActionResult html_convert(const Action& action, ActionContext& context) {
   for (uint32_t i = 0; i < facts.structure()->parts.size(); ++i) {
     const mime::Part& part = facts.structure()->parts[i];
     if (!facts.is_body_text(i) || part.type.value != "text/html") continue;
-    const mime::Text& text = facts.message().text(i);
     const std::string_view guard = protection_of(facts, i);
     if (!guard.empty()) {
       plan.refuse(part, "is " + std::string(guard) + " and is not edited");
-    } else if (text.damaged || text.undecodable) {
+    } else if (is_unreadable(part, facts.message().text(i))) {
       plan.refuse(part, "cannot be read");
     } else {
       parts.push_back(i);

@@ -100,6 +100,10 @@ TEST(EditBodyText, WhatIsClosedIsNotEdited) {
       {"damaged",
        text_mail("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n", "c2VjcmV0!!\n"),
        "cannot be read"},
+      {"a coding that is not written again",
+       text_mail("Content-Type: text/plain\nContent-Transfer-Encoding: x-uuencode\n",
+                 "begin 644 x\n,<V5C<F5T('=O<F1S\n`\nend\n"),
+       "cannot be read"},
       {"across tags", text_mail("Content-Type: text/html\n", "<p>se<b>c</b>ret\n"), "holds the pattern across markup"},
       {"invisible",
        text_mail("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n",
@@ -120,6 +124,13 @@ TEST(EditBodyText, WhatIsClosedIsNotEdited) {
       "Content-Type: multipart/signed; boundary=b\n",
       "--b\nContent-Type: text/plain\n\nnothing\n--b\nContent-Type: application/pgp-signature\n\nx\n--b--\n"));
   EXPECT_EQ(act(innocent, {kEdit}, "on-unknown: tempfail").verdict, VerdictKind::pass) << "there is nothing to edit";
+}
+
+TEST(EditBodyText, UuencodedFilesStay) {
+  const std::string file = "begin 644 notes.txt\n,<V5C<F5T('=O<F1S\n`\nend\n";
+  Mail mail(text_mail("Content-Type: text/plain\n", "a secret\n" + file + "V5C secret\n"));
+  act(mail, {kEdit, R"(edit-body-text: {pattern: V5C, replacement: "x"})"});
+  EXPECT_EQ(mail.body(), "a [word]\n" + file + "x [word]\n");
 }
 
 TEST(EditBodyText, PoisonChangesNothing) {
