@@ -141,7 +141,14 @@ ActionResult drop_where_contains(const Action& action, ActionContext& context) {
   const std::vector<uint32_t> outer = outer_attachments(facts);
   ActionResult result = drop_attachments(action, context, [&](const mime::Part&, uint32_t index) {
     if (!std::ranges::binary_search(outer, index)) return Truth::of(false);
-    return search_parts(facts, needle, Scope::attachments, index, &why);
+    const Truth answer = search_parts(facts, needle, Scope::attachments, index, &why);
+    if (!answer.is_yes()) return answer;
+    for (const std::string_view closed : {"signed", "encrypted"}) {
+      if (!inside_type(facts, index, "multipart/" + std::string(closed))) continue;
+      note(why, "part " + facts.structure()->parts[index].path + " is " + std::string(closed) + " and is not edited");
+      return not_known();
+    }
+    return answer;
   });
   // A file inside a text is an attachment too, but no part that could be taken out.
   for (uint32_t i = 0; i < facts.structure()->parts.size(); ++i) {

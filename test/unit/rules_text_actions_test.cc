@@ -196,6 +196,19 @@ TEST(DropWhereContains, TakesWhatHoldsIt) {
             "Content-Type: message/rfc822\n\nSubject: in\n\nsecret\n--b--\n");
 }
 
+TEST(DropWhereContains, SignedPartsStayAndTheFilterIsUnknown) {
+  Mail mail(text_mail("Content-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"\n",
+                      "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nhello\n--c\n"
+                      "Content-Type: text/plain; name=a.txt\n\nsecret\n--c--\n"
+                      "--b\nContent-Type: application/pgp-signature\n\nx\n--b--\n"));
+  const std::string before = mail.body();
+  const Outcome outcome = act(mail, {"drop-attachments-where-contains: secret"}, "on-unknown: tempfail");
+  EXPECT_EQ(mail.body(), before);
+  EXPECT_EQ(outcome.verdict, VerdictKind::tempfail);
+  EXPECT_NE(outcome.reports[0].detail.find("is signed and is not edited"), std::string::npos)
+      << outcome.reports[0].detail;
+}
+
 TEST(DropWhereContains, WhatCannotBeOpenedIsUnknown) {
   Mail mail(
       text_mail("Content-Type: multipart/mixed; boundary=b\n",
