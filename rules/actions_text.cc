@@ -16,7 +16,8 @@
 namespace postern::rules {
 namespace {
 
-constexpr size_t kMaxGrowth = 1u << 20;  // by which an edited text may be longer than it was
+constexpr std::string_view kMark = "\xEF\xBF\xBC";  // U+FFFC stands for what is not text
+constexpr size_t kMaxGrowth = 1u << 20;             // by which an edited text may be longer than it was
 
 // Plan is what an action wants of each part, kept back until all of it is known to be possible.
 struct Plan {
@@ -41,6 +42,16 @@ const std::string& text_so_far(Facts& facts, uint32_t part) {
 bool is_unreadable(const mime::Part& part, const mime::Text& text) {
   return text.damaged || text.undecodable || part.encoding == mime::TransferEncoding::unknown ||
          part.encoding == mime::TransferEncoding::uuencode;
+}
+
+// Whether a replacement brings back some of what matched: "$1", "${1}"; "$$" is a dollar sign.
+bool has_group(std::string_view replacement) {
+  for (size_t at = 0; at + 1 < replacement.size(); ++at) {
+    if (replacement[at] != '$') continue;
+    if (replacement[at + 1] != '$') return true;
+    ++at;
+  }
+  return false;
 }
 
 // edit_plain edits what is text in `text`; the uuencoded files in it, which are attachments, stay. `shown` gets the
@@ -111,7 +122,23 @@ void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
     plan.refuse(part, "could not be searched to the end", Unknown::regex_limit);
     return;
   }
-  const bool removes = regex.search(replacement) == match::Verdict::no;
+  bool removes = regex.search(replacement) == match::Verdict::no;
+  if (removes && matches > 0 && has_group(replacement)) {
+    // What the groups bring back may well match: what is left is looked for in a text with marks in their place.
+    const auto mark = [&](std::string& text) {
+      base::Result<std::string> edited = regex.replace_all(text, kMark, most);
+      removes = removes && edited.has_value();
+      if (edited) text = std::move(*edited);
+      return edited.has_value();
+    };
+    std::string marked = before;
+    shown.clear();
+    if (html) {
+      shown = html_edit(marked, mark);
+    } else {
+      edit_plain(marked, shown, mark);
+    }
+  }
   const bool stays = removes && stays_for_reader(regex, shown, html);
   if (matches == 0 && !stays && all) {
     if (unreadable) plan.refuse(part, "cannot be read");

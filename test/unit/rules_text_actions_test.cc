@@ -126,6 +126,15 @@ TEST(EditBodyText, WhatIsClosedIsNotEdited) {
   EXPECT_EQ(act(innocent, {kEdit}, "on-unknown: tempfail").verdict, VerdictKind::pass) << "there is nothing to edit";
 }
 
+TEST(EditBodyText, GroupsMayBringTheMatchBack) {
+  constexpr const char* kKeep = R"(edit-body-text: {pattern: '(?i)secret', replacement: "[$0 of $$]"})";
+  Mail mail(text_mail("Content-Type: text/plain\n", "a secret\nSECRET\n"));
+  act(mail, {kKeep}, "on-unknown: tempfail");
+  EXPECT_EQ(mail.body(), "a [secret of $]\n[SECRET of $]\n");
+  Mail split(text_mail("Content-Type: text/html\n", "<p>secret se<b>c</b>ret\n"));
+  EXPECT_EQ(act(split, {kKeep}, "on-unknown: tempfail").verdict, VerdictKind::tempfail);
+}
+
 TEST(EditBodyText, UuencodedFilesStay) {
   const std::string file = "begin 644 notes.txt\n,<V5C<F5T('=O<F1S\n`\nend\n";
   Mail mail(text_mail("Content-Type: text/plain\n", "a secret\n" + file + "V5C secret\n"));
