@@ -26,6 +26,7 @@
 #include "engine/base/privilege.h"
 #include "milter/control.h"
 #include "milter/events.h"
+#include "milter/keeper.h"
 #include "milter/mfapi.h"
 #include "milter/reload.h"
 #include "milter/service.h"
@@ -180,6 +181,9 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   const auto live = service_.current();
   // Long lists of patterns take seconds to compile into one; mail does not wait for that.
   std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();
+  if (!live->generation->settings.store.empty()) {
+    std::thread([&service = service_] { Keeper(service).run(); }).detach();
+  }
   base::emit(event(Event::started), {{"version", POSTERN_VERSION},
                                      {"generation", std::to_string(live->generation->number)},
                                      {"filters", std::to_string(live->generation->rules->filters().size())},

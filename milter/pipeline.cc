@@ -93,13 +93,18 @@ Transaction::Transaction(std::shared_ptr<const Generation> generation, base::Mem
 
 Transaction::~Transaction() = default;
 
+void Transaction::prepare_facts() {
+  facts_ = std::make_unique<rules::Facts>(message_, *generation_->rules, flow_->name, work_count_);
+  facts_->set_hostname(generation_->settings.hostname);
+  facts_->reserve = [this](uint64_t bytes) { return lease_.grow(bytes); };
+}
+
 Decision Transaction::run_phase(rules::Phase phase) {
   const rules::RuleSet& rules = *generation_->rules;
   if (!rules.has_phase(phase) || flow_ == nullptr) return {};
   if (!flow_->all_filters && flow_->filter_indexes.empty()) return {};
   if (facts_ == nullptr) {
-    facts_ = std::make_unique<rules::Facts>(message_, rules, flow_->name, work_count_);
-    facts_->set_hostname(generation_->settings.hostname);
+    prepare_facts();
   } else {
     facts_->set_flow(flow_->name);
   }
@@ -167,10 +172,7 @@ Decision Transaction::recipient(message::Recipient recipient) {
     return temporary("4.5.3", "Too many recipients", "limits.recipients", 452);
   }
   if (generation_->rules->has_phase(rules::Phase::rcpt)) {
-    if (facts_ == nullptr && flow_ != nullptr) {
-      facts_ = std::make_unique<rules::Facts>(message_, *generation_->rules, flow_->name, work_count_);
-      facts_->set_hostname(generation_->settings.hostname);
-    }
+    if (facts_ == nullptr && flow_ != nullptr) prepare_facts();
     if (facts_ != nullptr) facts_->current_recipient = recipient.address;
     Decision decision = run_phase(rules::Phase::rcpt);
     if (facts_ != nullptr) facts_->current_recipient.reset();
@@ -308,6 +310,9 @@ Finished Transaction::finish(bool body_delivered) {
     finished.stages.push_back({"filter", "done",
                                "flow " + flow_->name + ", " + std::to_string(outcome_.reports.size() - reports_before) +
                                    " filters reported"});
+  }
+  if (outcome_.copies_refused) {
+    finished.decision = temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory");
   }
   if (finished.decision.verdict != Verdict::proceed && finished.decision.verdict != Verdict::accept) return finished;
 

@@ -87,6 +87,8 @@ class Transaction {
   // add_recipient puts a recipient into the envelope without asking any filter; false past limits.recipients or
   // limits.memory.
   bool add_recipient(message::Recipient recipient);
+  // part_dropped tells whether a filter took an attachment out of the message.
+  bool part_dropped() const { return facts_ != nullptr && !facts_->dropped_names.empty(); }
   // bytes_seen is what the MTA sent of the message so far, stored or not.
   uint64_t bytes_seen() const { return bytes_seen_; }
 
@@ -101,6 +103,7 @@ class Transaction {
   void fail_once(base::Error error, std::string_view limit);
   Finished give_up();
   void sign(Finished& finished);
+  void prepare_facts();
   std::shared_ptr<const Generation> generation_;
   base::MemoryLease lease_;
   message::Message message_;

@@ -11,6 +11,8 @@ namespace {
 
 constexpr int64_t kFirstSecond = 1735689600;  // 2025-01-01 00:00:00 UTC
 
+constexpr size_t kStoreConnections = 4;  // to PostgreSQL
+
 uint64_t first_id() {
   const int64_t now = static_cast<int64_t>(std::time(nullptr));
   const int64_t since = now > kFirstSecond ? now - kFirstSecond : 0;
@@ -47,7 +49,8 @@ Negotiable wants_of(const Generation& generation) {
   for (const rules::Filter& filter : rules.filters()) {
     quarantine = quarantine || (filter.enabled && may_quarantine(filter, rules.context()));
   }
-  if (quarantine) wants.actions |= kActionQuarantine;
+  const bool keeps = quarantine && !generation.settings.store.empty();
+  if (quarantine && !keeps) wants.actions |= kActionQuarantine;
 
   // Signatures cover header and body; a body that is encoded for its way changes them too.
   bool sign = false;
@@ -68,7 +71,7 @@ Negotiable wants_of(const Generation& generation) {
   if (!(needs & rules::kNeedHelo) && !rules.has_phase(rules::Phase::helo)) wants.steps_off |= kNoHelo;
   if (!rules.has_phase(rules::Phase::data)) wants.steps_off |= kNoData;
   const uint32_t body = rules::kNeedBody | rules::kNeedStructure | rules::kEditBody;
-  wants.keep_body = (needs & body) != 0 || sign;
+  wants.keep_body = (needs & body) != 0 || sign || keeps;
   if (!wants.keep_body && !count_size) wants.steps_off |= kNoBody;
   if (!wants.keep_body && !(needs & rules::kNeedHeader) && !count_size) wants.steps_off |= kNoHeader;
 
@@ -87,7 +90,20 @@ Service::Service(std::shared_ptr<const Generation> first)
       number_(first->number),
       memory_(first->settings.limits.memory),
       next_id_(first_id()),
-      started_(std::chrono::steady_clock::now()) {}
+      started_(std::chrono::steady_clock::now()),
+      store_place_{first->settings.store, first->settings.hostname, true, kStoreConnections} {}
+
+base::Result<std::shared_ptr<store::Store>> Service::store() {
+  if (store_place_.where.empty()) return base::fail(base::Cause::misconfigured, "postern.yaml names no store");
+  // Whoever comes while it is being opened waits for the outcome.
+  auto opened = store_.lock();
+  if (*opened == nullptr) {
+    auto made = store::Store::open(store_place_);
+    if (!made) return std::unexpected(std::move(made.error()).in("store"));
+    *opened = std::move(*made);
+  }
+  return *opened;
+}
 
 std::shared_ptr<Live> Service::current() { return *live_.lock(); }
 

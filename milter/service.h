@@ -12,6 +12,7 @@
 
 #include "engine/base/guarded.h"
 #include "engine/base/limits.h"
+#include "engine/store/store.h"
 #include "milter/pipeline.h"
 #include "milter/settings.h"
 
@@ -81,6 +82,10 @@ class Service {
   std::chrono::nanoseconds content_deadline() const { return content_deadline_; }
   void set_content_deadline(std::chrono::nanoseconds deadline) { content_deadline_ = deadline; }
 
+  // store returns the store that the first generation named, opened when it is first asked for and, after a failure,
+  // again; never nullptr. misconfigured where there is none. From any thread; may wait.
+  base::Result<std::shared_ptr<store::Store>> store();
+
   std::chrono::steady_clock::time_point started() const { return started_; }
 
  private:
@@ -92,6 +97,8 @@ class Service {
   std::atomic<bool> draining_{false};
   const std::chrono::steady_clock::time_point started_;
   std::chrono::nanoseconds content_deadline_ = std::chrono::seconds(240);
+  const store::Store::Open store_place_;
+  base::Guarded<std::shared_ptr<store::Store>> store_;
 };
 
 // wants_of computes what the rules and limits of a generation need from the MTA.

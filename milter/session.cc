@@ -171,7 +171,16 @@ void Session::read_connection_macros(Mta& mta) {
   if (!connection_.interface) connection_.interface = optional_text(mta.macro("{if_addr}"));
 }
 
+// confirm tells the store that the MTA has the answer to the last message. The end of the connection shows it, too: an
+// MTA that gave up on us meanwhile has the sender send the message again, which is then kept twice rather than never.
+void Session::confirm() {
+  if (!unconfirmed_) return;
+  if (auto store = service_.store()) (*store)->confirm(*unconfirmed_);
+  unconfirmed_.reset();
+}
+
 Answer Session::connect(Mta& mta, const Peer& peer) {
+  confirm();
   connection_ = {};
   before_mail_.reset();
   before_mail_logged_ = {};
@@ -196,6 +205,7 @@ Answer Session::connect(Mta& mta, const Peer& peer) {
 }
 
 Answer Session::helo(Mta& mta, std::string_view name) {
+  confirm();
   connection_.helo = std::string(name.substr(0, kMaxHelo));
   if (refused_ || !negotiated_) return refuse(mta);
   if (!live_->generation->rules->has_phase(rules::Phase::helo)) return silent(kNoReplyHelo);
@@ -364,6 +374,7 @@ Answer Session::end_of_message(Mta& mta) {
 }
 
 void Session::abort() {
+  confirm();
   if (open_ == nullptr) return;
   const std::unique_ptr<Open> open = std::move(open_);
   if (open->concluded) return;

@@ -69,6 +69,8 @@ class Session {
   void ensure_data_phase();
   Answer finish(Mta& mta, Open& open);
   bool send(Mta& mta, Open& open, const message::ChangeList& changes);
+  bool keep(Open& open, const Finished& finished, bool& taken);
+  void confirm();
   bool send_body(Mta& mta, const mime::Pieces& body);
   // Logged says how much of an Outcome is in the log already; it grows from step to step.
   struct Logged {
@@ -94,6 +96,8 @@ class Session {
   std::unique_ptr<Transaction> before_mail_;  // filters of the connect and HELO phases
   Logged before_mail_logged_;
   std::unique_ptr<Open> open_;
+  // What was kept of the last message; the MTA's next step shows that it has the answer.
+  std::optional<int64_t> unconfirmed_;
 };
 
 }  // namespace postern::milter

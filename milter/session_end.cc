@@ -2,9 +2,12 @@
 // The end of a message: the answer, the changes sent to the MTA in one burst, and the log lines that say what became of
 // it.
 #include <chrono>
+#include <ctime>
 
 #include "engine/base/text.h"
 #include "milter/events.h"
+#include "milter/keeper.h"
+#include "milter/keeping.h"
 #include "milter/reply.h"
 #include "milter/session_open.h"
 
@@ -53,15 +56,56 @@ Answer Session::finish(Mta& mta, Open& open) {
                open.transaction.message().queue_id);
     return answer(mta, decision);
   }
-  if (decision.verdict == Verdict::accept || decision.verdict == Verdict::quarantine) {
+  const bool stored = !open.live->generation->settings.store.empty();
+  if (decision.verdict == Verdict::accept || (decision.verdict == Verdict::quarantine && !stored)) {
     if (Clock::now() - start > kProgressEvery) mta.progress();
     if (!send(mta, open, finished.changes)) {
       count_failure();
       return answer(mta, temporary(451, "4.3.0", "Temporary processing failure, try again later"));
     }
   }
+  bool taken = false;
+  if (stored && !keep(open, finished, taken)) {
+    count_failure();
+    return answer(mta, temporary(451, "4.3.0", "Temporary processing failure, try again later"));
+  }
   log_end(open, decision);
-  return answer(mta, decision);
+  return taken ? Answer::discard : answer(mta, decision);
+}
+
+// keep stores what the message leaves in quarantines; `taken` tells whether that is the message itself. It is the last
+// thing before the answer: after an edit that the MTA refused nothing may be there, and after a failure here the
+// temporary error makes the MTA throw away what it has.
+bool Session::keep(Open& open, const Finished& finished, bool& taken) {
+  const Keeping keeping = gather(open.transaction, finished);
+  if (keeping.empty()) return true;
+  const std::string_view queue_id = open.transaction.message().queue_id;
+  const Number mid(open.mid());
+  auto store = service_.store();
+  base::Result<store::Kept> kept = store ? (*store)->keep(keeping.batch, open.live->generation->settings.policies,
+                                                          static_cast<int64_t>(std::time(nullptr)))
+                                         : std::unexpected(store.error());
+  if (!kept) {
+    base::emit(event(Event::keep_failed), {{"mid", mid}, {"reason", kept.error().text()}}, queue_id);
+    return false;
+  }
+  unconfirmed_ = kept->id;
+  taken = keeping.takes_message;
+  for (const store::Ended& ended : kept->expired) log_ended(ended, "queue full");
+  if (kept->again) {
+    base::emit(event(Event::message_kept_again), {{"mid", mid}, {"again", Number(*kept->again)}}, queue_id);
+  }
+  for (const store::Entry& entry : keeping.batch.entries) {
+    for (const store::Hold& hold : entry.holds) {
+      base::emit(event(Event::message_kept),
+                 {{"mid", mid},
+                  {"copy", store::copy_name(entry.copy)},
+                  {"quarantine", hold.quarantine},
+                  {"filter", hold.filter}},
+                 queue_id);
+    }
+  }
+  return true;
 }
 
 bool Session::send_body(Mta& mta, const mime::Pieces& body) {

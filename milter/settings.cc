@@ -14,6 +14,7 @@
 #include "engine/base/text.h"
 #include "engine/config/option_reader.h"
 #include "engine/config/yaml.h"
+#include "engine/store/store.h"
 #include "keystore/client/client.h"
 #include "milter/settings_dkim.h"
 #include "milter/settings_files.h"
@@ -34,7 +35,7 @@ constexpr size_t kMaxFlows = 1000;
 constexpr size_t kMaxRuleFiles = 10'000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"ldap",  "scan",   "store",    "engines",   "encryption",
+constexpr std::string_view kLaterKeys[] = {"ldap",  "scan",   "engines",  "encryption",
                                            "smime", "alerts", "tracking", "masquerade"};
 constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "dlp", "encrypt"};
 
@@ -132,6 +133,7 @@ class Loader {
     read_signing(read_, root, folder_, settings_);
     read_flows(root);
     check_profiles_used(root);
+    read_store(root);
     read_quarantines(root);
     read_limits(root);
     read_on_unknown(root);
@@ -338,8 +340,28 @@ class Loader {
     }
   }
 
+  void read_store(const Node& root) {
+    read_.text(root, "store", settings_.store);
+    const Node* node = root.get("store");
+    if (node == nullptr || settings_.store.empty()) return;
+    if (const std::string fault = store::Store::where_fault(settings_.store); !fault.empty()) {
+      read_.error(*node, "this is no store: " + fault, "for example sqlite:/var/lib/postern/postern.db");
+    }
+  }
+
   void read_quarantines(const Node& root) {
     settings_.quarantines = {"Policy"};
+    read_quarantine_options(root);
+    for (const std::string& name : settings_.quarantines) {
+      const Quarantine& given = settings_.quarantine_options[name];
+      store::Policy& policy = settings_.policies[name];
+      if (given.retention != 0) policy.retention = static_cast<int64_t>(given.retention);
+      if (given.size != 0) policy.size = given.size;
+      policy.release_at_end = given.default_action == "release";
+    }
+  }
+
+  void read_quarantine_options(const Node& root) {
     const Node* quarantines = read_.map(root, "quarantines");
     if (quarantines == nullptr) return;
     for (const auto& [key, value] : quarantines->entries) {
@@ -354,9 +376,9 @@ class Loader {
       Quarantine& quarantine = settings_.quarantine_options[key.text];
       for (const auto& [option, setting] : value.entries) {
         read_.check_key(option, "quarantines.*");
-        if (find_option(option_table(), "quarantines.*." + option.text) != nullptr) {
-          read_.warning(option,
-                        "'" + option.text + "' has no effect yet: messages are held in the MTA's own hold queue");
+        if (settings_.store.empty() && find_option(option_table(), "quarantines.*." + option.text) != nullptr) {
+          read_.warning(option, "'" + option.text + "' has no effect without 'store': the MTA's hold queue has no such",
+                        "for example store: sqlite:/var/lib/postern/postern.db");
         }
       }
       read_.duration(value, "quarantines.*.retention", quarantine.retention);
@@ -465,6 +487,7 @@ class Loader {
         read_files(find_files(root.get("rules"), folder_, kind, read_, settings_.rules));
     for (const Flow& flow : settings_.flows) context.flows.push_back(flow.name);
     context.quarantines = settings_.quarantines;
+    context.store = !settings_.store.empty();
     context.sendmail = settings_.mta == "sendmail";
     context.on_unknown = settings_.on_unknown;
     generation_.rules = rules::RuleSet::load(sources_, sources, context, diagnostics_);

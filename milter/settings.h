@@ -16,6 +16,7 @@
 #include "engine/config/source.h"
 #include "engine/match/regex.h"
 #include "engine/message/envelope.h"
+#include "engine/store/batch.h"
 #include "milter/stages/sign.h"
 #include "rules/ruleset.h"
 
@@ -45,7 +46,7 @@ struct Flow {
   std::vector<uint32_t> sign;            // indexes into Settings::dkim, in the order written
 };
 
-// Quarantine is what is said about a named quarantine; it takes effect with the quarantine store.
+// Quarantine is what is said about a named quarantine; it takes effect with a store.
 struct Quarantine {
   uint64_t retention = 0;  // seconds; 0: not given
   uint64_t size = 0;
@@ -68,6 +69,8 @@ struct Settings {
   std::string keys_socket = "/run/fipsd/milter.sock";  // where fipsd listens
   uint64_t keys_timeout = 5;                           // seconds a message waits for its signatures
   std::vector<stages::SigningProfile> dkim;
+  std::string store;                     // "sqlite:/path", "postgresql:…"; empty: the MTA holds quarantined mail
+  store::Policies policies;              // of all quarantines, complete; for the store
   std::vector<std::string> quarantines;  // names, Policy always among them
   std::map<std::string, Quarantine> quarantine_options;
   base::Limits limits;

@@ -168,6 +168,7 @@ std::string dump_settings(const Settings& settings) {
   out += "flows:\n";
   for (const Flow& flow : settings.flows) dump_flow(settings, flow, out);
   dump_signing(settings, out);
+  line("store", quote_scalar(settings.store));
   dump_quarantines(settings, out);
   const base::Limits& limits = settings.limits;
   out += "limits:\n";

@@ -70,18 +70,6 @@ ActionResult skip_filters(const Action& action, ActionContext& context) {
 
 ActionResult no_op(const Action& action, ActionContext&) { return plain(action); }
 
-ActionResult quarantine(const Action& action, ActionContext& context) {
-  const std::string& name = action.texts[0];
-  if (!context.dry) {
-    std::vector<std::string>& names = context.outcome.quarantines;
-    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-    std::string& reason = context.outcome.quarantine_reason;
-    if (!reason.empty()) reason += ", ";
-    reason += context.filter.name;
-  }
-  return plain(action, name);
-}
-
 ActionResult tag_message(const Action& action, ActionContext& context) {
   std::vector<std::string>& tags = context.outcome.tags;
   if (!context.dry && std::ranges::find(tags, action.texts[0]) == tags.end()) tags.push_back(action.texts[0]);
@@ -133,7 +121,6 @@ constexpr NamedAction kActions[] = {
     {"defer", defer},
     {"skip-filters", skip_filters},
     {"no-op", no_op},
-    {"quarantine", quarantine},
     {"tag-message", tag_message},
     {"log-entry", log_entry},
     {"alt-rcpt-to", alt_rcpt_to},
@@ -146,7 +133,7 @@ const std::vector<ActionFunction>& functions() {
     std::vector<ActionFunction> out;
     for (const ActionRow& row : action_table()) {
       ActionFunction found = nullptr;
-      for (const auto& group : {transaction_actions(), header_actions(), body_actions(), text_actions()}) {
+      for (const auto& group : {transaction_actions(), header_actions(), body_actions(), text_actions(), keep_actions()}) {
         for (const NamedAction& entry : group) {
           if (entry.name == row.name) found = entry.run;
         }

@@ -21,7 +21,6 @@ constexpr LaterRow kLaterActions[] = {
     {"notify-copy", "notifications"},
     {"bcc-scan", "message copies"},
     {"archive", "mail archives"},
-    {"duplicate-quarantine", "message copies"},
     {"bounce-profile", "bounce profiles"},
     {"skip-spamcheck", "spam checks"},
     {"skip-viruscheck", "virus checks"},
@@ -98,6 +97,10 @@ std::optional<Action> Checker::action(const config::Node& name, const config::No
               " on, and this filter runs at phase " + std::string(phase_name(phase)),
           row.phase == Phase::message ? "leave 'phase' out"
                                       : "write phase: " + std::string(phase_name(row.phase)) + " or a later one");
+    good = false;
+  }
+  if (!context_.store && (row.name == "duplicate-quarantine" || row.name == "keep-original")) {
+    error(spot, quoted(row.name) + " needs a place for what is kept", "name one in postern.yaml under 'store'");
     good = false;
   }
   if (context_.sendmail && (row.name == "alt-mailhost" || row.name == "alt-src-host")) {

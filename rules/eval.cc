@@ -63,12 +63,6 @@ void add_detail(FilterReport& report, std::string_view text) {
   report.detail += text;
 }
 
-void quarantine(Outcome& outcome, const std::string& name, const Filter& filter) {
-  if (std::ranges::find(outcome.quarantines, name) == outcome.quarantines.end()) outcome.quarantines.push_back(name);
-  if (!outcome.quarantine_reason.empty()) outcome.quarantine_reason += ", ";
-  outcome.quarantine_reason += filter.name;
-}
-
 // Run is one filter being run over the message.
 class Run {
  public:
@@ -143,7 +137,8 @@ class Run {
       outcome_.reply = {451, "4.7.1", "Message could not be checked, please try again later"};
       outcome_.decided_by = filter_.name;
     } else if (outcome == OnUnknown::quarantine) {
-      quarantine(outcome_, rules_.context().default_quarantine, filter_);
+      mark_for_quarantine(outcome_, rules_.context().default_quarantine, filter_,
+                          "unknown: " + std::string(unknown_name(reason)));
     }
     return outcome;
   }

@@ -4,6 +4,7 @@
 // filter whose condition is unknown runs no action and its on-unknown decides.
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,14 +33,34 @@ struct FilterReport {
   bool observed = false;
 };
 
+// QuarantineMark says which quarantine, who asked for it and why.
+struct QuarantineMark {
+  std::string quarantine;
+  std::string filter;
+  std::string reason;
+};
+
+// KeptCopy is the message as it was when duplicate-quarantine ran.
+struct KeptCopy {
+  QuarantineMark mark;
+  std::string header;  // CRLF lines, without the empty one
+  // The body: a view into the received one, or a text of its own where it had been edited.
+  std::string_view received_body;
+  std::shared_ptr<const std::string> edited_body;
+};
+
 struct Outcome {
   VerdictKind verdict = VerdictKind::pass;
   Reply reply;
-  std::string decided_by;                // filter name
-  std::vector<std::string> quarantines;  // named quarantines, in order
-  std::string quarantine_reason;         // filter names
-  std::vector<std::string> log_entries;  // log-entry texts, "filter: text"
-  std::vector<std::string> tags;         // tag-message
+  std::string decided_by;                 // filter name
+  std::vector<std::string> quarantines;   // named quarantines, in order
+  std::string quarantine_reason;          // filter names
+  std::vector<QuarantineMark> marks;      // the same with who and why, one for each quarantine
+  std::vector<KeptCopy> copies;           // duplicate-quarantine
+  std::vector<QuarantineMark> originals;  // keep-original, where a part was dropped
+  bool copies_refused = false;            // no memory for a copy: the message must be deferred
+  std::vector<std::string> log_entries;   // log-entry texts, "filter: text"
+  std::vector<std::string> tags;          // tag-message
   std::vector<FilterReport>
       reports;  // filled for filters whose condition was not plainly false, or for all when `report_all`
 };

@@ -37,6 +37,10 @@ class Facts {
   std::string_view hostname() const;
   void set_hostname(std::string_view hostname) { hostname_ = hostname; }
 
+  // reserve is asked for the memory of what filters make beside the message, where it is set; false: there is none
+  // left.
+  std::function<bool(uint64_t)> reserve;
+
   // The phase that evaluate() runs; facts of later phases are unknown.
   Phase phase = Phase::message;
   // headers_delivered false: the MTA was not asked for header fields, so facts about them are unknown.

@@ -194,6 +194,12 @@ constexpr ActionRow kActions[] = {
      "no-op"},
     {"quarantine", "Q", "name", false, Phase::message, kEditQuarantine,
      "Marks the message for quarantine; later filters still run.", "quarantine: Policy"},
+    {"duplicate-quarantine", "Q", "name", false, Phase::message, kNeedMail | kNeedRcpt | kNeedHeader | kNeedBody,
+     "Keeps a copy of the message, as it is by then, in a quarantine; the message goes on.",
+     "duplicate-quarantine: Policy"},
+    {"keep-original", "Q", "name", false, Phase::message, kNeedMail | kNeedRcpt | kNeedHeader | kNeedBody,
+     "Keeps the message as it was received in a quarantine if a part of it is dropped; the message goes on.",
+     "keep-original: Policy"},
     {"alt-mailhost", "P", "host", false, Phase::message, kNeedHeader | kEditHeader,
      "Sends the message to this host instead of the usual next hop, by a header that Postfix's milter_header_checks "
      "acts on (Postfix only).",

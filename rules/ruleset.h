@@ -23,6 +23,7 @@ namespace postern::rules {
 struct LoadContext {
   std::vector<std::string> flows;        // names of the flows
   std::vector<std::string> quarantines;  // names that `quarantine` may use
+  bool store = false;                    // there is a store for what quarantines keep
   bool sendmail = false;                 // mta: sendmail — actions that only Postfix can do are refused
   std::array<OnUnknown, 5> on_unknown = {OnUnknown::skip, OnUnknown::by_action, OnUnknown::by_action,
                                          OnUnknown::tempfail, OnUnknown::skip};  // by Unknown

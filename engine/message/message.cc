@@ -116,17 +116,8 @@ mime::Pieces Message::final_body() {
 
 std::string Message::whole() {
   const mime::Pieces body = final_body();
-  std::string out;
-  out.reserve(headers.bytes() + body.size() + 2);
-  for (const mime::HeaderField& field : headers) {
-    out += field.name;
-    out += ':';
-    for (size_t i = 0; i < field.value.size(); ++i) {
-      if (field.value[i] == '\n' && (i == 0 || field.value[i - 1] != '\r')) out += '\r';
-      out += field.value[i];
-    }
-    out += "\r\n";
-  }
+  std::string out = mime::write_fields({headers.begin(), headers.end()});
+  out.reserve(out.size() + body.size() + 2);
   out += "\r\n";
   for (const std::string_view view : body.views()) out += view;
   return out;

@@ -146,6 +146,20 @@ void break_line(std::string_view line, size_t used, std::string& out) {
 
 }  // namespace
 
+std::string write_fields(std::span<const HeaderField> fields) {
+  std::string out;
+  for (const HeaderField& field : fields) {
+    out += field.name;
+    out += ':';
+    for (size_t i = 0; i < field.value.size(); ++i) {
+      if (field.value[i] == '\n' && (i == 0 || field.value[i - 1] != '\r')) out += '\r';
+      out += field.value[i];
+    }
+    out += "\r\n";
+  }
+  return out;
+}
+
 bool is_field_name(std::string_view name) {
   if (name.empty() || name.size() > kLongestName) return false;
   return std::ranges::all_of(name, [](char c) { return c > ' ' && c < 127 && c != ':'; });

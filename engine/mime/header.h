@@ -4,6 +4,7 @@
 // thread-safe; owned by one message.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,9 @@ class HeaderList {
   uint32_t generation_ = 0;
   bool edited_ = false;
 };
+
+// write_fields returns header fields as a file has them: every line ends with CRLF.
+std::string write_fields(std::span<const HeaderField> fields);
 
 // is_field_name tells whether `name` is an RFC 5322 field name: 1 to 76 printable ASCII bytes without colon.
 bool is_field_name(std::string_view name);

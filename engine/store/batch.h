@@ -35,6 +35,7 @@ struct Entry {
   std::string header_from;  // decoded, for lists
   std::string subject;
   std::string message_id;
+  std::string host;  // where a release goes instead of the usual next hop; "": nothing said
   Content content;
 };
 
@@ -49,6 +50,8 @@ struct Mail {
   std::vector<std::string> recipients;
   Content content;
   uint64_t mid = 0;  // its own MID; 0: given when it is submitted
+  std::string host;  // where it goes instead of the usual next hop; "": nothing said
+  std::string flow;  // whose filters it takes; "": none
 };
 
 struct Batch {

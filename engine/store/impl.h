@@ -86,6 +86,8 @@ struct NewMail {
   uint64_t size = 0;
   uint64_t cause_mid = 0;
   uint64_t mid = 0;
+  std::string host;
+  std::string flow;
   std::string quarantine;
   int64_t next = 0;
 };

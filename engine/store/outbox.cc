@@ -52,19 +52,19 @@ Result<void> drop_unused(Database& database, const std::string& name, Dropped& d
 Result<void> insert_mail(Database& database, const NewMail& mail, int64_t now) {
   return execute(
       database,
-      "INSERT INTO outbox (kept, kind, state, sender, recipients, content, size, cause_mid, mid, quarantine, "
-      "attempts, created, next, owner, leased, last_error) "
-      "VALUES ($1, $2, 'waiting', $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, '', 0, '')",
+      "INSERT INTO outbox (kept, kind, state, sender, recipients, content, size, cause_mid, mid, host, flow, "
+      "quarantine, attempts, created, next, owner, leased, last_error) VALUES ($1, $2, 'waiting', $3, $4, $5, "
+      "$6, $7, $8, $9, $10, $11, 0, $12, $13, '', 0, '')",
       {mail.kept, std::string(mail_kind_name(mail.kind)), mail.sender, mail.recipients, mail.content,
        static_cast<int64_t>(mail.size), static_cast<int64_t>(mail.cause_mid), static_cast<int64_t>(mail.mid),
-       shown(mail.quarantine), now, mail.next});
+       shown(mail.host), shown(mail.flow), shown(mail.quarantine), now, mail.next});
 }
 
 namespace {
 
 constexpr std::string_view kColumns =
     "id, kind, state, sender, recipients, content, size, cause_mid, mid, quarantine, attempts, created, next, "
-    "last_error";
+    "last_error, host, flow";
 
 MailKind kind_of(std::string_view word) {
   for (const MailKind kind : {MailKind::notify, MailKind::notify_copy, MailKind::bcc, MailKind::bcc_scan,
@@ -92,6 +92,8 @@ std::vector<Outgoing> outgoing_of(const Rows& rows) {
     mail.created = row.number(11);
     mail.next = row.number(12);
     mail.last_error = row.text(13);
+    mail.host = row.text(14);
+    mail.flow = row.text(15);
     out.push_back(std::move(mail));
   }
   return out;
@@ -116,6 +118,8 @@ Result<void> Store::queue(const Mail& mail, uint64_t cause_mid, int64_t now) {
   row.size = size_of(mail.content);
   row.cause_mid = cause_mid;
   row.mid = mail.mid;
+  row.host = mail.host;
+  row.flow = mail.flow;
   row.next = now;
   if (auto stored = database->put_early(row.content, mail.content); !stored) return stored;
   return Impl::transact(*database, [&]() -> Result<void> {

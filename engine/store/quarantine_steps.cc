@@ -33,11 +33,11 @@ Result<void> insert_entry(Database& database, const Batch& batch, const Entry& e
   auto row = database.run(
       "INSERT INTO entry (kept, copy, mid, queue_id, flow, client, sender, recipients, header_from, subject, "
       "message_id, "
-      "content, size, created, state, ended, ended_by, on_hold) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'held', 0, '', 0) RETURNING id",
+      "host, content, size, created, state, ended, ended_by, on_hold) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'held', 0, '', 0) RETURNING id",
       {kept, std::string(copy_name(entry.copy)), static_cast<int64_t>(batch.mid), shown(batch.queue_id),
        shown(batch.flow), shown(batch.client), escape_address(entry.from), join_addresses(entry.recipients),
-       shown(entry.header_from), shown(entry.subject), shown(entry.message_id), content, size, now});
+       shown(entry.header_from), shown(entry.subject), shown(entry.message_id), shown(entry.host), content, size, now});
   if (!row) return std::unexpected(std::move(row.error()));
   const int64_t id = row->front().number(0);
   // Every transaction that changes several rows of `usage` takes them in the same order, so that none waits for another
@@ -81,7 +81,7 @@ Result<bool> let_go(Database& database, int64_t id, std::string_view quarantine,
   // The entry's row first: who changes the same entry elsewhere waits here.
   auto entry = database.run(
       "UPDATE entry SET ended = $1 WHERE id = $2 AND state = 'held' RETURNING kept, sender, recipients, content, size, "
-      "mid",
+      "mid, host",
       {now, id});
   if (!entry) return std::unexpected(std::move(entry.error()));
   if (entry->empty()) return fail(Cause::not_found, fmt::format("no quarantine holds message {}", id));
@@ -118,6 +118,7 @@ Result<bool> let_go(Database& database, int64_t id, std::string_view quarantine,
   mail.content = row.text(3);
   mail.size = static_cast<uint64_t>(row.number(4));
   mail.cause_mid = static_cast<uint64_t>(row.number(5));
+  mail.host = row.text(6);
   mail.quarantine = names;
   mail.next = now;
   if (auto done = insert_mail(database, mail, now); !done) return std::unexpected(done.error());
@@ -125,7 +126,7 @@ Result<bool> let_go(Database& database, int64_t id, std::string_view quarantine,
 }
 
 Result<void> make_room(Database& database, const Entry& entry, const Policies& policies, int64_t now, Dropped& dropped,
-                       std::vector<std::string>& expired) {
+                       std::vector<Ended>& expired) {
   const uint64_t size = size_of(entry.content);
   for (const Hold& hold : entry.holds) {
     const auto known = policies.find(hold.quarantine);
@@ -150,8 +151,7 @@ Result<void> make_room(Database& database, const Entry& entry, const Policies& p
         return fail(Cause::unavailable, fmt::format("quarantine {} is full and all of it is on hold", name));
       }
       const int64_t id = oldest->front().number(0);
-      expired.push_back(fmt::format("MID {} {} quarantine \"{}\" (queue full)", oldest->front().text(1),
-                                    policy.release_at_end ? "released from" : "deleted from", name));
+      expired.push_back({id, static_cast<uint64_t>(oldest->front().number(1)), name, policy.release_at_end});
       if (policy.release_at_end) {
         if (auto done = let_go(database, id, name, "queue full", now); !done) return std::unexpected(done.error());
       } else if (auto done = end_entry(database, id, "queue full", now, dropped); !done) {

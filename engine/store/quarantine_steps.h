@@ -10,9 +10,9 @@ base::Result<void> insert_entry(Database& database, const Batch& batch, const En
                                 int64_t kept, int64_t now);
 
 // make_room sees to it that `entry` fits into its quarantines: where one is full, what is nearest to its end there ends
-// early by the quarantine's default action, a line each in `expired`; unavailable when that does not help.
+// early by the quarantine's default action and is in `expired`; unavailable when that does not help.
 base::Result<void> make_room(Database& database, const Entry& entry, const Policies& policies, int64_t now,
-                             Dropped& dropped, std::vector<std::string>& expired);
+                             Dropped& dropped, std::vector<Ended>& expired);
 
 // end_entry deletes a held entry: no quarantine holds it any more and it is not delivered.
 base::Result<void> end_entry(Database& database, int64_t id, std::string_view by, int64_t now, Dropped& dropped);

@@ -11,6 +11,7 @@ std::vector<std::string> schema(std::string_view id) {
   return {
       "CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
       fmt::format("INSERT INTO meta VALUES ('version', {})", kSchemaVersion),
+      "INSERT INTO meta VALUES ('tidied', 0)",
 
       fmt::format("CREATE TABLE kept (id {}, identity TEXT NOT NULL, plan TEXT NOT NULL, mid BIGINT NOT NULL, "
                   "created BIGINT NOT NULL, confirmed INT NOT NULL)",
@@ -23,7 +24,8 @@ std::vector<std::string> schema(std::string_view id) {
       fmt::format("CREATE TABLE entry (id {}, kept BIGINT NOT NULL, copy TEXT NOT NULL, mid BIGINT NOT NULL, "
                   "queue_id TEXT NOT NULL, flow TEXT NOT NULL, client TEXT NOT NULL, sender TEXT NOT NULL, "
                   "recipients TEXT NOT NULL, header_from TEXT NOT NULL, subject TEXT NOT NULL, "
-                  "message_id TEXT NOT NULL, content TEXT NOT NULL, size BIGINT NOT NULL, created BIGINT NOT NULL, "
+                  "message_id TEXT NOT NULL, host TEXT NOT NULL, content TEXT NOT NULL, size BIGINT NOT NULL, created "
+                  "BIGINT NOT NULL, "
                   "state TEXT NOT NULL, ended BIGINT NOT NULL, ended_by TEXT NOT NULL, on_hold INT NOT NULL)",
                   id),
       "CREATE INDEX entry_state ON entry (state, ended)",
@@ -38,7 +40,8 @@ std::vector<std::string> schema(std::string_view id) {
 
       fmt::format("CREATE TABLE outbox (id {}, kept BIGINT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL, "
                   "sender TEXT NOT NULL, recipients TEXT NOT NULL, content TEXT NOT NULL, size BIGINT NOT NULL, "
-                  "cause_mid BIGINT NOT NULL, mid BIGINT NOT NULL, quarantine TEXT NOT NULL, attempts INT NOT NULL, "
+                  "cause_mid BIGINT NOT NULL, mid BIGINT NOT NULL, host TEXT NOT NULL, flow TEXT NOT NULL, quarantine "
+                  "TEXT NOT NULL, attempts INT NOT NULL, "
                   "created BIGINT NOT NULL, next BIGINT NOT NULL, owner TEXT NOT NULL, leased BIGINT NOT NULL, "
                   "last_error TEXT NOT NULL)",
                   id),

@@ -143,6 +143,8 @@ Result<void> insert_batch(Database& database, const Batch& batch, const std::vec
     row.size = size_of(mail.content);
     row.cause_mid = batch.mid;
     row.mid = mail.mid;
+    row.host = mail.host;
+    row.flow = mail.flow;
     row.next = now + kUnconfirmedWait;
     if (auto done = insert_mail(database, row, now); !done) return done;
   }

@@ -20,6 +20,7 @@
 
 #include "engine/base/error.h"
 #include "engine/store/batch.h"
+#include "engine/store/quarantine.h"
 
 namespace postern::store {
 
@@ -37,7 +38,7 @@ inline constexpr size_t kMaxClaim = 100;
 struct Kept {
   int64_t id = 0;
   std::optional<uint64_t> again;
-  std::vector<std::string> expired;  // what had to make room, one line each
+  std::vector<Ended> expired;  // what had to make room
 };
 
 // Outgoing is one mail of the outbox.
@@ -52,6 +53,8 @@ struct Outgoing {
   uint64_t size = 0;
   uint64_t cause_mid = 0;
   uint64_t mid = 0;
+  std::string host;
+  std::string flow;
   std::string quarantine;  // of a release or forward: where it was
   uint32_t attempts = 0;
   int64_t created = 0;
@@ -99,6 +102,30 @@ class Store {
   base::Result<std::vector<Outgoing>> outbox(int64_t after, size_t most);
   // remove takes a mail out of the outbox for good.
   base::Result<void> remove(int64_t id);
+
+  // list returns messages in quarantine, lowest id first.
+  base::Result<std::vector<Listed>> list(const Search& search);
+  base::Result<Listed> show(int64_t id);
+  // release lets a message go from one quarantine, or from all where it is empty. From the last one it goes into the
+  // outbox, in the same transaction: true then.
+  base::Result<bool> release(int64_t id, std::string_view quarantine, std::string_view by, int64_t now);
+  // erase deletes a message from all its quarantines; it is not delivered.
+  base::Result<void> erase(int64_t id, std::string_view by, int64_t now);
+  // forward sends a copy of a held message to `recipients`; it stays where it is.
+  base::Result<void> forward(int64_t id, std::string_view from, const std::vector<std::string>& recipients,
+                             int64_t now);
+  // hold_back keeps a message from ending by itself, or, with false, no longer does.
+  base::Result<void> hold_back(int64_t id, bool on);
+  base::Result<std::vector<Usage>> usage();
+
+  // expire ends what was kept longer than its quarantine's retention, at most kMaxExpire at a time; call again while it
+  // returns that many.
+  base::Result<std::vector<Ended>> expire(const Policies& policies, int64_t now);
+  static constexpr size_t kMaxExpire = 100;
+  // tidy removes what is of no use any more: records of messages that ended kRecordDays ago, of batches that cannot
+  // come again, contents that a failure left over. For once a day, and at start.
+  base::Result<void> tidy(int64_t now);
+  static constexpr int64_t kRecordDays = 30;
 
   // content reads a content whole.
   base::Result<std::string> content(const std::string& name);

@@ -3,6 +3,7 @@
 // work (one file a command) stay apart. Functions write data to standard output and diagnostics to standard error and
 // return the process's exit status.
 #pragma once
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -63,6 +64,29 @@ struct DoctorOptions {
   bool json = false;
 };
 int run_doctor(const DoctorOptions& options);
+
+struct QuarantineOptions {
+  std::string command;  // list, show, view, release, delete, forward, hold, unhold or stats
+  std::string config{kDefaultConfig};
+  std::vector<int64_t> ids;
+  std::string quarantine;
+  std::string filter;
+  std::string from;
+  std::string to;
+  std::string subject;
+  std::string message_id;
+  uint64_t mid = 0;
+  std::string older_than;
+  std::string newer_than;
+  bool all = false;
+  int64_t after = 0;
+  size_t limit = 1000;
+  std::string out;
+  std::vector<std::string> recipients;
+  std::string sender = "<>";
+  bool json = false;
+};
+int run_quarantine(const QuarantineOptions& options);
 
 struct SchemaOptions {
   std::string which = "postern";  // postern or rules

@@ -21,6 +21,58 @@ void add_config(CLI::App* command, std::string& config) {
 
 void add_json(CLI::App* command, bool& json) { command->add_flag("--json", json, "machine-readable output"); }
 
+// add_quarantine adds the subcommand with subcommands of its own; the one that was asked for is in options.command.
+void add_quarantine(CLI::App& app, QuarantineOptions& options, int& status) {
+  CLI::App* group = app.add_subcommand("quarantine", "messages in quarantine: list, look at, release, delete, forward");
+  group->require_subcommand(1);
+  const auto add = [&](const char* name, const char* text) {
+    CLI::App* command = group->add_subcommand(name, text);
+    add_config(command, options.config);
+    command->callback([&options, &status, name] {
+      options.command = name;
+      status = run_quarantine(options);
+    });
+    return command;
+  };
+  const auto add_ids = [&](CLI::App* command, bool several) {
+    auto* ids = command->add_option("id", options.ids, "number of the message, as in the list")->required();
+    if (!several) ids->expected(1);
+  };
+  CLI::App* command = add("list", "messages in quarantine, oldest first");
+  command->add_option("--quarantine", options.quarantine, "only of this quarantine");
+  command->add_option("--from", options.from, "only with this text in the sender or the From field");
+  command->add_option("--to", options.to, "only with this text in a recipient");
+  command->add_option("--subject", options.subject, "only with this text in the Subject");
+  command->add_option("--message-id", options.message_id, "only with this text in the Message-ID");
+  command->add_option("--mid", options.mid, "only of this MID");
+  command->add_option("--filter", options.filter, "only put there by this filter");
+  command->add_option("--older-than", options.older_than, "only kept longer than this, as 7d");
+  command->add_option("--newer-than", options.newer_than, "only kept for less than this");
+  command->add_flag("--all", options.all, "also what was released or deleted in the last 30 days");
+  command->add_option("--after", options.after, "only with a higher number than this");
+  command->add_option("--limit", options.limit, "at most so many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000));
+  add_json(command, options.json);
+  command = add("show", "all that is known of one message");
+  add_ids(command, false);
+  add_json(command, options.json);
+  command = add("view", "the message itself, as it would be delivered");
+  add_ids(command, false);
+  command->add_option("--out", options.out, "write it to this new file");
+  command = add("release", "let messages go; what no quarantine holds any more is delivered");
+  add_ids(command, true);
+  command->add_option("--quarantine", options.quarantine, "only from this quarantine (default: from all)");
+  add_ids(add("delete", "delete messages from all quarantines; they are not delivered"), true);
+  command = add("forward", "send a copy of a message to somebody; it stays in quarantine");
+  add_ids(command, false);
+  command->add_option("--to", options.recipients, "recipient, repeatable")->required()->allow_extra_args(false);
+  command->add_option("--from", options.sender, "envelope sender")->capture_default_str();
+  add_ids(add("hold", "keep messages from expiring"), true);
+  add_ids(add("unhold", "let messages expire again"), true);
+  add_json(add("stats", "how much each quarantine holds"), options.json);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Postern, a mail-policy gateway for Postfix and Sendmail", "postern");
   app.set_version_flag("--version", std::string("postern ") + std::string(milter::kVersion));
@@ -83,6 +135,9 @@ int run(int argc, char** argv) {
   command->add_option("--sendmail-cf", doctor.sendmail_cf, "Sendmail's configuration file")->capture_default_str();
   add_json(command, doctor.json);
   command->callback([&] { status = run_doctor(doctor); });
+
+  QuarantineOptions quarantine;
+  add_quarantine(app, quarantine, status);
 
   SchemaOptions schema;
   command = app.add_subcommand("schema", "print a JSON Schema for editors");

@@ -41,6 +41,7 @@ inline std::shared_ptr<Generation> make_generation(const std::string& rules, uin
   rules::LoadContext context;
   context.flows = {"all"};
   context.quarantines = {"Policy"};
+  context.store = !settings.store.empty();
   generation->rules = rules::RuleSet::load(sources, files, context, diagnostics);
   EXPECT_NE(generation->rules, nullptr) << diagnostics.render();
   return generation;

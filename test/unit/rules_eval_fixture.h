@@ -53,6 +53,7 @@ inline LoadContext default_context() {
   context.flows = {"inbound", "outbound"};
   context.quarantines = {"Policy", "Unscannable"};
   context.dictionaries = example_dictionaries();
+  context.store = true;
   return context;
 }
 

@@ -24,6 +24,7 @@ LoadContext context() {
   for (const char* name : {"project-names", "competitors"}) {
     out.dictionaries.push_back(std::make_shared<const match::Dictionary>(name, std::vector<match::DictionaryEntry>()));
   }
+  out.store = true;
   return out;
 }
 
@@ -321,6 +322,8 @@ TEST(Actions, EveryTextParameterIsTrimmedOrRefused) {
                       {"tag-message", "t"},
                       {"log-entry", "text"},
                       {"quarantine", "Policy"},
+                      {"duplicate-quarantine", "Policy"},
+                      {"keep-original", "Policy"},
                       {"alt-mailhost", "relay.example"},
                       {"alt-src-host", "192.0.2.1"},
                       {"reject", "text"},

@@ -144,10 +144,11 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"dkim.*.align", "sender"},
       {"dkim.*.when-unavailable", "reject"},
       {"dkim.*.eight-bit", "keep"},
+      {"store", "sqlite:/srv/postern.db"},
       {"quarantines", ""},
       {"quarantines.*.retention", "45d"},
       {"quarantines.*.size", "3G"},
-      {"quarantines.*.default-action", "delete"},
+      {"quarantines.*.default-action", "release"},
       {"limits.message-size", "20M"},
       {"limits.memory", "1G"},
       {"limits.spool-memory", "64k"},
@@ -193,7 +194,8 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "body-length: "
       "2048,\n    expiry: 7d, identity: list@mail.B\u00fccher.example, users: [Alice, '@B\u00fccher.example', "
       "Bob@b.example],\n    align: sender, when-unavailable: reject, eight-bit: keep}\n"
-      "quarantines: {Legal: {retention: 45d, size: 3G, default-action: delete}}\n"
+      "store: sqlite:/srv/postern.db\n"
+      "quarantines: {Legal: {retention: 45d, size: 3G, default-action: release}}\n"
       "limits: {message-size: 20M, memory: 1G, spool-memory: 64k, header-size: 100k, header-count: 500, recipients: "
       "77,\n"
       "  mime-depth: 9, mime-parts: 99, addresses: 98, decoded-text: 5M}\n"
@@ -280,6 +282,8 @@ TEST_F(SettingsFile, MistakesAreShownWithTheirPlace) {
       {"limits: {mime-depth: 010}\n", "1:22", "begins with 0"},
       {"limits: {mime-depth: 1000000}\n", "1:22", "out of range", "to 200"},
       {"limits: {recipients: }\nx: 1\n", "2:1", "unknown key"},
+      {"store: /srv/postern.db\n", "1:8", "must begin with sqlite: or postgresql:", "sqlite:/var/lib/postern"},
+      {"store: 'sqlite:postern.db'\n", "1:8", "absolute path"},
       {"quarantines: {P: {retention: 30}}\n", "1:30", "is not a time"},
       {"quarantines: {P: {retention: 30d, colour: red}}\n", "1:35", "unknown key 'colour'", "known here: retention"},
       {"quarantines: {P: 30d}\n", "1:18", "a quarantine is a map"},
@@ -457,7 +461,7 @@ TEST_F(SettingsFile, FilesThatCannotBeRead) {
 }
 
 TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
-  for (const std::string key : {"ldap", "scan", "store", "engines", "encryption"}) {
+  for (const std::string key : {"ldap", "scan", "engines", "encryption"}) {
     const auto loaded = load_text(key + ": {a: 1}\n");
     EXPECT_FALSE(loaded->generation);
     EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
@@ -497,8 +501,24 @@ TEST_F(SettingsFile, QuarantineOptionsWarn) {
   EXPECT_EQ(loaded->diagnostics.all().size(), 3u) << loaded->text;
   for (const std::string key : {"retention", "size", "default-action"}) {
     EXPECT_THAT(loaded->text,
-                HasSubstr("warning: '" + key + "' has no effect yet: messages are held in the MTA's own hold queue"));
+                HasSubstr("warning: '" + key + "' has no effect without 'store': the MTA's hold queue has no such"));
   }
+}
+
+TEST_F(SettingsFile, QuarantinesHavePoliciesForTheStore) {
+  const auto loaded = load_text(
+      "store: sqlite:/srv/postern.db\n"
+      "quarantines: {Policy: {retention: 3d, size: 1G, default-action: release}, Legal: }\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  EXPECT_EQ(loaded->text, "");
+  const store::Policies& policies = loaded->generation->settings.policies;
+  ASSERT_EQ(policies.size(), 2u);
+  EXPECT_EQ(policies.at("Policy").retention, 3 * 86400);
+  EXPECT_EQ(policies.at("Policy").size, 1u << 30);
+  EXPECT_TRUE(policies.at("Policy").release_at_end);
+  EXPECT_EQ(policies.at("Legal").retention, 30 * 86400);
+  EXPECT_EQ(policies.at("Legal").size, uint64_t{10} << 30);
+  EXPECT_FALSE(policies.at("Legal").release_at_end);
 }
 
 TEST_F(SettingsFile, KeyMaterialIsIgnored) {

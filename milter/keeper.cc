@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The store's clock.
+#include "milter/keeper.h"
+
+#include <ctime>
+#include <string>
+#include <thread>
+
+#include "milter/events.h"
+
+namespace postern::milter {
+
+void log_ended(const store::Ended& ended, std::string_view why) {
+  base::emit(event(ended.released ? Event::quarantine_released : Event::quarantine_deleted),
+             {{"mid", std::to_string(ended.mid)}, {"quarantine", ended.quarantine}, {"why", why}});
+}
+
+bool Keeper::frozen(int64_t now, Clock::time_point steady) {
+  if (last_now_) {
+    const int64_t passed = std::chrono::duration_cast<std::chrono::seconds>(steady - last_steady_).count();
+    const int64_t jump = now - *last_now_ - passed;
+    if (jump > kJump) {
+      frozen_until_ = steady + kFrozen;
+      base::emit(event(Event::quarantine_frozen), {{"seconds", std::to_string(jump)}});
+    }
+  }
+  last_now_ = now;
+  last_steady_ = steady;
+  if (frozen_until_ && steady >= *frozen_until_) frozen_until_.reset();
+  return frozen_until_.has_value();
+}
+
+void Keeper::step(int64_t now, Clock::time_point steady) {
+  const bool rests = frozen(now, steady);
+  auto store = service_.store();
+  base::Result<void> done = store ? base::Result<void>() : std::unexpected(store.error());
+  if (done && (!tidied_ || steady - *tidied_ >= std::chrono::hours(24))) {
+    done = (*store)->tidy(now);
+    if (done) tidied_ = steady;
+  }
+  const auto live = service_.current();
+  for (bool more = done && !rests; more;) {
+    auto ended = (*store)->expire(live->generation->settings.policies, now);
+    more = ended && ended->size() >= store::Store::kMaxExpire;
+    if (!ended) {
+      done = std::unexpected(ended.error());
+      break;
+    }
+    for (const store::Ended& one : *ended) log_ended(one, "expired");
+  }
+  // One line for each time it begins to fail.
+  if (!done && !failing_) base::emit(event(Event::store_failed), {{"reason", done.error().text()}});
+  failing_ = !done;
+}
+
+void Keeper::run() {
+  for (;;) {
+    step(static_cast<int64_t>(std::time(nullptr)), Clock::now());
+    std::this_thread::sleep_for(std::chrono::minutes(1));
+  }
+}
+
+}  // namespace postern::milter
