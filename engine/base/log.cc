@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -72,6 +73,7 @@ Queue& queue() {
   return instance;
 }
 
+std::atomic<LogObserver> g_observer{nullptr};
 std::atomic<int> g_level{static_cast<int>(Level::info)};
 std::atomic<bool> g_fields{false};
 std::atomic<bool> g_queued{false};
@@ -93,8 +95,7 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   std::memcpy(out.data() + at, &size, sizeof size);
 }
 
-void append_line(std::string& out, const LogId& id, std::initializer_list<LogValue> values, std::string_view queue_id,
-                 size_t limit) {
+void append_shape(std::string& out, const LogId& id, std::span<const LogValue> values, size_t limit) {
   std::string_view shape = id.shape;
   for (size_t open = shape.find('{'); open != std::string_view::npos; open = shape.find('{')) {
     const size_t close = shape.find('}', open);
@@ -110,6 +111,11 @@ void append_line(std::string& out, const LogId& id, std::initializer_list<LogVal
     shape.remove_prefix(close + 1);
   }
   out += shape;
+}
+
+void append_line(std::string& out, const LogId& id, std::span<const LogValue> values, std::string_view queue_id,
+                 size_t limit) {
+  append_shape(out, id, values, limit);
   if (!queue_id.empty()) {
     out += " queue-id=";
     append_escaped(out, queue_id, limit);
@@ -215,7 +221,7 @@ class Writer {
     if (lost == reported_) return;
     const std::string count = std::to_string(lost - reported_);
     std::string line;
-    append_line(line, kEvents[0], {{"count", count}}, {}, kValueLimit);
+    append_line(line, kEvents[0], std::array{LogValue{"count", count}}, {}, kValueLimit);
     const std::string event = "POSTERN_EVENT=" + std::string(kEvents[0].id);
     const std::string field = "POSTERN_COUNT=" + count;
     LogRecord record{std::chrono::system_clock::now(), kEvents[0].level, line, {}};
@@ -285,7 +291,17 @@ Result<void> open_log(const LogTarget& target) {
   return {};
 }
 
-void emit(const LogId& id, std::initializer_list<LogValue> values, std::string_view queue_id) {
+void observe_log(LogObserver observer) { g_observer.store(observer, std::memory_order_release); }
+
+std::string log_text(const LogId& id, std::span<const LogValue> values) {
+  std::string out;
+  append_shape(out, id, values, kValueLimit);
+  return out;
+}
+
+void emit(const LogId& id, std::initializer_list<LogValue> listed, std::string_view queue_id) {
+  const std::span<const LogValue> values(listed.begin(), listed.size());
+  if (const LogObserver observer = g_observer.load(std::memory_order_acquire)) observer(id, values);
   if (static_cast<int>(id.level) > g_level.load(std::memory_order_relaxed)) return;
   const size_t limit = id.level == Level::error ? kErrorValueLimit : kValueLimit;
   thread_local std::string record;

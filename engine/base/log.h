@@ -47,8 +47,15 @@ struct LogTarget {
 Result<void> open_log(const LogTarget& target);
 
 // emit writes one line: shape with its values, then " queue-id=Q" when `queue_id` is known, then " [id]". Values are
-// escaped and cut to 512 bytes (4,096 for errors). Costs a comparison where the level is off.
+// escaped and cut to 512 bytes (4,096 for errors). Costs a comparison where the level is off and nobody observes.
 void emit(const LogId& id, std::initializer_list<LogValue> values, std::string_view queue_id = {});
+
+// observe_log has `observer` called for every emit(), also of levels that are off, on the thread that logs; nullptr
+// ends that. It must be quick and must not log.
+using LogObserver = void (*)(const LogId& id, std::span<const LogValue> values);
+void observe_log(LogObserver observer);
+// log_text is the line of an event, escaped, without queue id and identifier.
+std::string log_text(const LogId& id, std::span<const LogValue> values);
 
 // flush_log waits until every line emitted so far is written, but not longer than `milliseconds`; false when it was not
 // long enough. A process that ends by _exit() calls it before.

@@ -240,5 +240,18 @@ TEST(LogLevels, HaveNames) {
   EXPECT_EQ(level_name(Level::debug), "debug");
 }
 
+TEST(Log, AnObserverSeesEveryEvent) {
+  static constexpr LogId kDebug{"observed-debug", Level::debug, "value {a} and {b}"};
+  static std::vector<std::string> seen;
+  observe_log([](const LogId& id, std::span<const LogValue> values) {
+    seen.push_back(std::string(id.id) + "|" + log_text(id, values));
+  });
+  emit(kDebug, {{"a", "x\ny"}});  // also of a level that is off
+  observe_log(nullptr);
+  emit(kDebug, {{"a", "later"}});
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0], "observed-debug|value x\\x0Ay and ?");
+}
+
 }  // namespace
 }  // namespace postern::base
