@@ -103,7 +103,7 @@ ActionResult alt_rcpt_to(const Action& action, ActionContext& context) {
   return result;
 }
 
-ActionResult bcc(const Action& action, ActionContext& context) {
+ActionResult add_rcpt_to(const Action& action, ActionContext& context) {
   ActionResult result = plain(action, action.texts[0]);
   std::string address = recipient_of(action, result);
   if (address.empty() || context.dry) return result;
@@ -124,7 +124,7 @@ constexpr NamedAction kActions[] = {
     {"tag-message", tag_message},
     {"log-entry", log_entry},
     {"alt-rcpt-to", alt_rcpt_to},
-    {"bcc", bcc},
+    {"add-rcpt-to", add_rcpt_to},
 };
 
 // The functions in the order of action_table(), made once.
@@ -133,7 +133,8 @@ const std::vector<ActionFunction>& functions() {
     std::vector<ActionFunction> out;
     for (const ActionRow& row : action_table()) {
       ActionFunction found = nullptr;
-      for (const auto& group : {transaction_actions(), header_actions(), body_actions(), text_actions(), keep_actions()}) {
+      for (const auto& group :
+           {transaction_actions(), header_actions(), body_actions(), text_actions(), keep_actions(), mail_actions()}) {
         for (const NamedAction& entry : group) {
           if (entry.name == row.name) found = entry.run;
         }

@@ -37,6 +37,7 @@ std::span<const NamedAction> transaction_actions();
 std::span<const NamedAction> header_actions();
 std::span<const NamedAction> body_actions();
 std::span<const NamedAction> text_actions();
+std::span<const NamedAction> mail_actions();
 std::span<const NamedAction> keep_actions();
 
 // mark_for_quarantine holds the message in quarantine `name` because of `filter`.

@@ -30,6 +30,8 @@ class Checker {
   // action reads one action: `name` is its scalar, `value` what follows the colon, or nullptr.
   std::optional<Action> action(const config::Node& name, const config::Node* value, Phase phase);
 
+  // check_texts reads every text that notices may name, whether an action does or not.
+  void check_texts();
   // take_header_names gives the names that header slots index.
   std::vector<std::string> take_header_names() { return std::move(header_names_); }
   // take_dictionaries gives the dictionaries named, in the order of Test::dictionary.
@@ -65,6 +67,10 @@ class Checker {
   bool check_replacement(const Action& action, const config::Node& value);
   void check_reply(const config::Node& text, const Action& action);
   bool check_quarantine(const Spot& spot, std::string_view name);
+  bool check_submission(const Spot& spot, const ActionRow& row);
+  bool check_addresses(const Spot& spot, size_t front, std::string_view value, char letter, Phase phase, Template& out);
+  bool check_archive(const Spot& spot, std::string_view name);
+  bool check_text(const Spot& spot, std::string_view name, Phase phase, Template& out);
 
   // Both.
   std::optional<match::Regex> regex(const Spot& spot, std::string_view pattern,
@@ -78,6 +84,7 @@ class Checker {
   const LoadContext& context_;
   std::vector<std::string> header_names_;
   std::map<std::string, uint32_t, std::less<>> slots_;
+  std::map<std::string, Template, std::less<>> texts_;
   std::vector<std::shared_ptr<const match::Dictionary>> dictionaries_;
 };
 

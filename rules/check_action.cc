@@ -17,10 +17,6 @@ struct LaterRow {
 };
 // Actions of the reference product that this version does not have.
 constexpr LaterRow kLaterActions[] = {
-    {"notify", "notifications"},
-    {"notify-copy", "notifications"},
-    {"bcc-scan", "message copies"},
-    {"archive", "mail archives"},
     {"bounce-profile", "bounce profiles"},
     {"skip-spamcheck", "spam checks"},
     {"skip-viruscheck", "virus checks"},
@@ -103,6 +99,7 @@ std::optional<Action> Checker::action(const config::Node& name, const config::No
     error(spot, quoted(row.name) + " needs a place for what is kept", "name one in postern.yaml under 'store'");
     good = false;
   }
+  good = check_submission(spot, row) && good;
   if (context_.sendmail && (row.name == "alt-mailhost" || row.name == "alt-src-host")) {
     error(spot, quoted(row.name) + " works with Postfix only, and this configuration says mta: sendmail");
     good = false;
@@ -196,6 +193,7 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
     if (letter == 'C' && value.empty() && spot.node.quoted) return true;
     return check_template({spot.node, front, trimmed.size()}, trimmed, letter != 'T', phase, out.templates[at]);
   }
+  if (letter == 'U' && value.empty()) return true;  // the null sender
   if (!plain(spot, value)) return false;
   out.texts[at] = trimmed;
   ValueFault wrong;
@@ -230,6 +228,14 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
       return read_host(trimmed, wrong) ? true : failed();
     case 'Q':
       return check_quarantine(spot, trimmed);
+    case 'V':
+    case 'F':
+    case 'U':
+      return check_addresses(spot, front, trimmed, letter, phase, out.templates[at]);
+    case 'D':
+      return check_archive(spot, trimmed);
+    case 'O':
+      return check_text(spot, trimmed, phase, out.templates[at]);
     case 'J':
       return dictionary(spot, trimmed, out.dictionary);
     case 'A': {

@@ -49,6 +49,19 @@ struct KeptCopy {
   std::shared_ptr<const std::string> edited_body;
 };
 
+// GeneratedMail is a mail that a filter made. It is sent only when the message itself is not deferred.
+struct GeneratedMail {
+  enum class Kind : uint8_t { notify, notify_copy, bcc, bcc_scan, archive } kind = Kind::notify;
+  std::string filter;
+  std::string from;                            // envelope sender, "" for the null sender
+  std::vector<std::string> recipients;         // addresses; the archive's name for Kind::archive
+  std::string host;                            // where it goes instead of the usual next hop; empty: nothing said
+  std::string subject;                         // one line, for people
+  std::shared_ptr<const std::string> content;  // the whole message, CRLF lines
+};
+// mail_kind_name is the action's name.
+std::string_view mail_kind_name(GeneratedMail::Kind kind);
+
 struct Outcome {
   VerdictKind verdict = VerdictKind::pass;
   Reply reply;
@@ -61,6 +74,7 @@ struct Outcome {
   bool copies_refused = false;            // no memory for a copy: the message must be deferred
   std::vector<std::string> log_entries;   // log-entry texts, "filter: text"
   std::vector<std::string> tags;          // tag-message
+  std::vector<GeneratedMail> mails;       // notify, bcc and their kin, in order
   std::vector<FilterReport>
       reports;  // filled for filters whose condition was not plainly false, or for all when `report_all`
 };

@@ -41,6 +41,9 @@ class Facts {
   // left.
   std::function<bool(uint64_t)> reserve;
 
+  // is_copy: the message is itself one that bcc-scan made.
+  bool is_copy = false;
+
   // The phase that evaluate() runs; facts of later phases are unknown.
   Phase phase = Phase::message;
   // headers_delivered false: the MTA was not asked for header fields, so facts about them are unknown.

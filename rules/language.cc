@@ -129,6 +129,8 @@ constexpr RuleRow kRules[] = {
      R"e(rcpt-to-dictionary-match("competitors"))e"},
 };
 
+constexpr uint32_t kCopy = kNeedMail | kNeedRcpt | kNeedHeader | kNeedBody;
+constexpr uint32_t kNotice = kNeedMail | kNeedRcpt | kNeedHeader;
 constexpr uint32_t kDrop = kWhole | kEditBody | kEditHeader;
 
 constexpr ActionRow kActions[] = {
@@ -159,8 +161,22 @@ constexpr ActionRow kActions[] = {
      R"e(add-heading: "This message came from outside.")e"},
     {"alt-rcpt-to", "A", "address", false, Phase::message, kNeedRcpt | kEditRecipients,
      "Replaces all recipients by this one.", "alt-rcpt-to: sandbox@lab.example"},
-    {"bcc", "A", "address", false, Phase::message, kNeedRcpt | kEditRecipients,
-     "Adds a recipient to the envelope; the header does not show it.", "bcc: audit@mail.example"},
+    {"add-rcpt-to", "A", "address", false, Phase::message, kNeedRcpt | kEditRecipients,
+     "Adds a recipient to the envelope; the header does not show it.", "add-rcpt-to: audit@mail.example"},
+    {"notify", "Vtfoup", "to,subject,from,template,return-path,alt-mailhost", false, Phase::message, kNotice,
+     "Sends a notice about the message: a text of yours, or the envelope and header and the filter's name.",
+     R"e(notify: {to: "postmaster@mail.example", subject: "Size rule hit: $BodySize"})e"},
+    {"notify-copy", "Vtfoup", "to,subject,from,template,return-path,alt-mailhost", false, Phase::message,
+     kNotice | kNeedBody, "Sends a notice as notify does, with the message, as it is by then, attached.",
+     R"e(notify-copy: {to: "audit@mail.example", subject: "Contractor mail"})e"},
+    {"bcc", "Vtup", "to,subject,return-path,alt-mailhost", false, Phase::message, kCopy,
+     "Sends a copy of the message, as it is by then, as a message of its own that passes no filters.",
+     R"e(bcc: {to: "audit@mail.example", subject: "[copy] $Subject"})e"},
+    {"bcc-scan", "Vtup", "to,subject,return-path,alt-mailhost", false, Phase::message, kCopy,
+     "Sends a copy as bcc does; it passes the filters of the same flow as a new message.",
+     R"e(bcc-scan: {to: "privacy@mail.example", return-path: "robot@mail.example"})e"},
+    {"archive", "D", "name", false, Phase::message, kCopy,
+     "Appends the message, as it is by then, to a mailbox file of this name.", "archive: project-mail"},
     {"drop-attachments-by-name", "Rc", "pattern,comment", false, Phase::message, kDrop,
      "Removes attachments whose file name matches the pattern; the comment stands in their place.",
      R"e(drop-attachments-by-name: {pattern: '(?i)\.(scr|pif)$', comment: "Removed: $dropped_filename"})e"},

@@ -46,7 +46,9 @@ enum class Compare : uint8_t {
 //   what was dropped · X lines of text with action variables · Q quarantine name · P host name or IP address without
 //   port · K SMTP code · E enhanced code · G replacement text of a regex ($1, ${name}) ·
 //   I identity of smtp-auth-id-matches ("*Any") · Y one separator character · W regex over text, or a smart identifier
-//   ("*credit") · B regex over bytes · J name of a dictionary
+//   ("*credit") · B regex over bytes · J name of a dictionary · V mail addresses and action variables, separated by
+//   commas · F one address with its name, for a From field, with action variables · U an envelope sender or a variable,
+//   empty for the null sender · D name of an archive · O name of a text
 // and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern
 struct RuleRow {
   std::string_view name;

@@ -30,6 +30,7 @@ void RuleSet::prepare() const {
 std::shared_ptr<const RuleSet> RuleSet::load(const config::Sources& sources, const std::vector<uint32_t>& files,
                                              const LoadContext& context, config::Diagnostics& diagnostics) {
   Loader loader(sources, context, diagnostics);
+  loader.load_texts();
   for (const uint32_t file : files) loader.load_file(file);
   return loader.finish();
 }

@@ -29,6 +29,10 @@ struct LoadContext {
                                          OnUnknown::tempfail, OnUnknown::skip};  // by Unknown
   std::string default_quarantine = "Policy";
   std::vector<std::shared_ptr<const match::Dictionary>> dictionaries;  // that rules may name
+  bool reinject = false;                                               // mail of our own can be submitted
+  std::string notice_from;            // From of notices that name none; empty: postmaster of this host
+  std::vector<std::string> archives;  // names that `archive` may use
+  std::vector<std::pair<std::string, uint32_t>> texts;  // of notices: name, and the source that holds it
 };
 
 struct Prefilter;

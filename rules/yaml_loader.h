@@ -22,6 +22,8 @@ class Loader {
 
   // load_file adds the filters of one file.
   void load_file(uint32_t source);
+  // load_texts reads what notices may say; before any file.
+  void load_texts() { checker_.check_texts(); }
   // finish freezes what was loaded; nullptr when anything was wrong.
   std::shared_ptr<const RuleSet> finish();
 

@@ -36,6 +36,8 @@ std::shared_ptr<const rules::RuleSet> make_rules() {
       "      - insert-header: {name: X-Vars, value: \"$Subject $From $To $filenames $filetypes $EnvelopeFrom\"}\n"
       "      - drop-attachments-by-size: {size: 1b, comment: \"$dropped_filename\"}\n"
       "      - add-footer: \"$Subject\"\n"
+      "      - notify-copy: {to: \"n@x.example, $From, $Header['Reply-To']\", subject: \"$Subject\", from: \"$From\"}\n"
+      "      - bcc: {to: $EnvelopeRecipients, subject: \"$Subject\", return-path: $From}\n"
       "      - strip-header: Subject\n";
   config::Sources sources;
   const uint32_t id = sources.add_text("fuzz.yaml", yaml);
@@ -43,6 +45,8 @@ std::shared_ptr<const rules::RuleSet> make_rules() {
   rules::LoadContext context;
   context.flows = {"inbound"};
   context.quarantines = {"Policy"};
+  context.reinject = true;
+  context.store = true;
   auto set = rules::RuleSet::load(sources, {id}, context, diagnostics);
   if (set == nullptr) {
     std::fputs(diagnostics.render().c_str(), stderr);
@@ -81,6 +85,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         std::abort();
       }
     }
+  }
+  // Nothing of the message becomes a header field of a notice.
+  for (const rules::GeneratedMail& mail : outcome.mails) {
+    if (mail.kind != rules::GeneratedMail::Kind::notify_copy) continue;
+    const std::string_view head = std::string_view(*mail.content).substr(0, mail.content->find("\r\n\r\n"));
+    size_t fields = 1;
+    for (size_t i = 0; i + 2 < head.size(); ++i) {
+      if (head[i] == '\r' && head[i + 1] != '\n') std::abort();
+      if (head[i] == '\n' && head[i + 1] != ' ' && head[i + 1] != '\t') ++fields;
+    }
+    if (fields != 9 || !head.starts_with("From: ")) std::abort();
   }
   (void)message::diff(message);
   (void)message.whole();

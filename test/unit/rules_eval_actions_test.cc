@@ -82,7 +82,7 @@ TEST(Recipients, AltRcptToAndBcc) {
   Mail mail(kMessage);
   mail.message->envelope.recipients = {{"a@x.example", {"NOTIFY=NEVER"}}, {"b@x.example", {}}};
   mail.message->keep_received_envelope();
-  act(mail, {"alt-rcpt-to: box@lab.example", "bcc: audit@lab.example", "bcc: AUDIT@lab.example"});
+  act(mail, {"alt-rcpt-to: box@lab.example", "add-rcpt-to: audit@lab.example", "add-rcpt-to: AUDIT@lab.example"});
   const auto& recipients = mail.message->envelope.recipients;
   ASSERT_EQ(recipients.size(), 2u);
   EXPECT_EQ(recipients[0].address, "box@lab.example");

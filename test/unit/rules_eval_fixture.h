@@ -52,6 +52,9 @@ inline LoadContext default_context() {
   LoadContext context;
   context.flows = {"inbound", "outbound"};
   context.quarantines = {"Policy", "Unscannable"};
+  context.reinject = true;
+  context.store = true;
+  context.archives = {"project-mail"};
   context.dictionaries = example_dictionaries();
   context.store = true;
   return context;

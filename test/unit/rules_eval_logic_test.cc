@@ -363,7 +363,7 @@ TEST(Filters, ObserveDoesNothing) {
   const auto rules = load("filters:\n" +
                           filter("watch", "true",
                                  {"insert-header: {name: X-Seen, value: y}", "strip-header: Subject",
-                                  "add-footer: below", "alt-rcpt-to: x@y.example", "bcc: z@y.example",
+                                  "add-footer: below", "alt-rcpt-to: x@y.example", "add-rcpt-to: z@y.example",
                                   "quarantine: Policy", "tag-message: t", "log-entry: l", "drop"},
                                  "mode: observe") +
                           filter("after", R"(subject == "hello")", {"tag-message: ran"}));

@@ -33,6 +33,12 @@ TEST(GoldenDiagnostics, RuleFiles) {
     LoadContext context;
     context.flows = {"inbound", "outbound"};
     context.quarantines = {"Policy"};
+    context.archives = {"project-mail"};
+    if (entry.path().stem() == "mail") {
+      context.reinject = true;
+      context.store = true;
+      context.texts = {{"warning", sources.add_text("texts/warning.txt", "Hello\n$EnvelopeForm, $$5\n")}};
+    }
     context.sendmail = entry.path().filename().string().starts_with("sendmail");
     const auto rules = RuleSet::load(sources, {id}, context, diagnostics);
     EXPECT_EQ(rules == nullptr, diagnostics.error_count() > 0) << entry.path();

@@ -21,6 +21,9 @@ LoadContext context() {
   LoadContext out;
   out.flows = {"inbound", "outbound"};
   out.quarantines = {"Policy", "Unscannable"};
+  out.reinject = true;
+  out.store = true;
+  out.archives = {"project-mail"};
   for (const char* name : {"project-names", "competitors"}) {
     out.dictionaries.push_back(std::make_shared<const match::Dictionary>(name, std::vector<match::DictionaryEntry>()));
   }
@@ -315,7 +318,12 @@ TEST(Actions, EveryTextParameterIsTrimmedOrRefused) {
                       {"add-footer", "text"},
                       {"add-heading", "text"},
                       {"alt-rcpt-to", "a@b.example"},
+                      {"add-rcpt-to", "a@b.example"},
+                      {"notify", "a@b.example"},
+                      {"notify-copy", "a@b.example"},
                       {"bcc", "a@b.example"},
+                      {"bcc-scan", "a@b.example"},
+                      {"archive", "project-mail"},
                       {"drop-attachments-by-mimetype", "a/b"},
                       {"drop-attachments-by-type", "a/b"},
                       {"drop-attachments-by-size", "5k"},
@@ -470,7 +478,7 @@ TEST(RuleSets, NeedsAreExact) {
   EXPECT_EQ(needs_of("then: [no-op]"), 0u);
   EXPECT_EQ(needs_of("then: [{log-entry: $Subject}]"), kNeedHeader);
   EXPECT_EQ(needs_of("then: [{insert-header: {name: X, value: y}}]"), kEditHeader);
-  EXPECT_EQ(needs_of("then: [{bcc: a@b.example}]"), kNeedRcpt | kEditRecipients);
+  EXPECT_EQ(needs_of("then: [{add-rcpt-to: a@b.example}]"), kNeedRcpt | kEditRecipients);
   EXPECT_EQ(needs_of("then: [{quarantine: Policy}]"), kEditQuarantine);
   EXPECT_EQ(needs_of("mode: observe\nif: subject == \"x\"\nthen: [{strip-header: X}, drop]"), uint32_t{kNeedHeader});
   EXPECT_EQ(needs_of("enabled: false\nif: valid\nthen: [drop]"), 0u);
