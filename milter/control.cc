@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "milter/events.h"
+#include "milter/outbox_requests.h"
 #include "milter/unix_socket.h"
 
 namespace postern::milter {
@@ -114,6 +115,7 @@ std::string status_json(Service& service, const Reloader& reloader) {
                        {"oversize", counters.oversize.load()},
                        {"over_memory", counters.over_memory.load()},
                        {"failed", counters.failed.load()},
+                       {"outbox", outbox_summary(service)},
                        {"filters", filters},
                        {"log_lines_lost", base::log_lines_lost()}};
   return text_of(status);
@@ -205,12 +207,14 @@ void ControlServer::serve(base::UniqueFd connection) {
     answer = text_of(refusal("a request is one line of JSON: {\"command\":\"status\"}"));
   } else {
     const std::string command = parsed["command"].get<std::string>();
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    ::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
     if (command == "status") {
       answer = status_json(service_, reloader_);
+    } else if (command == "outbox") {
+      answer = text_of(outbox_request(service_, parsed, peer.uid));
     } else if (command == "reload") {
-      ucred peer{};
-      socklen_t size = sizeof peer;
-      ::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
       base::emit(event(Event::control_request), {{"command", command}, {"uid", std::to_string(peer.uid)}});
       answer = reload_json(reload());
     } else {
@@ -222,10 +226,15 @@ void ControlServer::serve(base::UniqueFd connection) {
 
 base::Result<std::string> control_request(const std::string& socket, std::string_view command,
                                           std::chrono::seconds deadline) {
+  return control_ask(socket, text_of({{"command", command}}), deadline);
+}
+
+base::Result<std::string> control_ask(const std::string& socket, std::string_view request,
+                                      std::chrono::seconds deadline) {
   const Clock::time_point end = Clock::now() + deadline;
   auto connection = connect_unix(socket);
   if (!connection) return std::unexpected(std::move(connection.error()));
-  if (!write_all(connection->get(), text_of({{"command", command}}), end)) {
+  if (!write_all(connection->get(), request, end)) {
     return base::fail(base::Cause::unavailable, "the daemon behind " + socket + " does not listen");
   }
   std::string answer;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control: the daemon's administrative socket. One request a connection: a JSON object on one line,
-// {"command":"status"} or {"command":"reload"}; one JSON object comes back and the connection closes. Who may ask is
-// decided by the socket's mode 0660 and group. Requests are bounded in size and time; the server has a thread of its
-// own, so neither a slow client nor a long reload holds up mail or signals.
+// {"command":"status"}, "reload" or "outbox" (outbox_requests.h); one JSON object comes back and the connection closes.
+// Who may ask is decided by the socket's mode 0660 and group. Requests are bounded in size and time; the server has a
+// thread of its own, so neither a slow client nor a long reload holds up mail or signals.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -19,14 +19,14 @@
 
 namespace postern::milter {
 
-inline constexpr size_t kControlRequest = 4u << 10;
+inline constexpr size_t kControlRequest = 256u << 10;
 inline constexpr size_t kControlAnswer = 64u << 20;
 
 // status_json describes the daemon: {"version", "generation", "config", "files", "uptime", "started", "draining",
 // "last_reload": {"ok", "generation", "at", "errors", "diagnostics"}, "sessions", "connections", "messages",
 // "in_flight", "memory": {"used", "bound"}, "verdicts": {"accept", "reject", "tempfail", "discard", "quarantine"},
-// "aborted", "oversize", "over_memory", "failed", "filters": [{"name", "where", "matched", "unknown", "observed"}],
-// "log_lines_lost"}.
+// "aborted", "oversize", "over_memory", "failed", "outbox" (see outbox_requests.h), "filters": [{"name", "where",
+// "matched", "unknown", "observed"}], "log_lines_lost"}.
 std::string status_json(Service& service, const Reloader& reloader);
 
 // reload_json describes one reload: {"ok", "generation", "at", "errors", "diagnostics"}.
@@ -66,5 +66,8 @@ class ControlServer {
 // in time or at all, denied when the socket may not be opened.
 base::Result<std::string> control_request(const std::string& socket, std::string_view command,
                                           std::chrono::seconds deadline = std::chrono::seconds(120));
+// control_ask does the same with a whole request, one line of JSON.
+base::Result<std::string> control_ask(const std::string& socket, std::string_view request,
+                                      std::chrono::seconds deadline = std::chrono::seconds(120));
 
 }  // namespace postern::milter

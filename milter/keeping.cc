@@ -24,6 +24,22 @@ std::string decoded(std::span<const mime::HeaderField> fields, std::string_view 
   return {};
 }
 
+store::MailKind kind_of(rules::GeneratedMail::Kind kind) {
+  switch (kind) {
+    case rules::GeneratedMail::Kind::notify:
+      return store::MailKind::notify;
+    case rules::GeneratedMail::Kind::notify_copy:
+      return store::MailKind::notify_copy;
+    case rules::GeneratedMail::Kind::bcc:
+      return store::MailKind::bcc;
+    case rules::GeneratedMail::Kind::bcc_scan:
+      return store::MailKind::bcc_scan;
+    case rules::GeneratedMail::Kind::archive:
+      return store::MailKind::archive;
+  }
+  return store::MailKind::bcc;
+}
+
 class Gatherer {
  public:
   Gatherer(Transaction& transaction, Keeping& keeping) : message_(transaction.message()), keeping_(keeping) {}
@@ -82,6 +98,22 @@ class Gatherer {
     return {received_header_, message_.received_body()};
   }
 
+  // mail puts one in for each group of recipients that any server takes at once (RFC 5321 4.5.3.1.8).
+  void mail(const rules::GeneratedMail& mail, std::string_view flow) {
+    constexpr size_t kMost = 100;
+    for (size_t at = 0; at < mail.recipients.size(); at += kMost) {
+      const auto first = mail.recipients.begin() + static_cast<std::ptrdiff_t>(at);
+      store::Mail& out = keeping_.batch.mails.emplace_back();
+      out.kind = kind_of(mail.kind);
+      out.from = mail.from;
+      out.recipients.assign(first, first + static_cast<std::ptrdiff_t>(std::min(kMost, mail.recipients.size() - at)));
+      out.content.push_back(*mail.content);
+      out.host = mail.host;
+      if (out.kind == store::MailKind::bcc_scan) out.flow = flow;
+      keeping_.causes.push_back(&mail);
+    }
+  }
+
   void identify() {
     const message::Envelope& envelope = message_.received_envelope();
     keeping_.batch.identity =
@@ -115,10 +147,12 @@ Keeping gather(Transaction& transaction, const Finished& finished) {
   if (transaction.part_dropped()) {
     for (const rules::QuarantineMark& mark : outcome.originals) gatherer.original(mark);
   }
+  const std::string_view flow = transaction.flow() == nullptr ? std::string_view() : transaction.flow()->name;
+  for (const rules::GeneratedMail& mail : outcome.mails) gatherer.mail(mail, flow);
   if (keeping.empty()) return keeping;
   keeping.batch.mid = message.mid;
   keeping.batch.queue_id = message.queue_id;
-  keeping.batch.flow = transaction.flow() == nullptr ? std::string() : transaction.flow()->name;
+  keeping.batch.flow = flow;
   keeping.batch.client = message.connection.client_ip.value_or(std::string());
   gatherer.identify();
   keeping.body = gatherer.take_body();

@@ -4,6 +4,7 @@
 #pragma once
 #include <deque>
 #include <string>
+#include <vector>
 
 #include "engine/store/batch.h"
 #include "milter/pipeline.h"
@@ -12,9 +13,10 @@ namespace postern::milter {
 
 struct Keeping {
   store::Batch batch;
-  std::deque<std::string> texts;  // what the batch's views point into, besides the transaction
-  mime::Pieces body;              // likewise
-  bool takes_message = false;     // the message itself is kept: the MTA is told to discard it
+  std::deque<std::string> texts;                    // what the batch's views point into, besides the transaction
+  mime::Pieces body;                                // likewise
+  std::vector<const rules::GeneratedMail*> causes;  // of batch.mails, in the same order
+  bool takes_message = false;                       // the message itself is kept: the MTA is told to discard it
 
   bool empty() const { return batch.entries.empty() && batch.mails.empty(); }
 };

@@ -24,7 +24,9 @@
 
 #include "engine/base/exit_status.h"
 #include "engine/base/privilege.h"
+#include "milter/alerts.h"
 #include "milter/control.h"
+#include "milter/courier.h"
 #include "milter/events.h"
 #include "milter/keeper.h"
 #include "milter/mfapi.h"
@@ -91,7 +93,7 @@ sigset_t our_signals() {
 class Daemon {
  public:
   Daemon(Service& service, Reloader& reloader, ControlServer& control)
-      : service_(service), reloader_(reloader), control_(control) {}
+      : service_(service), reloader_(reloader), control_(control), courier_(service), alerts_(service) {}
 
   int run(base::UniqueFd signals, uint64_t watchdog_microseconds);
 
@@ -104,6 +106,8 @@ class Daemon {
   Service& service_;
   Reloader& reloader_;
   ControlServer& control_;
+  Courier courier_;
+  Alerts alerts_;
   base::UniqueFd milter_ended_;
 };
 
@@ -154,12 +158,15 @@ void Daemon::drain(int signals) {
   }
   if (inflight() == 0) ::poll(nullptr, 0, static_cast<int>(kLastReply.count()));
   control_.stop();
+  courier_.stop();
+  alerts_.stop();
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});
   end_process(kDone);
 }
 
 int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
+  service_.set_on_mail([this] { courier_.wake(); });
   if (!start_milter()) {
     std::fprintf(stderr, "posternd: libmilter did not start, or keeps the signals to itself\n");
     end_process(kSoftware);
@@ -178,6 +185,8 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
     refuse_start(started.error());
     end_process(kSoftware);
   }
+  alerts_.start();
+  courier_.start();
   const auto live = service_.current();
   // Long lists of patterns take seconds to compile into one; mail does not wait for that.
   std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();

@@ -7,10 +7,13 @@
 #include <utility>
 
 #include "engine/base/text.h"
+#include "rules/actions.h"
 
 namespace postern::milter {
 namespace {
 
+// kOwnMailExtra is by how much mail of our own may be larger than the message it was made of.
+constexpr uint64_t kOwnMailExtra = 2u << 20;
 constexpr std::string_view kRefusedText = "Message refused by local policy";
 constexpr std::string_view kDeferredText = "Message deferred by local policy, try again later";
 
@@ -97,12 +100,14 @@ void Transaction::prepare_facts() {
   facts_ = std::make_unique<rules::Facts>(message_, *generation_->rules, flow_->name, work_count_);
   facts_->set_hostname(generation_->settings.hostname);
   facts_->reserve = [this](uint64_t bytes) { return lease_.grow(bytes); };
+  facts_->is_copy = mark_.has_value();
 }
 
 Decision Transaction::run_phase(rules::Phase phase) {
   const rules::RuleSet& rules = *generation_->rules;
   if (!rules.has_phase(phase) || flow_ == nullptr) return {};
   if (!flow_->all_filters && flow_->filter_indexes.empty()) return {};
+  if (own_listener && phases_deferred_ && phase != rules::Phase::message) return {};
   if (facts_ == nullptr) {
     prepare_facts();
   } else {
@@ -147,11 +152,10 @@ Decision Transaction::helo() {
 }
 
 Decision Transaction::mail() {
-  const base::Limits& limits = message_.limits();
   if (!lease_.grow(kTransactionBytes)) {
     return temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory");
   }
-  if (message_.envelope.declared_size.value_or(0) > limits.message_size) {
+  if (message_.envelope.declared_size.value_or(0) > most_bytes()) {
     Decision decision = decision_for_error(base::Error(base::Cause::limit, "declared size"));
     decision.decided_by = "limits.message-size";
     return decision;
@@ -210,7 +214,7 @@ void Transaction::header(std::string_view name, std::string_view value) {
     fail_once({base::Cause::limit, "header larger than limits.header-size"}, "limits.header-size");
   } else if (message_.headers.size() >= limits.header_count) {
     fail_once({base::Cause::limit, "more header fields than limits.header-count"}, "limits.header-count");
-  } else if (bytes_seen_ > limits.message_size) {
+  } else if (bytes_seen_ > most_bytes()) {
     fail_once({base::Cause::limit, "message larger than limits.message-size"}, "limits.message-size");
   } else if (!lease_.grow(bytes + sizeof(mime::HeaderField))) {
     fail_once({base::Cause::unavailable, "limits.memory reached"}, "limits.memory");
@@ -224,6 +228,78 @@ void Transaction::end_of_header() {
   header_ended_ = true;
   bytes_seen_ += 2;
   message_.keep_received_header_size();
+  read_mark();
+}
+
+uint64_t Transaction::most_bytes() const {
+  const uint64_t most = message_.limits().message_size;
+  return own_listener ? most + kOwnMailExtra : most;
+}
+
+// read_mark finds out whether this is mail of our own that came back. Whatever claims to be a mark goes, so that none
+// leaves this machine.
+void Transaction::read_mark() {
+  size_t at = message_.headers.find(submit::kMarkHeader);
+  if (at == mime::HeaderList::npos) return;
+  std::vector<std::string> recipients;
+  for (const message::Recipient& recipient : message_.envelope.recipients) recipients.push_back(recipient.address);
+  mark_fault_ = "this program has no secret to check it by";
+  std::shared_ptr<const submit::MarkKey> key;
+  if (mark_key) {
+    auto found = mark_key();
+    if (!found) {
+      fail_once(std::move(found.error()), "");
+      return;
+    }
+    key = *std::move(found);
+  }
+  for (; at != mime::HeaderList::npos && key != nullptr && !mark_;
+       at = message_.headers.find(submit::kMarkHeader, at + 1)) {
+    auto mark = key->verify(message_.headers[at].value, message_.envelope.from.value_or(std::string()), recipients,
+                            static_cast<int64_t>(std::time(nullptr)));
+    if (mark) {
+      mark_ = std::move(*mark);
+      mark_fault_.clear();
+    } else {
+      mark_fault_ = mark.error().text();
+    }
+  }
+  message_.headers.remove_received(submit::kMarkHeader);
+  if (!mark_) return;
+  if (facts_ != nullptr) facts_->is_copy = true;
+  // Who the client is says nothing here: the client is we. A copy that is to be filtered takes the flow of the message
+  // it was made of, everything else none.
+  flow_ = nullptr;
+  if (mark_->kind == rules::mail_kind_name(rules::GeneratedMail::Kind::bcc_scan)) {
+    for (const Flow& flow : generation_->settings.flows) {
+      if (flow.name == mark_->flow) flow_ = &flow;
+    }
+    if (flow_ == nullptr) flow_ = choose_flow(generation_->settings, {}, message_.envelope);
+  }
+  if (!mark_->host.empty()) message_.headers.append(rules::kAltMailhostHeader, mark_->host);
+}
+
+// deferred_phases makes up for the filters of the early phases when a message by our own listener is not our own. A
+// refused recipient refuses the message: there is nobody left to refuse only him to.
+Decision Transaction::deferred_phases() {
+  phases_deferred_ = false;
+  for (const rules::Phase phase : {rules::Phase::connect, rules::Phase::helo, rules::Phase::mail}) {
+    if (Decision decision = run_phase(phase); decision.verdict != Verdict::proceed) return decision;
+  }
+  if (generation_->rules->has_phase(rules::Phase::rcpt) && flow_ != nullptr) {
+    if (facts_ == nullptr) prepare_facts();
+    for (const message::Recipient& recipient : message_.envelope.recipients) {
+      facts_->current_recipient = recipient.address;
+      Decision decision = run_phase(rules::Phase::rcpt);
+      facts_->current_recipient.reset();
+      if (decision.verdict != Verdict::proceed) return decision;
+    }
+  }
+  if (Decision decision = run_phase(rules::Phase::data); decision.verdict != Verdict::proceed) return decision;
+  if (bytes_seen_ <= message_.limits().message_size) return {};
+  Decision decision = decision_for_error(base::Error(base::Cause::limit, "size"));
+  decision.decided_by = "limits.message-size";
+  return decision;
 }
 
 void Transaction::body(std::string_view chunk) {
@@ -231,14 +307,14 @@ void Transaction::body(std::string_view chunk) {
   bytes_seen_ += chunk.size();
   if (failure_) return;
   const base::Limits& limits = message_.limits();
-  if (bytes_seen_ > limits.message_size) {
+  if (bytes_seen_ > most_bytes()) {
     fail_once({base::Cause::limit, "message larger than limits.message-size"}, "limits.message-size");
     return;
   }
   if (!keep_body) return;
   if (spool_ == nullptr) {
-    spool_ = std::make_unique<message::Spool>(generation_->settings.spool_directory, limits.spool_memory,
-                                              limits.message_size, &lease_);
+    spool_ = std::make_unique<message::Spool>(generation_->settings.spool_directory, limits.spool_memory, most_bytes(),
+                                              &lease_);
   }
   if (auto stored = spool_->append(chunk); !stored) {
     // The spool says "unavailable" for the memory bound and for a full disk alike.
@@ -303,9 +379,14 @@ Finished Transaction::finish(bool body_delivered) {
 
   Finished finished;
   const size_t reports_before = outcome_.reports.size();
+  if (own_listener && !mark_) {
+    finished.decision = deferred_phases();
+    if (finished.decision.verdict != Verdict::proceed) return finished;
+  }
   finished.decision = run_phase(rules::Phase::message);
   if (flow_ == nullptr) {
-    finished.stages.push_back({"filter", "skipped", "no flow takes this message"});
+    finished.stages.push_back(
+        {"filter", "skipped", mark_ ? "mail of our own, made by " + mark_->kind : "no flow takes this message"});
   } else {
     finished.stages.push_back({"filter", "done",
                                "flow " + flow_->name + ", " + std::to_string(outcome_.reports.size() - reports_before) +

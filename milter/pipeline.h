@@ -16,6 +16,7 @@
 
 #include "engine/message/changes.h"
 #include "engine/message/message.h"
+#include "engine/submit/mark.h"
 #include "milter/settings.h"
 #include "rules/eval.h"
 
@@ -84,6 +85,11 @@ class Transaction {
   // finish runs the stages on the whole message. `body_delivered` false: the body step was not negotiated.
   Finished finish(bool body_delivered);
 
+  // mark is what says that this is mail of our own that came back; known from the end of the header on.
+  const std::optional<submit::Mark>& mark() const { return mark_; }
+  // mark_fault is what was wrong with a mark that is not ours, or empty.
+  const std::string& mark_fault() const { return mark_fault_; }
+
   // add_recipient puts a recipient into the envelope without asking any filter; false past limits.recipients or
   // limits.memory.
   bool add_recipient(message::Recipient recipient);
@@ -95,6 +101,12 @@ class Transaction {
   bool report_all = false;
   // false: body() only counts, for limits.message-size, and the message ends without a body.
   bool keep_body = true;
+  // Asked for the secret by which our own mail is known, when a message claims to be that; without it no mark is ours,
+  // and where it cannot be had the message must wait.
+  std::function<base::Result<std::shared_ptr<const submit::MarkKey>>()> mark_key;
+  // The message came by the MTA's listener for our own mail: filters of the early phases wait until it is known whose
+  // it is, and a message a little larger than others may be is taken.
+  bool own_listener = false;
   // Asked between filters at end of message; false gives up with a temporary error (decided_by "deadline").
   std::function<bool()> keep_going;
 
@@ -103,6 +115,9 @@ class Transaction {
   void fail_once(base::Error error, std::string_view limit);
   Finished give_up();
   void sign(Finished& finished);
+  void read_mark();
+  Decision deferred_phases();
+  uint64_t most_bytes() const;
   void prepare_facts();
   std::shared_ptr<const Generation> generation_;
   base::MemoryLease lease_;
@@ -115,6 +130,9 @@ class Transaction {
   std::optional<base::Error> failure_;
   std::string failed_limit_;
   uint64_t bytes_seen_ = 0;
+  std::optional<submit::Mark> mark_;
+  std::string mark_fault_;
+  bool phases_deferred_ = true;  // with own_listener: filters of the early phases still have to wait
   bool header_ended_ = false;
   bool stopped_ = false;
 };

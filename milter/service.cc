@@ -65,6 +65,10 @@ Negotiable wants_of(const Generation& generation) {
   if (encode) wants.actions |= kActionChangeHeader | kActionChangeBody;
   if (sign && generation.settings.mta == "sendmail") wants.actions |= kActionChangeHeader;
 
+  // Mail of our own is known by a header field, which goes.
+  const bool own_mail = !generation.settings.reinject.server.empty();
+  if (own_mail) wants.actions |= kActionAddHeader | kActionChangeHeader;
+
   // Connect tells the log and the flows who is there; MAIL and RCPT make the envelope. The end of the header is seen at
   // the first byte of the body or at end of message.
   wants.steps_off = kNoEndOfHeader | kNoUnknown;
@@ -73,7 +77,7 @@ Negotiable wants_of(const Generation& generation) {
   const uint32_t body = rules::kNeedBody | rules::kNeedStructure | rules::kEditBody;
   wants.keep_body = (needs & body) != 0 || sign || keeps;
   if (!wants.keep_body && !count_size) wants.steps_off |= kNoBody;
-  if (!wants.keep_body && !(needs & rules::kNeedHeader) && !count_size) wants.steps_off |= kNoHeader;
+  if (!wants.keep_body && !(needs & rules::kNeedHeader) && !count_size && !own_mail) wants.steps_off |= kNoHeader;
 
   wants.no_replies = kNoReplyHeader | kNoReplyEndOfHeader | kNoReplyBody | kNoReplyUnknown;
   if (!rules.has_phase(rules::Phase::connect)) wants.no_replies |= kNoReplyConnect;
@@ -91,7 +95,18 @@ Service::Service(std::shared_ptr<const Generation> first)
       memory_(first->settings.limits.memory),
       next_id_(first_id()),
       started_(std::chrono::steady_clock::now()),
-      store_place_{first->settings.store, first->settings.hostname, true, kStoreConnections} {}
+      store_place_{first->settings.store, first->settings.hostname, true, kStoreConnections},
+      mark_path_(first->settings.state_directory + "/mark.key") {}
+
+base::Result<std::shared_ptr<const submit::MarkKey>> Service::mark_key() {
+  auto key = mark_key_.lock();
+  if (*key == nullptr) {
+    auto made = submit::MarkKey::open(mark_path_);
+    if (!made) return std::unexpected(std::move(made.error()).in("secret of our own mail"));
+    *key = std::make_shared<const submit::MarkKey>(std::move(*made));
+  }
+  return *key;
+}
 
 base::Result<std::shared_ptr<store::Store>> Service::store() {
   if (store_place_.where.empty()) return base::fail(base::Cause::misconfigured, "postern.yaml names no store");

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -86,6 +87,16 @@ class Service {
   // again; never nullptr. misconfigured where there is none. From any thread; may wait.
   base::Result<std::shared_ptr<store::Store>> store();
 
+  // mark_key returns the secret by which our own mail is known, read or made when it is first asked for and, after a
+  // failure, again.
+  base::Result<std::shared_ptr<const submit::MarkKey>> mark_key();
+
+  // mail_waits is called when there may be mail to submit; set before the first session.
+  void mail_waits() const {
+    if (on_mail_) on_mail_();
+  }
+  void set_on_mail(std::function<void()> call) { on_mail_ = std::move(call); }
+
   std::chrono::steady_clock::time_point started() const { return started_; }
 
  private:
@@ -99,6 +110,9 @@ class Service {
   std::chrono::nanoseconds content_deadline_ = std::chrono::seconds(240);
   const store::Store::Open store_place_;
   base::Guarded<std::shared_ptr<store::Store>> store_;
+  const std::string mark_path_;
+  base::Guarded<std::shared_ptr<const submit::MarkKey>> mark_key_;
+  std::function<void()> on_mail_;
 };
 
 // wants_of computes what the rules and limits of a generation need from the MTA.

@@ -177,6 +177,7 @@ void Session::confirm() {
   if (!unconfirmed_) return;
   if (auto store = service_.store()) (*store)->confirm(*unconfirmed_);
   unconfirmed_.reset();
+  service_.mail_waits();
 }
 
 Answer Session::connect(Mta& mta, const Peer& peer) {
@@ -197,18 +198,25 @@ Answer Session::connect(Mta& mta, const Peer& peer) {
                                             {"host", connection_.client_name.value_or("-")}});
   if (refused_ || !negotiated_) return refuse(mta);
   const rules::RuleSet& rules = *live_->generation->rules;
-  if (!rules.has_phase(rules::Phase::connect)) return silent(kNoReplyConnect);
+  if (!rules.has_phase(rules::Phase::connect) || own_listener()) return silent(kNoReplyConnect);
   before_mail_ = std::make_unique<Transaction>(live_->generation, &service_.memory(), 0,
                                                service_.counters().inflight.load(std::memory_order_relaxed));
   before_mail_->message().connection = connection_;
   return early(mta, before_mail_->connect(), kNoReplyConnect);
 }
 
+// own_listener tells whether the connection came by the MTA's listener for our own mail. Whose mail it is the mark
+// says; filters that would act before that is known wait.
+bool Session::own_listener() const {
+  const Reinject& reinject = live_->generation->settings.reinject;
+  return !reinject.server.empty() && !reinject.daemon_name.empty() && connection_.daemon_name == reinject.daemon_name;
+}
+
 Answer Session::helo(Mta& mta, std::string_view name) {
   confirm();
   connection_.helo = std::string(name.substr(0, kMaxHelo));
   if (refused_ || !negotiated_) return refuse(mta);
-  if (!live_->generation->rules->has_phase(rules::Phase::helo)) return silent(kNoReplyHelo);
+  if (!live_->generation->rules->has_phase(rules::Phase::helo) || own_listener()) return silent(kNoReplyHelo);
   if (before_mail_ == nullptr) {
     before_mail_ = std::make_unique<Transaction>(live_->generation, &service_.memory(), 0,
                                                  service_.counters().inflight.load(std::memory_order_relaxed));
@@ -237,6 +245,10 @@ Answer Session::mail(Mta& mta, std::span<const std::string_view> arguments) {
   }
   message::Message& message = open.transaction.message();
   message.connection = connection_;
+  open.transaction.own_listener = own_listener();
+  if (!live_->generation->settings.reinject.server.empty()) {
+    open.transaction.mark_key = [this] { return service_.mark_key(); };
+  }
   message.envelope.auth_user = optional_text(mta.macro("{auth_authen}"));
   message.envelope.auth_mechanism = optional_text(mta.macro("{auth_type}"));
 

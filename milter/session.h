@@ -82,6 +82,8 @@ class Session {
   void log_signing(Open& open, const stages::SignReport& report);
   void log_end(Open& open, const Decision& decision);
   void log_ready(Open& open);
+  void log_mark(Open& open);
+  bool own_listener() const;
 
   Service& service_;
   std::shared_ptr<Live> live_;

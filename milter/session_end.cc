@@ -42,6 +42,7 @@ Answer Session::finish(Mta& mta, Open& open) {
   open.transaction.keep_going = nullptr;
   Decision& decision = finished.decision;
   log_ready(open);
+  log_mark(open);
   log_reports(open.transaction, *open.live, open.logged);
   log_signing(open, finished.signing);
 
@@ -77,8 +78,9 @@ Answer Session::finish(Mta& mta, Open& open) {
 // thing before the answer: after an edit that the MTA refused nothing may be there, and after a failure here the
 // temporary error makes the MTA throw away what it has.
 bool Session::keep(Open& open, const Finished& finished, bool& taken) {
-  const Keeping keeping = gather(open.transaction, finished);
+  Keeping keeping = gather(open.transaction, finished);
   if (keeping.empty()) return true;
+  for (store::Mail& mail : keeping.batch.mails) mail.mid = service_.next_id();
   const std::string_view queue_id = open.transaction.message().queue_id;
   const Number mid(open.mid());
   auto store = service_.store();
@@ -94,6 +96,16 @@ bool Session::keep(Open& open, const Finished& finished, bool& taken) {
   for (const store::Ended& ended : kept->expired) log_ended(ended, "queue full");
   if (kept->again) {
     base::emit(event(Event::message_kept_again), {{"mid", mid}, {"again", Number(*kept->again)}}, queue_id);
+  }
+  for (size_t i = 0; i < keeping.batch.mails.size() && !kept->again; ++i) {
+    const rules::GeneratedMail& cause = *keeping.causes[i];
+    base::emit(event(Event::mail_generated),
+               {{"own", Number(keeping.batch.mails[i].mid)},
+                {"mid", mid},
+                {"kind", rules::mail_kind_name(cause.kind)},
+                {"filter", cause.filter},
+                {"to", keeping.batch.mails[i].recipients.front()}},
+               queue_id);
   }
   for (const store::Entry& entry : keeping.batch.entries) {
     for (const store::Hold& hold : entry.holds) {
@@ -177,6 +189,17 @@ bool Session::send(Mta& mta, Open& open, const message::ChangeList& changes) {
     }
   }
   return true;
+}
+
+void Session::log_mark(Open& open) {
+  const std::string_view queue_id = open.transaction.message().queue_id;
+  if (const auto& mark = open.transaction.mark()) {
+    base::emit(event(Event::mail_returned),
+               {{"mid", Number(open.mid())}, {"own", Number(mark->mid)}, {"kind", mark->kind}}, queue_id);
+  } else if (!open.transaction.mark_fault().empty()) {
+    base::emit(event(Event::mark_refused), {{"mid", Number(open.mid())}, {"reason", open.transaction.mark_fault()}},
+               queue_id);
+  }
 }
 
 void Session::log_ready(Open& open) {

@@ -18,6 +18,7 @@
 #include "keystore/client/client.h"
 #include "milter/settings_dkim.h"
 #include "milter/settings_files.h"
+#include "milter/settings_mail.h"
 #include "rules/dictionary_file.h"
 #include "rules/values.h"
 
@@ -33,10 +34,10 @@ using config::real_path;
 
 constexpr size_t kMaxFlows = 1000;
 constexpr size_t kMaxRuleFiles = 10'000;
+constexpr size_t kMaxTexts = 1000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"ldap",  "scan",   "engines",  "encryption",
-                                           "smime", "alerts", "tracking", "masquerade"};
+constexpr std::string_view kLaterKeys[] = {"ldap", "scan", "engines", "encryption", "smime", "tracking", "masquerade"};
 constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.
@@ -134,6 +135,7 @@ class Loader {
     read_flows(root);
     check_profiles_used(root);
     read_store(root);
+    read_mail(read_, root, folder_, settings_);
     read_quarantines(root);
     read_limits(root);
     read_on_unknown(root);
@@ -479,15 +481,32 @@ class Loader {
     }
   }
 
+  // load_texts finds the texts of notices; the rules' loader reads them.
+  void load_texts(const Node* node, rules::LoadContext& context) {
+    const FileKind kind{"text", "templates.d/*.txt", kMaxTexts};
+    for (const uint32_t source : read_files(find_files(node, folder_, kind, read_, settings_.templates))) {
+      const std::string& path = sources_.path(source);
+      std::string name = path.substr(path.rfind('/') + 1);
+      if (name.ends_with(".txt")) name.resize(name.size() - 4);
+      const bool twice = std::ranges::any_of(context.texts, [&](const auto& text) { return text.first == name; });
+      if (twice) diagnostics_.error({source, 0, 0}, 1, "there are two texts called '" + name + "'");
+      context.texts.emplace_back(std::move(name), source);
+    }
+  }
+
   void load_rules(const Node& root) {
     rules::LoadContext context;
     load_dictionaries(root.get("dictionaries"), context);
+    load_texts(root.get("templates"), context);
     const FileKind kind{"rule", "rules.d/*.yaml", kMaxRuleFiles};
     const std::vector<uint32_t> sources =
         read_files(find_files(root.get("rules"), folder_, kind, read_, settings_.rules));
     for (const Flow& flow : settings_.flows) context.flows.push_back(flow.name);
     context.quarantines = settings_.quarantines;
     context.store = !settings_.store.empty();
+    context.reinject = !settings_.reinject.server.empty();
+    context.notice_from = settings_.reinject.from;
+    for (const auto& [name, file] : settings_.archives) context.archives.push_back(name);
     context.sendmail = settings_.mta == "sendmail";
     context.on_unknown = settings_.on_unknown;
     generation_.rules = rules::RuleSet::load(sources_, sources, context, diagnostics_);

@@ -17,6 +17,8 @@
 #include "engine/match/regex.h"
 #include "engine/message/envelope.h"
 #include "engine/store/batch.h"
+#include "engine/submit/smtp.h"
+#include "engine/submit/webhook.h"
 #include "milter/stages/sign.h"
 #include "rules/ruleset.h"
 
@@ -53,6 +55,27 @@ struct Quarantine {
   std::string default_action;
 };
 
+// Reinject is the MTA's listener for mail of our own, and how long it is tried. `server` empty: there is none.
+struct Reinject {
+  std::string server;  // as written
+  submit::SmtpServer smtp;
+  std::string from;                              // From of notices; empty: postmaster of this host
+  std::string daemon_name = "postern-reinject";  // what the MTA calls that listener, {daemon_name}
+  uint64_t retry_first = 30;                     // seconds
+  uint64_t retry_longest = 3600;
+  uint64_t give_up = 5 * 86400;
+};
+
+// AlertProfile is who hears of alerts.
+struct AlertProfile {
+  std::string name;
+  std::vector<std::string> mail;
+  submit::Webhook webhook;          // url empty: none
+  std::vector<std::string> events;  // identifiers of log lines; empty: all that alert
+  uint64_t first_wait = 5;          // seconds until the same alert is sent again
+  uint64_t longest_wait = 3600;
+};
+
 struct Settings {
   std::string path;  // of postern.yaml
   std::string hostname;
@@ -69,6 +92,11 @@ struct Settings {
   std::string keys_socket = "/run/fipsd/milter.sock";  // where fipsd listens
   uint64_t keys_timeout = 5;                           // seconds a message waits for its signatures
   std::vector<stages::SigningProfile> dkim;
+  std::string state_directory = "/var/lib/postern";
+  Reinject reinject;
+  std::vector<std::string> templates;           // patterns, absolute
+  std::map<std::string, std::string> archives;  // name → file
+  std::vector<AlertProfile> alerts;
   std::string store;                     // "sqlite:/path", "postgresql:…"; empty: the MTA holds quarantined mail
   store::Policies policies;              // of all quarantines, complete; for the store
   std::vector<std::string> quarantines;  // names, Policy always among them

@@ -11,6 +11,7 @@
 #include "engine/config/yaml.h"
 #include "milter/settings.h"
 #include "milter/settings_dkim.h"
+#include "milter/settings_mail.h"
 
 namespace postern::milter {
 namespace {
@@ -169,6 +170,7 @@ std::string dump_settings(const Settings& settings) {
   for (const Flow& flow : settings.flows) dump_flow(settings, flow, out);
   dump_signing(settings, out);
   line("store", quote_scalar(settings.store));
+  dump_mail(settings, out);
   dump_quarantines(settings, out);
   const base::Limits& limits = settings.limits;
   out += "limits:\n";

@@ -189,6 +189,18 @@ Result<void> Store::retry(int64_t id, int64_t when, std::string_view error) {
              id);
 }
 
+Result<void> Store::narrow(int64_t id, const std::vector<std::string>& recipients) {
+  const Impl::Lease database(*impl_);
+  return one(
+      database->run("UPDATE outbox SET recipients = $1 WHERE id = $2 RETURNING id", {join_addresses(recipients), id}),
+      id);
+}
+
+Result<void> Store::renew(int64_t id, int64_t now) {
+  const Impl::Lease database(*impl_);
+  return one(database->run("UPDATE outbox SET state = 'waiting', next = $1 WHERE id = $2 RETURNING id", {now, id}), id);
+}
+
 Result<void> Store::failed(int64_t id, std::string_view error) {
   const Impl::Lease database(*impl_);
   return one(database->run("UPDATE outbox SET state = 'failed', attempts = attempts + 1, last_error = $1, owner = '', "

@@ -96,6 +96,10 @@ class Store {
   base::Result<void> sent(int64_t id);
   // retry gives a mail back, to be tried at `when`.
   base::Result<void> retry(int64_t id, int64_t when, std::string_view error);
+  // narrow leaves a mail to those of its recipients that have not got it yet.
+  base::Result<void> narrow(int64_t id, const std::vector<std::string>& recipients);
+  // renew makes a mail, failed or waiting, due at `now`.
+  base::Result<void> renew(int64_t id, int64_t now);
   // failed keeps a mail that will not be tried again by itself.
   base::Result<void> failed(int64_t id, std::string_view error);
   // outbox lists mail by id, from `after` on, at most `most`.

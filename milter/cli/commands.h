@@ -52,8 +52,18 @@ struct ControlOptions {
   std::string socket;  // empty: as the configuration says
   bool json = false;
 };
+// control_socket_of is the socket to ask: named on the command line, else the configuration's.
+std::string control_socket_of(const ControlOptions& options);
 int run_status(const ControlOptions& options);
 int run_reload(const ControlOptions& options);
+
+struct OutboxOptions {
+  ControlOptions control;
+  std::string action = "list";  // list, retry or drop
+  std::vector<int64_t> ids;
+  bool failed = false;  // all that failed
+};
+int run_outbox(const OutboxOptions& options);
 
 struct DoctorOptions {
   std::string config{kDefaultConfig};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // postern status and postern reload: both ask the running daemon over its control socket.
+#include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/text.h"
@@ -14,29 +16,9 @@ namespace {
 
 using nlohmann::json;
 
-// The socket to ask: named on the command line, else the configuration's. A configuration with errors does not keep
-// anybody from asking the daemon, which may run an older one.
-std::string socket_of(const ControlOptions& options) {
-  if (!options.socket.empty()) return options.socket;
-  config::Sources sources;
-  config::Diagnostics diagnostics(sources);
-  const std::shared_ptr<milter::Generation> generation = milter::load_generation(options.config, sources, diagnostics);
-  if (generation != nullptr) return generation->settings.control_socket;
-  // Mostly it is a rule file that has the errors, and the file that names the socket can be read all the same.
-  config::Sources alone;
-  config::Diagnostics ignored(alone);
-  const base::Result<uint32_t> source = alone.add_file(options.config);
-  const auto root = source ? config::parse_yaml(alone, *source, ignored) : std::nullopt;
-  const config::Node* control = root && root->kind == config::NodeKind::map ? root->get("control") : nullptr;
-  const config::Node* socket =
-      control != nullptr && control->kind == config::NodeKind::map ? control->get("socket") : nullptr;
-  if (socket != nullptr && socket->kind == config::NodeKind::scalar && !socket->text.empty()) return socket->text;
-  return milter::Settings().control_socket;
-}
-
 // Asks and parses; a nonzero `status` is what the process should exit with.
 json ask(const ControlOptions& options, std::string_view command, int& status) {
-  const std::string socket = socket_of(options);
+  const std::string socket = control_socket_of(options);
   const base::Result<std::string> answer = milter::control_request(socket, command);
   status = kDone;
   if (!answer) {
@@ -87,6 +69,21 @@ void print_status(const json& status) {
   if (number(status, "log_lines_lost") != 0) {
     std::printf("log            %llu lines lost\n", static_cast<unsigned long long>(number(status, "log_lines_lost")));
   }
+  if (const json outbox = status.value("outbox", json()); outbox.is_object()) {
+    if (outbox.contains("error")) {
+      std::printf("outbox         %s\n", base::escape_for_log(outbox.value("error", "?"), 200).c_str());
+    } else {
+      std::printf("outbox         %llu waiting, %llu failed",
+                  static_cast<unsigned long long>(number(outbox, "waiting")),
+                  static_cast<unsigned long long>(number(outbox, "failed")));
+      if (outbox["oldest"].is_number()) {
+        const int64_t age = static_cast<int64_t>(std::time(nullptr)) - outbox["oldest"].get<int64_t>();
+        std::printf(", the oldest for %s",
+                    base::format_duration(static_cast<uint64_t>(std::max<int64_t>(age, 0))).c_str());
+      }
+      std::printf("\n");
+    }
+  }
   const json filters = status.value("filters", json::array());
   if (!filters.empty()) std::printf("%-40s %10s %10s %10s\n", "filter", "matched", "unknown", "observed");
   for (const json& filter : filters) {
@@ -98,6 +95,26 @@ void print_status(const json& status) {
 }
 
 }  // namespace
+
+// A configuration with errors does not keep
+// anybody from asking the daemon, which may run an older one.
+std::string control_socket_of(const ControlOptions& options) {
+  if (!options.socket.empty()) return options.socket;
+  config::Sources sources;
+  config::Diagnostics diagnostics(sources);
+  const std::shared_ptr<milter::Generation> generation = milter::load_generation(options.config, sources, diagnostics);
+  if (generation != nullptr) return generation->settings.control_socket;
+  // Mostly it is a rule file that has the errors, and the file that names the socket can be read all the same.
+  config::Sources alone;
+  config::Diagnostics ignored(alone);
+  const base::Result<uint32_t> source = alone.add_file(options.config);
+  const auto root = source ? config::parse_yaml(alone, *source, ignored) : std::nullopt;
+  const config::Node* control = root && root->kind == config::NodeKind::map ? root->get("control") : nullptr;
+  const config::Node* socket =
+      control != nullptr && control->kind == config::NodeKind::map ? control->get("socket") : nullptr;
+  if (socket != nullptr && socket->kind == config::NodeKind::scalar && !socket->text.empty()) return socket->text;
+  return milter::Settings().control_socket;
+}
 
 int run_status(const ControlOptions& options) {
   int status = kDone;

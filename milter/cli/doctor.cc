@@ -65,6 +65,18 @@ constexpr std::array kChecks = {
     CheckRow{"routes-unused", Concern::error,
              "rules use alt-mailhost or alt-src-host: set milter_header_checks as contrib/postfix shows, or those "
              "rules have no effect"},
+    CheckRow{
+        "reinject-missing", Concern::error,
+        "add the listener for mail of our own to master.cf as contrib/postfix shows; until then notices and copies "
+        "wait in the outbox"},
+    CheckRow{"reinject-unmarked", Concern::error,
+             "let that service use posternd's socket: it takes out the mark, which is a secret's work, and without it "
+             "bcc-scan and alt-mailhost have no effect"},
+    CheckRow{"reinject-daemon-name", Concern::warning,
+             "set milter_macro_daemon_name of that service to reinject.daemon-name: else filters of early phases, such "
+             "as rcpt, are asked about our own mail too"},
+    CheckRow{"reinject-exposed", Concern::error,
+             "let that service listen on 127.0.0.1 alone: whoever reaches it can send mail to anywhere"},
     CheckRow{"fipsd-unreachable", Concern::warning,
              "start fipsd, and let posternd's user write to its socket (keys.socket); until then mail that should be "
              "signed waits"},

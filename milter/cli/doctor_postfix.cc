@@ -140,6 +140,14 @@ bool uses_route(const rules::Branch& branch) {
   return any(branch.then_part) || any(branch.else_part);
 }
 
+// Whether a service of master.cf is where mail of our own goes: "127.0.0.1:10026", "[::1]:10026", "10026".
+bool is_reinjection(const MasterService& service, const milter::Reinject& reinject) {
+  if (reinject.server.empty() || service.type != "inet") return false;
+  const std::string& name = service.name;
+  const std::string port = std::to_string(reinject.smtp.port);
+  return name == port || name.ends_with(":" + port);
+}
+
 void examine_entry(const MilterEntry& entry, const Parameters& parameters, const std::string& where,
                    Findings& findings) {
   const auto setting = [&](const std::string& own, const std::string& parameter, std::string_view fallback) {
@@ -271,6 +279,7 @@ base::Result<void> examine_postfix(const std::string& folder, const milter::Gene
   const std::string queue = global.get("queue_directory", "/var/spool/postfix");
 
   bool anywhere = false;
+  bool reinjection = false;
   std::vector<std::string> without;
   for (const MasterService& service : services) {
     if (service.command != "smtpd") continue;
@@ -294,6 +303,17 @@ base::Result<void> examine_postfix(const std::string& folder, const milter::Gene
       if (i + 1 < entries.size())
         findings.add("milter-after", where + ": " + entries[i + 1].address + " comes after posternd");
     }
+    if (is_reinjection(service, settings.reinject)) {
+      reinjection = true;
+      const bool off = parameters.get("receive_override_options", "").find("no_milters") != std::string::npos;
+      if (!here || off) findings.add("reinject-unmarked", where + " does not use posternd");
+      const std::string name = parameters.get("milter_macro_daemon_name", global.get("myhostname", ""));
+      if (name != settings.reinject.daemon_name) {
+        findings.add("reinject-daemon-name",
+                     where + ": milter_macro_daemon_name is " + (name.empty() ? "not set" : name));
+      }
+      if (service.name.find(':') == std::string::npos) findings.add("reinject-exposed", where + " names no address");
+    }
     anywhere = anywhere || here;
     if (!here) without.push_back(where);
     if (here && parameters.get("receive_override_options", "").find("no_milters") != std::string::npos) {
@@ -305,6 +325,11 @@ base::Result<void> examine_postfix(const std::string& folder, const milter::Gene
                    where + ": smtpd_forbid_bare_newline is " +
                        (parameters.given("smtpd_forbid_bare_newline") ? newline : "not set (no before Postfix 3.9)"));
     }
+  }
+  const std::string& host = settings.reinject.smtp.host;
+  const bool local = host.starts_with("127.") || host == "localhost" || host == "::1";
+  if (!settings.reinject.server.empty() && local && !reinjection) {
+    findings.add("reinject-missing", "no smtpd service in " + folder + " listens on " + settings.reinject.server);
   }
   if (!anywhere) {
     findings.add("milter-not-configured", "no smtpd service in " + folder + " uses " + settings.listen.socket);

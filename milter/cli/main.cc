@@ -123,6 +123,27 @@ int run(int argc, char** argv) {
   add_json(command, order.json);
   command->callback([&] { status = run_reload(order); });
 
+  OutboxOptions outbox;
+  command =
+      app.add_subcommand("outbox", "mail of our own that waits to be submitted or was refused: list, retry, drop");
+  command->require_subcommand(1);
+  for (const auto& [name, what] :
+       {std::pair{"list", "what is in the outbox"}, std::pair{"retry", "try mail again now, also what failed"},
+        std::pair{"drop", "throw mail away for good"}}) {
+    CLI::App* action = command->add_subcommand(name, what);
+    add_config(action, outbox.control.config);
+    action->add_option("--socket", outbox.control.socket, "the daemon's control socket");
+    add_json(action, outbox.control.json);
+    if (std::string_view(name) != "list") {
+      action->add_flag("--failed", outbox.failed, "all mail that failed");
+      action->add_option("id", outbox.ids, "number of a mail, as list shows it");
+    }
+    action->callback([&, name = std::string(name)] {
+      outbox.action = name;
+      status = run_outbox(outbox);
+    });
+  }
+
   DoctorOptions doctor;
   command = app.add_subcommand("doctor", "look at the MTA's configuration and this one, and say what is unsafe");
   add_config(command, doctor.config);

@@ -7,8 +7,8 @@
 namespace postern::cli {
 
 std::span<const std::string_view> subcommands() {
-  static constexpr std::array<std::string_view, 7> kNames = {"check",  "trace",      "status", "reload",
-                                                             "doctor", "quarantine", "schema"};
+  static constexpr std::array<std::string_view, 8> kNames = {"check",  "trace",  "status",     "reload",
+                                                             "outbox", "doctor", "quarantine", "schema"};
   return kNames;
 }
 

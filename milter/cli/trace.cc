@@ -248,6 +248,16 @@ json trace_json(milter::Transaction& transaction, const Traced& traced) {
   out["quarantines"] = transaction.outcome().quarantines;
   out["tags"] = transaction.outcome().tags;
   out["log_entries"] = transaction.outcome().log_entries;
+  out["mails"] = json::array();
+  for (const rules::GeneratedMail& mail : transaction.outcome().mails) {
+    out["mails"].push_back({{"kind", rules::mail_kind_name(mail.kind)},
+                            {"filter", mail.filter},
+                            {"from", mail.from},
+                            {"to", mail.recipients},
+                            {"subject", mail.subject},
+                            {"host", mail.host},
+                            {"bytes", mail.content->size()}});
+  }
   out["attachments"] = attachments_json(transaction.message());
   json defects = json::array();
   if (transaction.message().structure_parsed()) {
@@ -286,6 +296,13 @@ void print_text(milter::Transaction& transaction, const Traced& traced) {
   std::printf("sender    <%s>\n", safe(transaction.message().envelope.from.value_or("")).c_str());
   for (const message::Recipient& recipient : transaction.message().envelope.recipients) {
     std::printf("recipient <%s>\n", safe(recipient.address).c_str());
+  }
+  for (const rules::GeneratedMail& mail : transaction.outcome().mails) {
+    std::printf(
+        "mail      %-11s to %s%s: %s (%zu bytes)\n", std::string(rules::mail_kind_name(mail.kind)).c_str(),
+        safe(mail.recipients.front()).c_str(),
+        mail.recipients.size() > 1 ? (" and " + std::to_string(mail.recipients.size() - 1) + " more").c_str() : "",
+        safe(mail.subject).c_str(), mail.content->size());
   }
   for (const std::string& name : transaction.outcome().quarantines) std::printf("held in   %s\n", safe(name).c_str());
   const rules::Reply reply = effective_reply(traced.decision);

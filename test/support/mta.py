@@ -99,6 +99,7 @@ class Postfix(Mta):
         self.milter_socket = os.path.join(self.queue, "postern", "milter.sock")
         self.extra = extra or {}
         self.milter = milter
+        self.reinject_port = None  # where the listener for posternd's own mail is; none where not set before start()
         self.environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": library_path(self.root), "MAIL_CONFIG": self.config}
         self._directories()
 
@@ -194,9 +195,13 @@ class Postfix(Mta):
         master, found = re.subn(r"(?m)^smtp(\s+inet\s.*\ssmtpd)$", f"127.0.0.1:{self.port}\\1", master)
         if found != 1:
             raise RuntimeError("the package's master.cf has no smtp service to move to another port")
-        # The transport that contrib/postfix shows for alt-src-host.
+        # The transport that contrib/postfix shows for alt-src-host, and the listener for posternd's own mail.
         with open(self._adapted("master.cf")) as file:
-            master += "\n" + "".join(re.findall(r"(?m)^smtp-from-.*\n(?:[ \t].*\n)*", file.read()))
+            shown = file.read()
+        master += "\n" + "".join(re.findall(r"(?m)^smtp-from-.*\n(?:[ \t].*\n)*", shown))
+        if self.reinject_port:
+            listener = re.search(r"(?m)^127\.0\.0\.1:10026 .*\n(?:[ \t].*\n)*", shown).group(0)
+            master += listener.replace(":10026 ", f":{self.reinject_port} ", 1)
         with open(os.path.join(self.config, "master.cf"), "w") as file:
             file.write(master)
         with open(os.path.join(self.config, "dynamicmaps.cf"), "w"):

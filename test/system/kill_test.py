@@ -29,7 +29,7 @@ filters:
       - insert-header: {name: X-New, value: "one"}
       - insert-header: {name: X-New, value: "two"}
       - add-footer: "The last line"
-      - bcc: audit@y.test
+      - add-rcpt-to: audit@y.test
 """
 
 

@@ -10,6 +10,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
     mta: [postfix]                    # only where one of the two cannot do it; the reason belongs into `what`
     config: {…}                       # laid over a small postern.yaml
     dkim: {…}                         # mail of example.org is signed with both keys of a fake fipsd; the map is laid over the profile
+    outbox: true                      # there is a store, and the mail server has a listener for mail that filters make (Postfix only)
     rules: |                          # the rule file; or `filters:`, a list
     dictionaries: {words.txt: "…"}    # files of dictionaries.d
     messages:
@@ -60,7 +61,7 @@ from support import smtp  # noqa: E402
 from support.fake_fipsd import FakeFipsd  # noqa: E402
 from support.daemon import merge  # noqa: E402
 from support.posternd import Posternd  # noqa: E402
-from support.process import Timeout, wait_until  # noqa: E402
+from support.process import Timeout, free_port, wait_until  # noqa: E402
 from support.sink import Sink  # noqa: E402
 
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases")
@@ -68,7 +69,7 @@ STAGES = ("connect", "helo", "mail", "rcpt", "data", "message")
 MESSAGE_KEYS = {"from", "to", "helo", "source", "login", "parameters", "submit", "data", "charset", "fill", "bare", "fipsd", "expect"}
 EXPECT_KEYS = {*STAGES, "delivered", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later", "host", "client",
                "signatures", "postfix", "sendmail"}
-CASE_KEYS = {"what", "dkim", "load-error", "mta", "config", "rules", "filters", "dictionaries", "messages", "log", "no-log"}
+CASE_KEYS = {"what", "dkim", "outbox", "load-error", "mta", "config", "rules", "filters", "dictionaries", "messages", "log", "no-log"}
 
 
 class Failed(AssertionError):
@@ -144,6 +145,8 @@ class Runner:
         self.sink = Sink()
         self.mta = mtas.MTAS[mta_name](self.sink.port)
         self.extra = {}
+        if mta_name == "postfix":
+            self.mta.reinject_port = free_port()
         self.mta.start()
         self.messages = 0
         self.fipsd = FakeFipsd(os.path.join(self.mta.directory, "fake-fipsd"))
@@ -157,6 +160,10 @@ class Runner:
                 self.fipsd.start()
             self.fipsd.answer()
             config = merge(self.fipsd.config(**(case["dkim"] or {})), config)
+        if case.get("outbox"):
+            os.makedirs(directory, exist_ok=True)
+            config = merge({"state-directory": directory, "store": f"sqlite:{directory}/postern.db",
+                            "reinject": {"server": f"127.0.0.1:{self.mta.reinject_port}"}}, config)
         daemon = Posternd(directory, self.mta.milter_socket, self.mta.milter_group, self.name, config,
                           case.get("rules") or case.get("filters"))
         for file_name, text in case.get("dictionaries", {}).items():

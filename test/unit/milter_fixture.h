@@ -42,6 +42,8 @@ inline std::shared_ptr<Generation> make_generation(const std::string& rules, uin
   context.flows = {"all"};
   context.quarantines = {"Policy"};
   context.store = !settings.store.empty();
+  context.reinject = !settings.reinject.server.empty();
+  context.archives = {"project-mail"};
   generation->rules = rules::RuleSet::load(sources, files, context, diagnostics);
   EXPECT_NE(generation->rules, nullptr) << diagnostics.render();
   return generation;

@@ -239,7 +239,7 @@ TEST_F(MilterSession, ReloadThatNeedsMoreAnswers421) {
     std::string_view why;
   } more[] = {{kBodyRule, "a step"},
               {kPhases, "an answer at connect"},
-              {"filters:\n  - {name: x, if: 'true', then: [{bcc: c@example.net}]}\n", "an action"}};
+              {"filters:\n  - {name: x, if: 'true', then: [{add-rcpt-to: c@example.net}]}\n", "an action"}};
   uint64_t number = 3;
   for (const auto& test : more) {
     SCOPED_TRACE(test.why);
@@ -581,7 +581,7 @@ filters:
     talk->message({}, std::string(300'000, 'x'));
   });
   told("connection-stale", [&] {
-    service.install(make_generation("filters:\n  - {name: x, if: 'true', then: [{bcc: c@example.net}]}\n", 2));
+    service.install(make_generation("filters:\n  - {name: x, if: 'true', then: [{add-rcpt-to: c@example.net}]}\n", 2));
     talk->mail();
   });
   told("connection-draining", [&] {

@@ -460,6 +460,35 @@ TEST_F(SettingsFile, FilesThatCannotBeRead) {
   EXPECT_FALSE(load(folder_.string())->generation);
 }
 
+TEST_F(SettingsFile, MailOfOurOwn) {
+  const auto loaded = load_text(
+      "store: sqlite:/var/lib/postern/postern.db\n"
+      "reinject: {server: '[::1]:10026', tls: require, ca-file: ca.pem, timeout: 20s, from: 'Gate <gate@x.test>',\n"
+      "  daemon-name: own, retry-first: 10s, retry-longest: 5m, give-up: 2d}\n"
+      "archives: {plain: {}, named: {file: /srv/named.mbox}}\n"
+      "state-directory: state\n"
+      "alerts: {ops: {mail: [a@x.test], webhook: 'https://h.test/x', events: [submit-down], first-wait: 1s, "
+      "longest-wait: 1m}}\n");
+  ASSERT_TRUE(loaded->generation) << loaded->text;
+  const Settings& settings = loaded->generation->settings;
+  EXPECT_EQ(settings.reinject.smtp.host, "::1");
+  EXPECT_EQ(settings.reinject.smtp.port, 10026);
+  EXPECT_EQ(settings.reinject.smtp.tls, submit::SmtpTls::require);
+  EXPECT_EQ(settings.reinject.smtp.timeout, 20u);
+  EXPECT_EQ(settings.reinject.daemon_name, "own");
+  EXPECT_EQ(settings.reinject.retry_longest, 300u);
+  EXPECT_EQ(settings.reinject.give_up, 2 * 86400u);
+  EXPECT_TRUE(settings.archives.at("plain").ends_with("/state/archive/plain.mbox"));
+  EXPECT_EQ(settings.archives.at("named"), "/srv/named.mbox");
+  ASSERT_EQ(settings.alerts.size(), 1u);
+  EXPECT_EQ(settings.alerts[0].events, std::vector<std::string>{"submit-down"});
+  EXPECT_EQ(settings.alerts[0].longest_wait, 60u);
+  const std::string dumped = dump_settings(settings);
+  const auto again = load_text(dumped);
+  ASSERT_TRUE(again->generation) << again->text << dumped;
+  EXPECT_EQ(dump_settings(again->generation->settings), dumped);
+}
+
 TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
   for (const std::string key : {"ldap", "scan", "engines", "encryption"}) {
     const auto loaded = load_text(key + ": {a: 1}\n");
