@@ -42,7 +42,7 @@ constexpr uint64_t kListenerTag = 1ull << 63;
 
 constexpr milliseconds kIdleEvery{1000};
 constexpr milliseconds kAcceptPause{100};
-constexpr milliseconds kTick{2};      // how long a request waits at most to be seen when no worker is idle
+constexpr milliseconds kTick{10};     // how long a request waits at most to be seen when no worker is idle
 constexpr uint32_t kQuietTicks = 2;   // after so many with an idle worker the reader sleeps until it is woken
 constexpr int kAtOnce = 64;           // events taken at once
 constexpr double kRefusalsTold = 10;  // a second
