@@ -73,6 +73,8 @@ class Conditions {
       }
     }
   }
+  // The same without one: its parameters were numbered by parameter().
+  void add(const std::string& condition) { text_ += (text_.empty() ? "" : " AND ") + condition; }
   std::string parameter(Value value) {
     values_.push_back(std::move(value));
     return "$" + std::to_string(values_.size());
@@ -95,19 +97,16 @@ Result<std::vector<Listed>> Store::list(const Search& search) {
   if (search.mid) where.add("entry.mid = ?", static_cast<int64_t>(*search.mid));
   if (search.kept_before) where.add("entry.created < ?", *search.kept_before);
   if (search.kept_after) where.add("entry.created >= ?", *search.kept_after);
-  const auto text = [&](std::string_view columns, const std::optional<std::string>& wanted) {
-    if (!wanted) return;
-    const std::string value = base::lower(escape_address(*wanted));
-    std::string any;
-    for (const std::string_view column : base::split(columns, ' ')) {
-      any += (any.empty() ? "" : " OR ") + database->contains("entry." + std::string(column), "?");
-    }
-    where.add("(" + any + ")", value);
+  const auto contains = [&](std::string_view column, const std::string& wanted) {
+    return database->contains(column, where.parameter(base::lower(wanted)));
   };
-  text("sender header_from", search.from);
-  text("recipients", search.to);
-  text("subject", search.subject);
-  text("message_id", search.message_id);
+  if (search.from) {
+    const std::string sender = contains("entry.sender", escape_address(*search.from));
+    where.add(fmt::format("({} OR {})", sender, contains("entry.header_from", shown(*search.from))));
+  }
+  if (search.to) where.add(contains("entry.recipients", escape_address(*search.to)));
+  if (search.subject) where.add(contains("entry.subject", shown(*search.subject)));
+  if (search.message_id) where.add(contains("entry.message_id", shown(*search.message_id)));
   if (search.quarantine) {
     where.add(fmt::format("EXISTS (SELECT 1 FROM hold WHERE hold.entry = entry.id AND hold.quarantine = ?{})",
                           search.ended ? "" : " AND hold.state = 'held'"),

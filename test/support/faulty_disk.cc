@@ -102,6 +102,46 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
   return next(fd, data, size, offset);
 }
 
+// The names that libraries built with 64-bit offsets call.
+ssize_t pwrite64(int fd, const void* data, size_t size, off64_t offset) {
+  static auto* const next = real<ssize_t(int, const void*, size_t, off64_t)>("pwrite64");
+  if (counted_failure() || no_room(fd, offset + static_cast<off_t>(size))) return -1;
+  return next(fd, data, size, offset);
+}
+
+int ftruncate64(int fd, off64_t size) noexcept {
+  static auto* const next = real<int(int, off64_t)>("ftruncate64");
+  if (counted_failure()) return -1;
+  return next(fd, size);
+}
+
+int open64(const char* path, int flags, ...) {
+  static auto* const next = real<int(const char*, int, ...)>("open64");
+  mode_t mode = 0;
+  if ((flags & O_CREAT) != 0) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    if (counted_failure()) return -1;
+    if (is_full && access(path, F_OK) != 0) {
+      errno = ENOSPC;
+      return -1;
+    }
+  }
+  return next(path, flags, mode);
+}
+
+int mkdirat(int directory, const char* path, mode_t mode) noexcept {
+  static auto* const next = real<int(int, const char*, mode_t)>("mkdirat");
+  if (counted_failure()) return -1;
+  if (is_full) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return next(directory, path, mode);
+}
+
 int fsync(int fd) {
   static auto* const next = real<int(int)>("fsync");
   if (counted_failure()) return -1;

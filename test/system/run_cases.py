@@ -9,6 +9,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
     what: one sentence
     mta: [postfix]                    # only where one of the two cannot do it; the reason belongs into `what`
     config: {…}                       # laid over a small postern.yaml
+    store: true                       # quarantined mail is kept in a store
     dkim: {…}                         # mail of example.org is signed with both keys of a fake fipsd; the map is laid over the profile
     outbox: true                      # there is a store, and the mail server has a listener for mail that filters make (Postfix only)
     rules: |                          # the rule file; or `filters:`, a list
@@ -26,6 +27,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
           connect, helo, mail, data, message: "250"       # the reply starts so, or matches "~regex"; 2xx/3xx where not given
           rcpt: ["250", "550 5.7.1"]
           delivered: false            # nothing may arrive
+          kept: ["copy Policy"]       # what of it is in the store afterwards, nothing where not given
           held: true                  # quarantined by the mail server; `reason` is compared where it shows one
           from: …, to: […]            # the envelope delivered; as sent where not given
           headers: [ … ]              # every field in order, exactly ("~" for a regex), without the server's own Received, and without
@@ -46,6 +48,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
 import argparse
 import email
 import email.policy
+import json
 import os
 import re
 import sys
@@ -67,9 +70,9 @@ from support.sink import Sink  # noqa: E402
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases")
 STAGES = ("connect", "helo", "mail", "rcpt", "data", "message")
 MESSAGE_KEYS = {"from", "to", "helo", "source", "login", "parameters", "submit", "data", "charset", "fill", "bare", "fipsd", "expect"}
-EXPECT_KEYS = {*STAGES, "delivered", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later", "host", "client",
+EXPECT_KEYS = {*STAGES, "delivered", "kept", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later", "host", "client",
                "signatures", "postfix", "sendmail"}
-CASE_KEYS = {"what", "dkim", "outbox", "load-error", "mta", "config", "rules", "filters", "dictionaries", "messages", "log", "no-log"}
+CASE_KEYS = {"what", "dkim", "outbox", "store", "load-error", "mta", "config", "rules", "filters", "dictionaries", "messages", "log", "no-log"}
 
 
 class Failed(AssertionError):
@@ -164,6 +167,8 @@ class Runner:
             os.makedirs(directory, exist_ok=True)
             config = merge({"state-directory": directory, "store": f"sqlite:{directory}/postern.db",
                             "reinject": {"server": f"127.0.0.1:{self.mta.reinject_port}"}}, config)
+        if case.get("store"):
+            config = merge(config or {}, {"store": f"sqlite:{directory}/postern.db"})
         daemon = Posternd(directory, self.mta.milter_socket, self.mta.milter_group, self.name, config,
                           case.get("rules") or case.get("filters"))
         for file_name, text in case.get("dictionaries", {}).items():
@@ -175,8 +180,11 @@ class Runner:
                 self.refused(daemon, case["load-error"])
                 return
             daemon.start()
+            kept = []
             for message in case["messages"]:
                 self.message(message)
+                if case.get("store"):
+                    self.stored(daemon, (message.get("expect") or {}).get("kept", []), kept)
             for pattern in case.get("log", []):
                 try:
                     wait_until(lambda: daemon.lines(pattern), "log", 5)
@@ -191,6 +199,13 @@ class Runner:
             raise
         finally:
             daemon.discard()
+
+    def stored(self, daemon, expected, known):
+        """Compares what the last message left in the store; `known` are the entries of those before it."""
+        entries = json.loads(daemon.command("quarantine", "list", "-c", daemon.config_file, "--json").stdout)
+        found = sorted(f"{entry['copy']} {hold['quarantine']}" for entry in entries[len(known):] for hold in entry["holds"])
+        check(found == sorted(expected), f"kept are {found}")
+        known[:] = entries
 
     def refused(self, daemon, patterns):
         run = daemon.command("check", "-c", daemon.config_file, check=False)

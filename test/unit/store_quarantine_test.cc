@@ -28,7 +28,8 @@ class Quarantines : public StoreTest {
   }
   std::vector<Outgoing> outbox() { return *store_->outbox(0, 1000); }
   uint64_t held(const std::string& quarantine) {
-    for (const Usage& usage : *store_->usage()) {
+    const auto all = store_->usage();
+    for (const Usage& usage : *all) {
       if (usage.quarantine == quarantine) return usage.messages;
     }
     return 0;
@@ -164,6 +165,7 @@ TEST_P(Quarantines, AFullOneMakesRoomOrRefuses) {
   const int64_t second = put(2, "0123456789", {"Policy"}, kNow + 1);
   auto third = store_->keep(batch_of(3, "0123456789abcdef", {"Policy"}), policies_, kNow + 2);
   ASSERT_DONE(third);
+  store_->confirm(third->id);
   ASSERT_THAT(third->expired, SizeIs(2));
   EXPECT_EQ(third->expired[0].mid, 1u);
   EXPECT_TRUE(third->expired[0].released);
