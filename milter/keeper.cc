@@ -53,10 +53,20 @@ void Keeper::step(int64_t now, Clock::time_point steady) {
   failing_ = !done;
 }
 
+void Keeper::settle(Service& service) {
+  // A failure shows at the next step.
+  if (auto store = service.store()) (void)(*store)->settle(static_cast<int64_t>(std::time(nullptr)));
+}
+
 void Keeper::run() {
-  for (;;) {
+  Clock::time_point next = Clock::now();
+  for (;; std::this_thread::sleep_for(std::chrono::seconds(2))) {
+    if (Clock::now() < next) {
+      settle(service_);
+      continue;
+    }
     step(static_cast<int64_t>(std::time(nullptr)), Clock::now());
-    std::this_thread::sleep_for(std::chrono::minutes(1));
+    next = Clock::now() + std::chrono::minutes(1);
   }
 }
 

@@ -27,7 +27,10 @@ class Keeper {
   // step does what is due at Unix time `now`.
   void step(int64_t now, Clock::time_point steady);
 
-  // run takes a step every minute, for ever.
+  // settle lets the store know which answers the MTA has; for every few seconds, and for the end of the daemon.
+  static void settle(Service& service);
+
+  // run takes a step every minute and settles in between, for ever.
   [[noreturn]] void run();
 
  private:

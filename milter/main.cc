@@ -160,6 +160,7 @@ void Daemon::drain(int signals) {
   control_.stop();
   courier_.stop();
   alerts_.stop();
+  if (!service_.current()->generation->settings.store.empty()) Keeper::settle(service_);
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});
   end_process(kDone);

@@ -290,6 +290,18 @@ void Store::confirm(int64_t kept) {
   impl_->confirmed.push_back(kept);
 }
 
+Result<void> Store::settle(int64_t now) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->confirmed.empty()) return {};
+  }
+  const Impl::Lease database(*impl_);
+  std::vector<int64_t> confirmations;
+  auto done = Impl::transact(*database, [&] { return impl_->apply_confirmations(*database, now, confirmations); });
+  if (done) impl_->confirmations_written(confirmations);
+  return done;
+}
+
 Result<std::string> Store::content(const std::string& name) {
   const Impl::Lease database(*impl_);
   auto rows = database->run("SELECT size, digest FROM content WHERE name = $1", {name});

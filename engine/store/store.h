@@ -83,8 +83,9 @@ class Store {
   // keep makes a batch durable. Call it last, when every edit has been taken and only the answer is left.
   base::Result<Kept> keep(const Batch& batch, const Policies& policies, int64_t now);
   // confirm says that the MTA has the answer for what keep() returned. It only remembers: the store learns it with the
-  // next keep(), claim_due() or maintain().
+  // next keep() or claim_due(), or by settle(), which is for every few seconds and before the process ends.
   void confirm(int64_t kept);
+  base::Result<void> settle(int64_t now);
   // queue puts one mail into the outbox that no message waits for.
   base::Result<void> queue(const Mail& mail, uint64_t cause_mid, int64_t now);
 

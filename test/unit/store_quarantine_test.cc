@@ -217,6 +217,21 @@ TEST_P(Quarantines, AMessageThatComesAgainIsHeldOnce) {
   EXPECT_FALSE(store_->keep(stranger, policies_, kNow + 181 + kUnconfirmedAge)->again);
 }
 
+TEST_P(Quarantines, SettledAnswersOutliveTheProcess) {
+  for (const bool settled : {true, false}) {
+    const std::string text = settled ? "settled" : "not settled";
+    auto kept = store_->keep(batch_of(1, text, {"Policy"}), policies_, kNow);
+    ASSERT_DONE(kept);
+    store_->confirm(kept->id);
+    if (settled) {
+      ASSERT_DONE(store_->settle(kNow));
+    }
+    store_ = nullptr;
+    store_ = open();
+    EXPECT_EQ(store_->keep(batch_of(2, text, {"Policy"}), policies_, kNow)->again.has_value(), !settled);
+  }
+}
+
 TEST_P(Quarantines, WhatWasReleasedOrDeletedMeanwhileStaysSo) {
   ASSERT_DONE(store_->keep(batch_of(1, "one\r\n", {"Policy"}), policies_, kNow));
   ASSERT_DONE(store_->keep(batch_of(2, "two\r\n", {"Policy"}), policies_, kNow));
