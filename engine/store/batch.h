@@ -49,7 +49,7 @@ struct Mail {
   std::string from;  // "" is the null sender
   std::vector<std::string> recipients;
   Content content;
-  uint64_t mid = 0;  // its own MID; 0: given when it is submitted
+  uint64_t mid = 0;    // its own MID; 0: given when it is submitted
   std::string host{};  // where it goes instead of the usual next hop; "": nothing said
   std::string flow{};  // whose filters it takes; "": none
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // FaultyDisk: file system calls of this very program that fail when a test says so. The test program defines write,
 // pwrite, fsync, fdatasync, renameat, unlinkat, mkdirat, openat and open64 (with O_CREAT), ftruncate and fallocate
-// itself, in the forms that libraries call, and passes them on to libc, so no preloading and no special file system is needed. Two faults: the k-th call fails once (or from then
-// on), and the disk is full. Used by tests of one process; the counters are atomic, setting them up is not.
+// itself, in the forms that libraries call, and passes them on to libc, so no preloading and no special file system is
+// needed. Two faults: the k-th call fails once (or from then on), and the disk is full. Used by tests of one process;
+// the counters are atomic, setting them up is not.
 #pragma once
 #include <cstdint>
 
