@@ -47,6 +47,16 @@ std::shared_ptr<const rules::RuleSet> make_rules() {
   context.quarantines = {"Policy"};
   context.reinject = true;
   context.store = true;
+  context.archives = {"project-mail"};
+  // The dictionaries that the examples name.
+  for (const char* name : {"project-names", "competitors"}) {
+    match::DictionaryEntry entry;
+    entry.text = "Bluebird";
+    if (!entry.compile()) std::abort();
+    std::vector<match::DictionaryEntry> entries;
+    entries.push_back(std::move(entry));
+    context.dictionaries.push_back(std::make_shared<const match::Dictionary>(name, std::move(entries)));
+  }
   auto set = rules::RuleSet::load(sources, {id}, context, diagnostics);
   if (set == nullptr) {
     std::fputs(diagnostics.render().c_str(), stderr);

@@ -240,7 +240,7 @@ TEST(LogLevels, HaveNames) {
   EXPECT_EQ(level_name(Level::debug), "debug");
 }
 
-TEST(Log, AnObserverSeesEveryEvent) {
+TEST_F(Log, AnObserverSeesEveryEvent) {
   static constexpr LogId kDebug{"observed-debug", Level::debug, "value {a} and {b}"};
   static std::vector<std::string> seen;
   observe_log([](const LogId& id, std::span<const LogValue> values) {
@@ -250,7 +250,7 @@ TEST(Log, AnObserverSeesEveryEvent) {
   observe_log(nullptr);
   emit(kDebug, {{"a", "later"}});
   ASSERT_EQ(seen.size(), 1u);
-  EXPECT_EQ(seen[0], "observed-debug|value x\\x0Ay and ?");
+  EXPECT_EQ(seen[0], "observed-debug|value x\\x0ay and ?");
 }
 
 }  // namespace

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <algorithm>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "milter/unix_socket.h"
@@ -27,7 +29,9 @@ class MilterControl : public ::testing::Test {
   std::string raw(const std::string& text) {
     auto connection = connect_unix(path("control"));
     EXPECT_TRUE(connection);
-    EXPECT_EQ(::send(connection->get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    // Of what is longer than a request may be the server need not read all.
+    const ssize_t sent = ::send(connection->get(), text.data(), text.size(), MSG_NOSIGNAL);
+    EXPECT_GE(sent, static_cast<ssize_t>(std::min(text.size(), kControlRequest)));
     ::shutdown(connection->get(), SHUT_WR);
     std::string answer;
     char buffer[4096];

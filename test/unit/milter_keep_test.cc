@@ -43,6 +43,8 @@ class MilterKeep : public testing::Test {
     auto generation = make_generation(rules, 1, [](Settings& settings) {
       settings.store = where;
       settings.policies["Policy"] = {};
+      settings.quarantines.push_back("Given");
+      settings.policies["Given"].release_at_end = true;
     });
     service = std::make_unique<Service>(generation);
   }
@@ -231,6 +233,18 @@ TEST_F(MilterKeep, TheClockEndsRetentionButAJumpDoesNot) {
   Keeper keeper(*service);
   for (int day = 0; day <= 31; ++day) keeper.step(start + day * 86400, steady + std::chrono::hours(24 * day));
   EXPECT_THAT(list(), IsEmpty()) << "days that pass are no jump";
+}
+
+TEST_F(MilterKeep, RetentionMayEndInDelivery) {
+  use("{quarantine: Given}");
+  EXPECT_EQ(send(), Answer::discard);
+  const auto start = static_cast<int64_t>(std::time(nullptr));
+  const auto steady = Keeper::Clock::now();
+  const CapturedLog log;
+  Keeper keeper(*service);
+  for (int day = 0; day <= 31; ++day) keeper.step(start + day * 86400, steady + std::chrono::hours(24 * day));
+  EXPECT_THAT(list(), IsEmpty());
+  EXPECT_EQ(log.matching("released from quarantine \"Given\" (expired) [quarantine-released]"), 1u);
 }
 
 TEST_F(MilterKeep, AStoreThatFailsIsSaidOnce) {

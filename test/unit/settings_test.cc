@@ -67,17 +67,22 @@ TEST_F(SettingsFile, DefaultsAreThoseOfTheTable) {
   for (const config::OptionRow& row : option_table()) {
     if (row.default_value.empty()) continue;
     const std::string path(row.path);
-    if (path.starts_with("dkim.*.")) continue;  // no profile is there by default
+    // Nothing of these is there by default.
+    constexpr std::string_view kAbsent[] = {"dkim.*.", "alerts.*.", "quarantines.*.", "reinject."};
+    if (std::ranges::any_of(kAbsent, [&](std::string_view start) { return path.starts_with(start); })) continue;
     if (path == "rules") {
       EXPECT_EQ(dumped.at(path), (folder_ / "rules.d/*.yaml").string());
     } else if (path == "dictionaries") {
       EXPECT_EQ(dumped.at(path), (folder_ / "dictionaries.d/*").string());
+    } else if (path == "templates") {
+      EXPECT_EQ(dumped.at(path), (folder_ / "templates.d/*.txt").string());
     } else if (path == "flows") {
       EXPECT_EQ(dumped.at("flows[].name"), "default");
     } else if (path == "limits.message-size") {
       EXPECT_EQ(base::format_size(loaded->generation->settings.limits.message_size), row.default_value);
       EXPECT_FALSE(dumped.contains(path));  // given, it would hold for every message
     } else {
+      ASSERT_TRUE(dumped.contains(path)) << path;
       EXPECT_EQ(dumped.at(path), row.default_value) << path;
     }
   }
@@ -145,6 +150,27 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"dkim.*.when-unavailable", "reject"},
       {"dkim.*.eight-bit", "keep"},
       {"store", "sqlite:/srv/postern.db"},
+      {"state-directory", folder + "/state"},
+      {"templates", folder + "/texts.d/*.txt"},
+      {"reinject", ""},
+      {"reinject.server", "[::1]:10026"},
+      {"reinject.tls", "require"},
+      {"reinject.ca-file", folder + "/ca.pem"},
+      {"reinject.timeout", "20s"},
+      {"reinject.from", "Gate <gate@x.test>"},
+      {"reinject.daemon-name", "own"},
+      {"reinject.retry-first", "10s"},
+      {"reinject.retry-longest", "5m"},
+      {"reinject.give-up", "2d"},
+      {"archives", ""},
+      {"archives.*.file", "/srv/named.mbox"},
+      {"alerts", ""},
+      {"alerts.*.mail", "a@x.test"},
+      {"alerts.*.webhook", "https://h.test/x"},
+      {"alerts.*.ca-file", folder + "/ca.pem"},
+      {"alerts.*.events", "submit-down"},
+      {"alerts.*.first-wait", "1s"},
+      {"alerts.*.longest-wait", "1m"},
       {"quarantines", ""},
       {"quarantines.*.retention", "45d"},
       {"quarantines.*.size", "3G"},
@@ -194,7 +220,12 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "body-length: "
       "2048,\n    expiry: 7d, identity: list@mail.B\u00fccher.example, users: [Alice, '@B\u00fccher.example', "
       "Bob@b.example],\n    align: sender, when-unavailable: reject, eight-bit: keep}\n"
-      "store: sqlite:/srv/postern.db\n"
+      "store: sqlite:/srv/postern.db\nstate-directory: state\ntemplates: [texts.d/*.txt]\n"
+      "reinject: {server: '[::1]:10026', tls: require, ca-file: ca.pem, timeout: 20s, from: 'Gate <gate@x.test>',\n"
+      "  daemon-name: own, retry-first: 10s, retry-longest: 5m, give-up: 2d}\n"
+      "archives: {Legal: {file: /srv/named.mbox}}\n"
+      "alerts: {Legal: {mail: [a@x.test], webhook: 'https://h.test/x', ca-file: ca.pem, events: [submit-down],\n"
+      "  first-wait: 1s, longest-wait: 1m}}\n"
       "quarantines: {Legal: {retention: 45d, size: 3G, default-action: release}}\n"
       "limits: {message-size: 20M, memory: 1G, spool-memory: 64k, header-size: 100k, header-count: 500, recipients: "
       "77,\n"

@@ -130,7 +130,9 @@ class StoreFaults : public StoreTest {
       if (!kept || reopen) {
         auto again = store_->keep(batch(2 * k + 1, content), policies_, kNow + 60);
         if (!again) ADD_FAILURE() << again.error().text();
-        if (again && kept) EXPECT_EQ(again->again.value_or(0), 2 * k);
+        if (again && kept) {
+          EXPECT_EQ(again->again.value_or(0), 2 * k);
+        }
         once(content, k - 1);
         if (again) store_->confirm(again->id);
       }
