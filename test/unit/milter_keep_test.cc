@@ -38,13 +38,13 @@ class MilterKeep : public testing::Test {
 
   void use(const std::string& then, const std::string& rest = "") {
     static std::string where;
+    static bool deliver;
     where = place;
+    deliver = release_at_end;
     const std::string rules = "filters:\n  - {name: keep, if: 'true', then: [" + then + "]}\n" + rest;
     auto generation = make_generation(rules, 1, [](Settings& settings) {
       settings.store = where;
-      settings.policies["Policy"] = {};
-      settings.quarantines.push_back("Given");
-      settings.policies["Given"].release_at_end = true;
+      settings.policies["Policy"].release_at_end = deliver;
     });
     service = std::make_unique<Service>(generation);
   }
@@ -71,6 +71,7 @@ class MilterKeep : public testing::Test {
     return session.end_of_message(mta);
   }
 
+  bool release_at_end = false;
   store::Store& kept() { return **service->store(); }
   std::vector<store::Listed> list() { return *kept().list({}); }
   std::string text(const store::Listed& entry) { return *kept().content(entry.content); }
@@ -236,7 +237,8 @@ TEST_F(MilterKeep, TheClockEndsRetentionButAJumpDoesNot) {
 }
 
 TEST_F(MilterKeep, RetentionMayEndInDelivery) {
-  use("{quarantine: Given}");
+  release_at_end = true;
+  use("{quarantine: Policy}");
   EXPECT_EQ(send(), Answer::discard);
   const auto start = static_cast<int64_t>(std::time(nullptr));
   const auto steady = Keeper::Clock::now();
@@ -244,7 +246,7 @@ TEST_F(MilterKeep, RetentionMayEndInDelivery) {
   Keeper keeper(*service);
   for (int day = 0; day <= 31; ++day) keeper.step(start + day * 86400, steady + std::chrono::hours(24 * day));
   EXPECT_THAT(list(), IsEmpty());
-  EXPECT_EQ(log.matching("released from quarantine \"Given\" (expired) [quarantine-released]"), 1u);
+  EXPECT_EQ(log.matching("released from quarantine \"Policy\" (expired) [quarantine-released]"), 1u);
 }
 
 TEST_F(MilterKeep, AStoreThatFailsIsSaidOnce) {
