@@ -44,7 +44,7 @@ set_property(TEST system-walk APPEND PROPERTY ENVIRONMENT "POSTERN_WALKS=20000" 
 postern_system_test(directory COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/directory_test.py" $<TARGET_FILE:directory-ask>)
 postern_system_test(setup COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/setup_test.py")
 postern_system_test(quarantine COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/quarantine_test.py")
-postern_system_test(store-kill COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/store_kill_test.py" $<TARGET_FILE:store-steps>)
+postern_system_test(store-kill LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/store_kill_test.py" $<TARGET_FILE:store-steps>)
 postern_system_test(systemd COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/systemd_test.py")
 postern_system_test(service COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/daemon_service_test.py" Service)
 postern_system_test(end LABEL long COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/daemon_end_test.py")

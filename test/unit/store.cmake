@@ -14,4 +14,6 @@ add_executable(unit-store-fault unit/store_fault_test.cc support/faulty_disk.cc)
 target_link_libraries(unit-store-fault PRIVATE postern_store PkgConfig::PQ GTest::gtest_main GTest::gmock ${CMAKE_DL_LIBS})
 add_test(NAME unit-store-fault
   COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/support/postgres.py" $<TARGET_FILE:unit-store-fault>)
-set_tests_properties(unit-store-fault PROPERTIES LABELS "ci;unit" TIMEOUT 300 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+set_tests_properties(unit-store-fault PROPERTIES LABELS "long;unit" TIMEOUT 3600 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+add_test(NAME unit-store-fault-sqlite COMMAND unit-store-fault --gtest_filter=*/sqlite)
+set_tests_properties(unit-store-fault-sqlite PROPERTIES LABELS "ci;unit" TIMEOUT 300)
