@@ -2,9 +2,6 @@
 // The log's observer looks the line up by its place in the event table: a line that alerts nobody costs a comparison.
 #include "milter/alerts.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <ctime>
@@ -165,24 +162,14 @@ Alerts::~Alerts() { stop(); }
 void Alerts::start() {
   g_alerts.store(this, std::memory_order_release);
   base::observe_log(observe);
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "alerts");
-    run();
-  });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_.start("alerts", [this] { run(); });
 }
 
 void Alerts::stop() {
-  if (!thread_.joinable()) return;
+  if (!thread_.started()) return;
   base::observe_log(nullptr);
   g_alerts.store(nullptr, std::memory_order_release);
-  stopping_.store(true);
-  changed_.notify_all();
-  thread_.join();
+  thread_.stop();
 }
 
 void Alerts::note(size_t row, bool cleared, std::string key, std::string text) {
@@ -195,7 +182,7 @@ void Alerts::note(size_t row, bool cleared, std::string key, std::string text) {
     }
     noted_.push_back({row, cleared, std::move(key), std::move(text)});
   }
-  changed_.notify_one();
+  thread_.wake();
 }
 
 void Alerts::tell(const AlertProfile& profile, std::vector<Alert> alerts) {
@@ -260,7 +247,7 @@ base::Result<void> Alerts::mail(const Pending& pending, const AlertProfile& prof
   const std::string head =
       std::string(submit::kMarkHeader) + ": " + (*key)->make({"alert", mid, now, "", ""}, "", profile.mail) + "\r\n";
   bool reached = false;
-  for (const submit::SmtpResult& result : client.send({"", profile.mail, head, content}, stopping_, reached)) {
+  for (const submit::SmtpResult& result : client.send({"", profile.mail, head, content}, thread_.stopping(), reached)) {
     if (result.what != submit::SmtpResult::What::taken) return base::fail(base::Cause::unavailable, result.text);
   }
   return {};
@@ -270,7 +257,7 @@ base::Result<void> Alerts::mail(const Pending& pending, const AlertProfile& prof
 void Alerts::send(const Settings& settings) {
   for (const AlertProfile& profile : settings.alerts) {
     std::deque<Pending>& pending = listeners_[profile.name].pending;
-    for (size_t i = 0; i < pending.size() && !stopping_.load();) {
+    for (size_t i = 0; i < pending.size() && !thread_.stopping();) {
       Pending& each = pending[i];
       if (each.next > Clock::now()) {
         ++i;
@@ -279,8 +266,9 @@ void Alerts::send(const Settings& settings) {
       const std::string_view way = each.by_mail ? "mail" : "webhook";
       const auto now = static_cast<int64_t>(std::time(nullptr));
       base::Result<void> done =
-          each.by_mail ? mail(each, profile, settings)
-                       : submit::post_json(profile.webhook, alert_json(each.alert, profile, settings, now), stopping_);
+          each.by_mail
+              ? mail(each, profile, settings)
+              : submit::post_json(profile.webhook, alert_json(each.alert, profile, settings, now), thread_.stopping());
       if (done || each.attempts + 1 >= kMostAttempts) {
         if (done) {
           base::emit(event(Event::alert_sent), {{"profile", profile.name}, {"way", way}, {"text", each.alert.text}});
@@ -328,12 +316,11 @@ void Alerts::forget_ended(const std::deque<Noted>& batch) {
 }
 
 void Alerts::run() {
-  while (!stopping_.load()) {
+  do {
     std::deque<Noted> batch;
     uint64_t dropped = 0;
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait_until(lock, next_look(), [this] { return !noted_.empty() || stopping_.load(); });
+      const std::lock_guard lock(mutex_);
       batch.swap(noted_);
       std::swap(dropped, dropped_);
     }
@@ -353,7 +340,7 @@ void Alerts::run() {
     });
     forget_ended(batch);
     send(settings);
-  }
+  } while (thread_.wait_until(next_look()));
 }
 
 }  // namespace postern::milter

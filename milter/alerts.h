@@ -6,17 +6,16 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "milter/alert_state.h"
 #include "milter/alert_table.h"
+#include "milter/background.h"
 #include "milter/service.h"
 
 namespace postern::milter {
@@ -71,14 +70,12 @@ class Alerts {
   Clock::time_point next_look();
 
   Service& service_;
-  std::thread thread_;
   std::mutex mutex_;
-  std::condition_variable changed_;
   std::deque<Noted> noted_;
   std::array<std::atomic<bool>, kMostRows> raised_{};  // by row: it was raised, and may be known still
   uint64_t dropped_ = 0;
-  std::atomic<bool> stopping_{false};
   std::map<std::string, Listener, std::less<>> listeners_;
+  Background thread_;  // last: it ends before what it uses goes
 };
 
 }  // namespace postern::milter

@@ -3,8 +3,6 @@
 // not there costs one attempt for all mail, not one for each.
 #include "milter/courier.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -44,80 +42,28 @@ uint64_t retry_wait(const Reinject& reinject, uint32_t attempts) {
 Courier::~Courier() { stop(); }
 
 void Courier::start() {
-  // Signals belong to the main thread.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "courier");
-    run();
-  });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-void Courier::wake() {
-  {
-    const std::lock_guard lock(mutex_);
-    woken_ = true;
-  }
-  changed_.notify_all();
+  thread_.start("courier", [this] { run(); });
 }
 
 void Courier::stop() {
-  if (!thread_.joinable()) return;
-  {
-    std::unique_lock lock(mutex_);
-    stopping_ = true;
-    changed_.notify_all();
-    changed_.wait_for(lock, kGrace, [this] { return ended_; });
-  }
-  abort_.store(true);
-  thread_.join();
-}
-
-void Courier::pause(std::chrono::milliseconds time) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, time, [this] { return woken_ || stopping_; });
-  woken_ = false;
+  if (!thread_.end_within(kGrace)) abort_.store(true);
+  thread_.stop();
 }
 
 void Courier::run() {
-  for (;;) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (stopping_) break;
-    }
+  using Clock = Background::Clock;
+  while (!thread_.stopping()) {
     Turn done = Turn::trouble;
     try {
       done = turn();
     } catch (const std::exception& error) {
       base::emit(event(Event::outbox_failed), {{"reason", error.what()}});
     }
-    if (done == Turn::idle) pause(kLook);
+    if (done == Turn::idle) thread_.wait_until(Clock::now() + kLook);
     if (done == Turn::trouble) {
-      wait_out(down_wait_ == 0 ? kTrouble : std::chrono::seconds(down_wait_));
-    }
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-  }
-  changed_.notify_all();
-}
-
-// wait_out lets trouble pass. New mail is no reason to try earlier; but that the MTA has its answer is written down at
-// once, because mail that is not confirmed would wait for long after a crash.
-void Courier::wait_out(std::chrono::seconds time) {
-  const auto until = std::chrono::steady_clock::now() + time;
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      if (!changed_.wait_until(lock, until, [this] { return woken_ || stopping_; }) || stopping_) return;
-      woken_ = false;
-    }
-    if (auto store = service_.store()) {
-      if (auto done = (*store)->claim_due(now_seconds(), 0); !done) noted(std::unexpected(done.error()));
+      // New mail is no reason to try earlier.
+      const auto until = Clock::now() + (down_wait_ == 0 ? kTrouble : std::chrono::seconds(down_wait_));
+      while (Clock::now() < until && thread_.wait_until(until)) continue;
     }
   }
 }

@@ -5,15 +5,13 @@
 // die between the MTA's answer and our note of it, twice.
 #pragma once
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 
 #include "engine/store/store.h"
 #include "engine/submit/smtp.h"
+#include "milter/background.h"
 #include "milter/service.h"
 
 namespace postern::milter {
@@ -29,8 +27,8 @@ class Courier {
   ~Courier();
 
   void start();
-  // wake makes it look at once. From any thread, never blocks for long.
-  void wake();
+  // wake makes it look at once. From any thread.
+  void wake() { thread_.wake(); }
   // stop ends the thread; a submission under way gets `kGrace` to finish.
   void stop();
 
@@ -38,8 +36,6 @@ class Courier {
   static constexpr std::chrono::seconds kGrace{5};
   enum class Turn : uint8_t { idle, worked, trouble };
   void run();
-  void pause(std::chrono::milliseconds time);
-  void wait_out(std::chrono::seconds time);
   Turn turn();
   Turn deliver(store::Store& store, const store::Outgoing& mail, const Settings& settings);
   Turn archive(store::Store& store, const store::Outgoing& mail, const Settings& settings);
@@ -50,17 +46,12 @@ class Courier {
   void server_state(bool reached, const Settings& settings, const std::string& reason);
 
   Service& service_;
-  std::thread thread_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool woken_ = false;
-  bool stopping_ = false;
-  bool ended_ = false;
   std::atomic<bool> abort_{false};
   std::unique_ptr<submit::SmtpClient> client_;
   bool claims_forgotten_ = false;
   bool store_bad_ = false;
   uint64_t down_wait_ = 0;  // seconds; not 0: the listener was not to be reached
+  Background thread_;       // last: it ends before what it uses goes
 };
 
 }  // namespace postern::milter

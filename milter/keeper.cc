@@ -4,7 +4,6 @@
 
 #include <ctime>
 #include <string>
-#include <thread>
 
 #include "milter/events.h"
 
@@ -53,21 +52,31 @@ void Keeper::step(int64_t now, Clock::time_point steady) {
   failing_ = !done;
 }
 
-void Keeper::settle(Service& service) {
+// settle writes down which answers the MTA has; till then the mail that goes with them waits.
+void Keeper::settle() {
   // A failure shows at the next step.
-  if (auto store = service.store()) (void)(*store)->settle(static_cast<int64_t>(std::time(nullptr)));
+  if (auto store = service_.store()) (void)(*store)->settle(static_cast<int64_t>(std::time(nullptr)));
+  service_.mail_waits();
+}
+
+void Keeper::start() {
+  thread_.start("keeper", [this] { run(); });
+}
+
+void Keeper::stop() {
+  if (!thread_.started()) return;
+  thread_.stop();
+  settle();
 }
 
 void Keeper::run() {
   Clock::time_point next = Clock::now();
-  for (;; std::this_thread::sleep_for(std::chrono::seconds(2))) {
-    if (Clock::now() < next) {
-      settle(service_);
-      continue;
-    }
+  do {
+    settle();
+    if (Clock::now() < next) continue;
     step(static_cast<int64_t>(std::time(nullptr)), Clock::now());
     next = Clock::now() + std::chrono::minutes(1);
-  }
+  } while (thread_.wait_until(next));
 }
 
 }  // namespace postern::milter

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeper: what time does to the store, in a thread of its own: retention times end, records and leftovers go.
-// Quarantine is never emptied by a clock: after a jump forwards nothing expires for a day.
+// Keeper: what is done for the store beside mail, in a thread of its own: it learns which answers the MTA has,
+// retention times end, records and leftovers go. Quarantine is never emptied by a clock: after a jump forwards nothing
+// expires for a day.
 #pragma once
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "milter/background.h"
 #include "milter/service.h"
 
 namespace postern::milter {
@@ -24,17 +26,20 @@ class Keeper {
 
   explicit Keeper(Service& service) : service_(service) {}
 
+  // start runs the thread: a step every minute, and a confirmation as soon as there is one.
+  void start();
+  // wake says that the MTA has an answer that the store does not know of yet. From any thread.
+  void wake() { thread_.wake(); }
+  // stop ends the thread and writes down what was confirmed till then.
+  void stop();
+
   // step does what is due at Unix time `now`.
   void step(int64_t now, Clock::time_point steady);
 
-  // settle lets the store know which answers the MTA has; for every few seconds, and for the end of the daemon.
-  static void settle(Service& service);
-
-  // run takes a step every minute and settles in between, for ever.
-  [[noreturn]] void run();
-
  private:
   bool frozen(int64_t now, Clock::time_point steady);
+  void settle();
+  void run();
 
   Service& service_;
   std::optional<int64_t> last_now_;
@@ -42,6 +47,7 @@ class Keeper {
   std::optional<Clock::time_point> frozen_until_;
   std::optional<Clock::time_point> tidied_;
   bool failing_ = false;
+  Background thread_;  // last: it ends before what it uses goes
 };
 
 }  // namespace postern::milter

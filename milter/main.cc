@@ -93,7 +93,12 @@ sigset_t our_signals() {
 class Daemon {
  public:
   Daemon(Service& service, Reloader& reloader, ControlServer& control)
-      : service_(service), reloader_(reloader), control_(control), courier_(service), alerts_(service) {}
+      : service_(service),
+        reloader_(reloader),
+        control_(control),
+        courier_(service),
+        alerts_(service),
+        keeper_(service) {}
 
   int run(base::UniqueFd signals, uint64_t watchdog_microseconds);
 
@@ -108,6 +113,7 @@ class Daemon {
   ControlServer& control_;
   Courier courier_;
   Alerts alerts_;
+  Keeper keeper_;
   base::UniqueFd milter_ended_;
 };
 
@@ -160,7 +166,7 @@ void Daemon::drain(int signals) {
   control_.stop();
   courier_.stop();
   alerts_.stop();
-  if (!service_.current()->generation->settings.store.empty()) Keeper::settle(service_);
+  keeper_.stop();
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});
   end_process(kDone);
@@ -168,6 +174,7 @@ void Daemon::drain(int signals) {
 
 int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   service_.set_on_mail([this] { courier_.wake(); });
+  service_.set_on_confirmed([this] { keeper_.wake(); });
   if (!start_milter()) {
     std::fprintf(stderr, "posternd: libmilter did not start, or keeps the signals to itself\n");
     end_process(kSoftware);
@@ -191,9 +198,7 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   const auto live = service_.current();
   // Long lists of patterns take seconds to compile into one; mail does not wait for that.
   std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();
-  if (!live->generation->settings.store.empty()) {
-    std::thread([&service = service_] { Keeper(service).run(); }).detach();
-  }
+  if (!live->generation->settings.store.empty()) keeper_.start();
   base::emit(event(Event::started), {{"version", POSTERN_VERSION},
                                      {"generation", std::to_string(live->generation->number)},
                                      {"filters", std::to_string(live->generation->rules->filters().size())},

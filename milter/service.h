@@ -97,6 +97,12 @@ class Service {
   }
   void set_on_mail(std::function<void()> call) { on_mail_ = std::move(call); }
 
+  // confirmed is called when the store holds a confirmation that it has not written down; set before the first session.
+  void confirmed() const {
+    if (on_confirmed_) on_confirmed_();
+  }
+  void set_on_confirmed(std::function<void()> call) { on_confirmed_ = std::move(call); }
+
   std::chrono::steady_clock::time_point started() const { return started_; }
 
  private:
@@ -113,6 +119,7 @@ class Service {
   const std::string mark_path_;
   base::Guarded<std::shared_ptr<const submit::MarkKey>> mark_key_;
   std::function<void()> on_mail_;
+  std::function<void()> on_confirmed_;
 };
 
 // wants_of computes what the rules and limits of a generation need from the MTA.

@@ -177,7 +177,7 @@ void Session::confirm() {
   if (!unconfirmed_) return;
   if (auto store = service_.store()) (*store)->confirm(*unconfirmed_);
   unconfirmed_.reset();
-  service_.mail_waits();
+  service_.confirmed();
 }
 
 Answer Session::connect(Mta& mta, const Peer& peer) {

@@ -83,7 +83,7 @@ class Store {
   // keep makes a batch durable. Call it last, when every edit has been taken and only the answer is left.
   base::Result<Kept> keep(const Batch& batch, const Policies& policies, int64_t now);
   // confirm says that the MTA has the answer for what keep() returned. It only remembers: the store learns it with the
-  // next keep() or claim_due(), or by settle(), which is for every few seconds and before the process ends.
+  // next keep() or claim_due(), or by settle(), which is for a thread beside mail and for the end of the process.
   void confirm(int64_t kept);
   base::Result<void> settle(int64_t now);
   // queue puts one mail into the outbox that no message waits for.

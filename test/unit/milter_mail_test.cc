@@ -3,6 +3,9 @@
 // are to be scanned; what is kept for a message; waits of retries and alerts.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include "milter/alert_state.h"
 #include "milter/alert_table.h"
@@ -243,17 +246,29 @@ TEST(Alerts, CasesAreBounded) {
 }
 
 TEST(Alerts, MoreThanCanBeHeldAreCounted) {
-  auto generation = make_generation("", 1, [](Settings& settings) {
-    settings.alerts.push_back({"ops", {}, {"http://127.0.0.1:1/", "", 1}, {"mail-failed"}, 5, 3600});
-  });
+  // The first alert that arrives shows that the thread has counted the others.
+  const base::UniqueFd hook(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(hook.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(hook.get(), 1), 0);
+  ASSERT_EQ(::getsockname(hook.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  static std::string url;
+  url = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/";
+  auto generation = make_generation(
+      "", 1, [](Settings& settings) { settings.alerts.push_back({"ops", {}, {url, "", 30}, {}, 5, 3600}); });
   Service service(generation);
   const CapturedLog log;
   Alerts alerts(service);
   for (int i = 0; i < 1200; ++i) alerts.note(0, false, "k", "text");
   alerts.start();
-  for (int i = 0; i < 1000 && log.matching("[alerts-dropped]") == 0; ++i) ::usleep(10'000);
+  pollfd arrives{hook.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&arrives, 1, 30'000), 1);
   alerts.stop();
   EXPECT_EQ(log.matching("200 alerts were dropped"), 1u);
+  EXPECT_EQ(log.matching("[alerts-dropped]"), 1u);
 }
 
 TEST(Alerts, TextsHoldNoMoreThanTheySay) {
