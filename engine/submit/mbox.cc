@@ -10,17 +10,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
-#include <thread>
 
 #include "engine/base/handle.h"
 #include "engine/base/text.h"
 
 namespace postern::submit {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::milliseconds kAskAgain{50};
 
 // The sender as it may stand in a "From " line.
 std::string envelope_word(std::string_view sender) {
@@ -60,17 +55,14 @@ std::string mbox_text(std::string_view tag, std::string_view sender, int64_t tim
   return out + "\n";
 }
 
-base::Result<void> lock_file(int file, const std::string& path, std::chrono::milliseconds wait) {
-  const Clock::time_point deadline = Clock::now() + wait;
+// lock_file does not wait: whoever has the file locked may have it for long, and other mail is waiting.
+base::Result<void> lock_file(int file, const std::string& path) {
   struct flock lock{};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
-  while (::fcntl(file, F_OFD_SETLK, &lock) != 0) {
-    if (errno != EAGAIN && errno != EACCES && errno != EINTR) return std::unexpected(base::system_error(path, errno));
-    if (Clock::now() >= deadline) return base::fail(base::Cause::unavailable, path + ": another program has it locked");
-    std::this_thread::sleep_for(kAskAgain);
-  }
-  return {};
+  if (::fcntl(file, F_OFD_SETLK, &lock) == 0) return {};
+  if (errno != EAGAIN && errno != EACCES) return std::unexpected(base::system_error(path, errno));
+  return base::fail(base::Cause::unavailable, path + ": another program has it locked");
 }
 
 base::Result<std::string> read_tail(int file, const std::string& path, uint64_t size, uint64_t most) {
@@ -100,14 +92,14 @@ size_t begun(std::string_view tail, bool from_start, std::string_view text) {
 }  // namespace
 
 base::Result<void> append_mbox(const std::string& path, std::string_view tag, std::string_view sender, int64_t time,
-                               std::string_view message, std::chrono::milliseconds wait) {
+                               std::string_view message) {
   const base::UniqueFd file(
       ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600));
   if (!file) return std::unexpected(base::system_error(path, errno));
   struct stat info{};
   if (::fstat(file.get(), &info) != 0) return std::unexpected(base::system_error(path, errno));
   if (!S_ISREG(info.st_mode)) return base::fail(base::Cause::misconfigured, path + ": is no file");
-  if (auto locked = lock_file(file.get(), path, wait); !locked) return locked;
+  if (auto locked = lock_file(file.get(), path); !locked) return locked;
   if (::fstat(file.get(), &info) != 0) return std::unexpected(base::system_error(path, errno));
   auto size = static_cast<uint64_t>(info.st_size);
   const uint64_t before = size;
