@@ -8,6 +8,7 @@
 
 #include "engine/base/text.h"
 #include "rules/html_entities.h"
+#include "rules/html_text.h"
 
 namespace postern::rules {
 namespace {
@@ -269,30 +270,6 @@ class Reader {
   std::string address_;
 };
 
-void append_escaped(std::string_view text, std::string& out) {
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-}
-
 }  // namespace
 
 bool HtmlScanner::next(HtmlPiece& piece) {
@@ -386,7 +363,7 @@ std::string html_edit(std::string_view html, const std::function<bool(std::strin
     if (piece.kind == HtmlPiece::Kind::text) {
       std::string text = html_text(piece.source, false);
       if (edit(text)) {
-        append_escaped(text, out);
+        for (const char c : text) html_escape(c, out);
       } else {
         out += piece.source;
       }
@@ -408,7 +385,7 @@ std::string html_edit(std::string_view html, const std::function<bool(std::strin
       const char before = tag[begin - 1];
       const bool bare = before != '"' && before != '\'';
       if (bare) out += '"';
-      append_escaped(value, out);
+      for (const char c : value) html_escape(c, out);
       if (bare) out += '"';
       written = begin + each.value.size();
     }

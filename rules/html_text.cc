@@ -107,35 +107,39 @@ Places find_places(std::string_view html) {
 
 }  // namespace
 
+void html_escape(char c, std::string& out) {
+  switch (c) {
+    case '&':
+      out += "&amp;";
+      break;
+    case '<':
+      out += "&lt;";
+      break;
+    case '>':
+      out += "&gt;";
+      break;
+    case '"':
+      out += "&quot;";
+      break;
+    case '\'':
+      out += "&#39;";
+      break;
+    default:
+      out += c;
+  }
+}
+
 std::string html_block(std::string_view utf8) {
   while (!utf8.empty() && (utf8.back() == '\n' || utf8.back() == '\r')) utf8.remove_suffix(1);
   std::string out = "<div>";
   for (size_t at = 0; at < utf8.size();) {
     const uint32_t code = next_character(utf8, at);
-    switch (code) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\r':
-        break;
-      case '\n':
-        out += "<br>\r\n";
-        break;
-      default:
-        if (code < 0x80) {
-          out += static_cast<char>(code);
-        } else {
-          out += "&#" + std::to_string(code) + ";";
-        }
+    if (code == '\n') {
+      out += "<br>\r\n";
+    } else if (code >= 0x80) {
+      out += "&#" + std::to_string(code) + ";";
+    } else if (code != '\r') {
+      html_escape(static_cast<char>(code), out);
     }
   }
   return out + "</div>";

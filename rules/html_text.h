@@ -7,6 +7,9 @@
 
 namespace postern::rules {
 
+// html_escape appends a byte of a text or attribute value so that it is no markup.
+void html_escape(char c, std::string& out);
+
 // html_block writes UTF-8 text as a block of HTML: markup escaped, lines kept, other characters than ASCII as numeric
 // references; without a last line end.
 std::string html_block(std::string_view utf8);
