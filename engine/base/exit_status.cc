@@ -4,7 +4,7 @@
 
 namespace postern::base {
 
-int start_status(const Error& error) {
+ExitStatus start_status(const Error& error) {
   switch (error.cause()) {
     case Cause::misconfigured:
     case Cause::malformed:

@@ -6,17 +6,19 @@
 
 namespace postern::base {
 
-inline constexpr int kDone = 0;
-inline constexpr int kNo = 1;  // the answer is "no"
-inline constexpr int kUsage = 64;
-inline constexpr int kBadData = 65;
-inline constexpr int kUnavailable = 69;
-inline constexpr int kSoftware = 70;
-inline constexpr int kTemporary = 75;
-inline constexpr int kDenied = 77;
-inline constexpr int kBadConfig = 78;
+enum ExitStatus : int {
+  kDone = 0,
+  kNo = 1,  // the answer is "no"
+  kUsage = 64,
+  kBadData = 65,
+  kUnavailable = 69,
+  kSoftware = 70,
+  kTemporary = 75,
+  kDenied = 77,
+  kBadConfig = 78,
+};
 
 // start_status is what a daemon ends with when `error` kept it from starting.
-int start_status(const Error& error);
+ExitStatus start_status(const Error& error);
 
 }  // namespace postern::base

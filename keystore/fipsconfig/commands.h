@@ -13,14 +13,7 @@
 
 namespace postern::keystore::fipsconfig {
 
-using base::kBadConfig;
-using base::kBadData;
-using base::kDenied;
-using base::kDone;
-using base::kNo;
-using base::kTemporary;
-using base::kUnavailable;
-using base::kUsage;
+using enum base::ExitStatus;
 
 inline constexpr std::string_view kDefaultConfig = "/etc/fipsd/fipsd.yaml";
 
