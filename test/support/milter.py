@@ -7,7 +7,8 @@ follow libmilter's mfdef.h. Nothing here shares code with posternd, so both can 
 import os
 import socket
 import struct
-import threading
+
+from support.serving import serve_each
 
 # Commands, MTA to milter.
 ABORT, BODY, CONNECT, MACRO, END, HELO, QUIT_NEW, HEADER = b"A", b"B", b"C", b"D", b"E", b"H", b"K", b"L"
@@ -235,18 +236,10 @@ class Milter:
         self.socket.bind(path)
         os.chmod(path, mode)
         self.socket.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        serve_each(self.socket, self._serve)
 
     def close(self):
         self.socket.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         with connection:

@@ -5,7 +5,8 @@ import json
 import os
 import socket
 import struct
-import threading
+
+from support.serving import serve_each
 
 VERSION = 1
 VERBS = {"ping": 1, "status": 2, "list": 3, "describe": 4, "certificate": 5, "sign": 6, "decrypt": 7, "login": 32, "logout": 33,
@@ -76,7 +77,7 @@ class ScriptedFipsd:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(self.socket_path)
         self.listener.listen(16)
-        threading.Thread(target=self._accept, daemon=True).start()
+        serve_each(self.listener, self._serve)
 
     def close(self):
         self.listener.close()
@@ -97,14 +98,6 @@ class ScriptedFipsd:
                 "self_test": {"at": "2026-01-01T00:00:00Z", "passed": 9, "failed": []},
                 "audit": {"sequence": 5, "first": 1, "hash": "00" * 32, "full": False}, "counters": {"requests": 7}, "uptime_seconds": 60,
                 **self.status_more}
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         with connection:

@@ -2,7 +2,8 @@
 """ScriptedSmtp: an SMTP server that fails as it is told: for the listener that posternd submits its own mail to."""
 import re
 import socket
-import threading
+
+from support.serving import serve_each
 
 
 class ScriptedSmtp:
@@ -16,8 +17,7 @@ class ScriptedSmtp:
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self._open = set()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._thread = serve_each(self._listener, self._serve)
 
     def close(self):
         try:
@@ -31,14 +31,6 @@ class ScriptedSmtp:
             except OSError:
                 pass
         self._thread.join(10)
-
-    def _run(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         self._open.add(connection)

@@ -188,17 +188,21 @@ class Outbox(unittest.TestCase):
         self.wait_empty()
         self.assertEqual(len(taken.taken), 3)
 
+    def submit_to(self, server):
+        """The daemon, made now or running already, submits to this scripted server."""
+        self.addCleanup(server.close)
+        if not hasattr(self, "world"):
+            self.make(server.port)
+        else:
+            self.world.daemon.write({"reinject": {"server": f"127.0.0.1:{server.port}"}}, RULES)
+            self.world.daemon.reload()
+        return server
+
     def test_temporary_failures(self):
         for at, answer in (("MAIL", "451 4.3.0 later"), ("RCPT", "450 4.2.0 busy"), ("DATA", "421 4.3.2 bye"), (".", "452 4.3.1 full"), (".", "drop"),
                            ("middle", "drop"), ("RCPT", "drop"), ("MAIL", "530 5.7.0 STARTTLS first")):
             with self.subTest(at=at, answer=answer):
-                taken = ScriptedSmtp(at, answer)
-                self.addCleanup(taken.close)
-                if not hasattr(self, "world"):
-                    self.make(taken.port)
-                else:
-                    self.world.daemon.write({"reinject": {"server": f"127.0.0.1:{taken.port}"}}, RULES)
-                    self.world.daemon.reload()
+                taken = self.submit_to(ScriptedSmtp(at, answer))
                 self.send("notice")
                 wait_until(lambda: taken.attempts >= 2, lambda: "a second attempt\n" + self.world.daemon.log_text()[-2000:])
                 self.assertEqual([m["state"] for m in self.outbox()["mails"]], ["waiting"])
@@ -250,13 +254,7 @@ class Outbox(unittest.TestCase):
         # Before the listener has all of it: it comes once. After the listener took it and before we know: twice, the same message.
         for at, answer, times in (("middle", "drop", 1), (".", "silent", 2)):
             with self.subTest(at=at):
-                taken = ScriptedSmtp(at, answer)
-                self.addCleanup(taken.close)
-                if not hasattr(self, "world"):
-                    self.make(taken.port)
-                else:
-                    self.world.daemon.write({"reinject": {"server": f"127.0.0.1:{taken.port}"}}, RULES)
-                    self.world.daemon.reload()
+                taken = self.submit_to(ScriptedSmtp(at, answer))
                 self.send("notice")
                 wait_until(lambda: taken.taken if answer == "silent" else taken.attempts, "an attempt")
                 self.world.daemon.kill()
