@@ -2,6 +2,8 @@
 // Durable files below one directory descriptor.
 #include "keystore/private_directory.h"
 
+#include "engine/base/io.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -32,21 +34,6 @@ std::unexpected<base::Error> errno_error(std::string_view doing, std::string_vie
   return std::unexpected(base::system_error(fmt::format("{} {}", doing, path), number));
 }
 
-// Whole or not at all: a short write is an error of the call that followed it.
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return false;
-    if (count == 0) {
-      errno = EIO;
-      return false;
-    }
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  return true;
-}
-
 // One pass, then fsync. More passes add nothing on a magnetic disk of this century; on flash, and on file systems that
 // copy on write, not even one pass is sure to reach the cells that held the bytes. There the protection is that this is
 // 32 bytes on which everything else hangs, and a systemd credential (sealed by a TPM) where the settings name one.
@@ -57,7 +44,7 @@ bool overwrite(int fd) {
   if (::lseek(fd, 0, SEEK_SET) != 0) return false;
   for (off_t left = info.st_size; left > 0;) {
     const size_t piece = left < static_cast<off_t>(zeros.size()) ? static_cast<size_t>(left) : zeros.size();
-    if (!write_all(fd, {zeros.data(), piece})) return false;
+    if (!base::write_all(fd, {zeros.data(), piece})) return false;
     left -= static_cast<off_t>(piece);
   }
   return ::fsync(fd) == 0;
@@ -175,7 +162,7 @@ Result<void> PrivateDirectory::fill(int fd, const std::string& temporary, std::s
   };
   // The umask may have taken rights away from us.
   if (::fchmod(fd, 0600) != 0) return give_up("setting the mode of");
-  if (!write_all(fd, content)) return give_up("writing");
+  if (!base::write_all(fd, content)) return give_up("writing");
   if (::ftruncate(fd, static_cast<off_t>(content.size())) != 0) return give_up("cutting");
   if (::fsync(fd) != 0) return give_up("syncing");
   if (::renameat(fd_.get(), temporary.c_str(), fd_.get(), std::string(name).c_str()) != 0) return give_up("replacing");

@@ -44,33 +44,12 @@ std::string join(const std::vector<std::string>& items) {
 
 std::string or_empty(const std::optional<std::string>& value) { return value.value_or(std::string()); }
 
-std::string time_text(Facts& facts, const char* format, bool local) {
+std::string time_text(Facts& facts, const char* format) {
   const auto now = static_cast<std::time_t>(facts.now());
   std::tm parts{};
-  if (local) {
-    localtime_r(&now, &parts);
-  } else {
-    gmtime_r(&now, &parts);
-  }
+  localtime_r(&now, &parts);
   char buffer[64];
   return std::string(buffer, std::strftime(buffer, sizeof buffer, format, &parts));
-}
-
-// Date as RFC 5322 3.3 writes it, names in English whatever the locale.
-std::string received_date(Facts& facts, bool local) {
-  constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const auto now = static_cast<std::time_t>(facts.now());
-  std::tm parts{};
-  if (local) {
-    localtime_r(&now, &parts);
-  } else {
-    gmtime_r(&now, &parts);
-  }
-  return std::string(kDays[static_cast<size_t>(parts.tm_wday % 7)]) + ", " + time_text(facts, "%d ", local) +
-         kMonths[static_cast<size_t>(parts.tm_mon % 12)] +
-         time_text(facts, local ? " %Y %H:%M:%S %z" : " %Y %H:%M:%S +0000", local);
 }
 
 std::string attachment_list(Facts& facts, std::string (*text)(const mime::Part&)) {
@@ -156,10 +135,10 @@ constexpr NamedValue kValues[] = {
     {"RemoteIP", client_ip},
     {"remote_ip", client_ip},
     {"remotehost", [](const Filter&, Facts& facts) { return or_empty(facts.message().connection.client_name); }},
-    {"Date", [](const Filter&, Facts& facts) { return time_text(facts, "%m/%d/%Y", true); }},
-    {"Time", [](const Filter&, Facts& facts) { return time_text(facts, "%H:%M:%S", true); }},
-    {"GMTimeStamp", [](const Filter&, Facts& facts) { return received_date(facts, false); }},
-    {"Timestamp", [](const Filter&, Facts& facts) { return received_date(facts, true); }},
+    {"Date", [](const Filter&, Facts& facts) { return time_text(facts, "%m/%d/%Y"); }},
+    {"Time", [](const Filter&, Facts& facts) { return time_text(facts, "%H:%M:%S"); }},
+    {"GMTimeStamp", [](const Filter&, Facts& facts) { return base::mail_date(facts.now(), false); }},
+    {"Timestamp", [](const Filter&, Facts& facts) { return base::mail_date(facts.now(), true); }},
     {"SMTPAuthID", [](const Filter&, Facts& facts) { return or_empty(facts.message().envelope.auth_user); }},
     {"From", [](const Filter&, Facts& facts) { return facts.header_text("From"); }},
     {"To", [](const Filter&, Facts& facts) { return facts.header_text("To"); }},

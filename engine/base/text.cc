@@ -3,6 +3,7 @@
 #include "engine/base/text.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
@@ -239,6 +240,41 @@ std::string format_time(int64_t seconds) {
   char text[64];
   const size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
   return {text, size};
+}
+
+namespace {
+
+std::string day_name(const std::tm& parts) {
+  constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  return kDays[static_cast<size_t>(parts.tm_wday) % kDays.size()];
+}
+
+std::string month_name(const std::tm& parts) {
+  constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  return kMonths[static_cast<size_t>(parts.tm_mon) % kMonths.size()];
+}
+
+std::string time_text(const std::tm& parts, const char* format) {
+  char text[64];
+  return {text, std::strftime(text, sizeof text, format, &parts)};
+}
+
+}  // namespace
+
+std::string mail_date(int64_t seconds, bool local) {
+  const auto at = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  if ((local ? ::localtime_r(&at, &parts) : ::gmtime_r(&at, &parts)) == nullptr) return "-";
+  return day_name(parts) + time_text(parts, ", %d ") + month_name(parts) +
+         time_text(parts, local ? " %Y %H:%M:%S %z" : " %Y %H:%M:%S +0000");
+}
+
+std::string mbox_date(int64_t seconds) {
+  const auto at = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  if (::gmtime_r(&at, &parts) == nullptr) return "-";
+  return day_name(parts) + " " + month_name(parts) + time_text(parts, " %e %H:%M:%S %Y");
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {

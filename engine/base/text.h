@@ -50,6 +50,12 @@ std::string format_duration(uint64_t seconds);
 // format_time writes Unix time as RFC 3339 in UTC, "2026-01-31T12:00:00Z".
 std::string format_time(int64_t seconds);
 
+// mail_date writes Unix time as a Date field has it (RFC 5322 section 3.3), "Sat, 31 Jan 2026 12:00:00 +0000", in the
+// machine's time zone or in UTC; mbox_date as the "From " line of a mailbox file, "Sat Jan 31 12:00:00 2026", in UTC.
+// Names are English whatever the locale.
+std::string mail_date(int64_t seconds, bool local);
+std::string mbox_date(int64_t seconds);
+
 // nearest returns the candidate closest to `word` when it is near enough for "did you mean", else an empty view.
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 

@@ -5,6 +5,8 @@
 // that failed once keeps failing: a message of which a piece is missing must never be looked at.
 #include "engine/message/spool.h"
 
+#include "engine/base/io.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -37,16 +39,9 @@ base::Result<base::UniqueFd> open_unlinked(const std::string& directory) {
   return file;
 }
 
-base::Result<void> write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return fail(Cause::unavailable, "spool file: " + base::system_error("write", errno).text());
-    }
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return {};
+base::Result<void> write(int fd, std::string_view bytes) {
+  if (base::write_all(fd, bytes)) return {};
+  return fail(Cause::unavailable, "spool file: " + base::system_error("write", errno).text());
 }
 
 }  // namespace
@@ -97,14 +92,14 @@ base::Result<void> Spool::store(std::string_view chunk) {
   if (!file_) {
     if (auto spilled = spill(); !spilled) return spilled;
   }
-  return write_all(file_.get(), chunk);
+  return write(file_.get(), chunk);
 }
 
 base::Result<void> Spool::spill() {
   auto file = open_unlinked(directory_);
   if (!file) return fail(Cause::unavailable, std::move(file.error()).text());
   file_ = std::move(*file);
-  auto written = write_all(file_.get(), memory_);
+  auto written = write(file_.get(), memory_);
   release_memory();
   return written;
 }

@@ -26,21 +26,8 @@ std::string envelope_word(std::string_view sender) {
   return out.empty() ? std::string("MAILER-DAEMON") : out;
 }
 
-std::string date_text(int64_t time) {
-  constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const auto seconds = static_cast<std::time_t>(time);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char rest[32];
-  std::strftime(rest, sizeof rest, " %e %H:%M:%S %Y", &parts);
-  return std::string(kDays[static_cast<size_t>(parts.tm_wday) % 7]) + " " +
-         kMonths[static_cast<size_t>(parts.tm_mon) % 12] + rest;
-}
-
 std::string mbox_text(std::string_view tag, std::string_view sender, int64_t time, std::string_view message) {
-  std::string out = "From " + envelope_word(sender) + " " + date_text(time) + "\n";
+  std::string out = "From " + envelope_word(sender) + " " + base::mbox_date(time) + "\n";
   out += "X-Postern-Archived: " + base::one_line(tag) + "\n";
   out.reserve(out.size() + message.size() + message.size() / 64 + 2);
   while (!message.empty()) {

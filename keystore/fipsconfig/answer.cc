@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "engine/base/handle.h"
+#include "engine/base/io.h"
 #include "engine/base/text.h"
 #include "engine/config/source.h"
 #include "keystore/fipsconfig/commands.h"
@@ -49,16 +50,6 @@ class Beside {
   std::string name_;
   bool made_ = false;
 };
-
-bool write_all(int fd, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t count = ::write(fd, content.data(), content.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    content.remove_prefix(static_cast<size_t>(count));
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -204,7 +195,7 @@ Answer<int> write_file(const std::string& path, std::string_view content, unsign
   Beside beside(path);
   {
     const base::UniqueFd fd(beside.make());
-    if (!fd || ::fchmod(fd.get(), mode) != 0 || !write_all(fd.get(), content) || ::fsync(fd.get()) != 0)
+    if (!fd || ::fchmod(fd.get(), mode) != 0 || !base::write_all(fd.get(), content) || ::fsync(fd.get()) != 0)
       return failed();
   }
   const auto written = read_file(beside.name(), content.size());

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/handle.h"
+#include "engine/base/io.h"
 #include "engine/base/text.h"
 #include "engine/message/address.h"
 #include "engine/store/store.h"
@@ -99,7 +100,7 @@ int64_t now() { return static_cast<int64_t>(std::time(nullptr)); }
 int64_t expiry(const Place& place, const store::Listed& entry, const std::string& quarantine) {
   if (entry.on_hold) return 0;
   const auto policy = place.settings.policies.find(quarantine);
-  return entry.created + (policy == place.settings.policies.end() ? store::Policy() : policy->second).retention;
+  return policy == place.settings.policies.end() ? 0 : entry.created + policy->second.retention;
 }
 
 json time_or_null(int64_t seconds) { return seconds == 0 ? json() : json(base::format_time(seconds)); }
@@ -237,36 +238,31 @@ int stats(const Place& place, const QuarantineOptions& options) {
   json out = json::array();
   for (const auto& [name, usage] : all) {
     const auto known = place.settings.policies.find(name);
-    const store::Policy policy = known == place.settings.policies.end() ? store::Policy() : known->second;
-    const std::string_view action = policy.release_at_end ? "release" : "delete";
+    // What the configuration does not name keeps what it has.
+    const store::Policy* const policy = known == place.settings.policies.end() ? nullptr : &known->second;
+    const char* const action = policy == nullptr ? "keep" : policy->release_at_end ? "release" : "delete";
     if (options.json) {
       out.push_back({{"quarantine", name},
                      {"messages", usage.messages},
                      {"bytes", usage.bytes},
-                     {"size", policy.size},
+                     {"size", policy == nullptr ? json() : json(policy->size)},
                      {"oldest", time_or_null(usage.oldest)},
-                     {"retention", policy.retention},
+                     {"retention", policy == nullptr ? json() : json(policy->retention)},
                      {"default_action", action}});
       continue;
     }
-    std::printf("%-24s %8llu messages %14llu of %s bytes, oldest %s, after %s: %s\n", name.c_str(),
-                static_cast<unsigned long long>(usage.messages), static_cast<unsigned long long>(usage.bytes),
-                base::format_size(policy.size).c_str(),
-                usage.oldest == 0 ? "-" : base::format_time(usage.oldest).c_str(),
-                base::format_duration(static_cast<uint64_t>(policy.retention)).c_str(), std::string(action).c_str());
+    const std::string oldest = usage.oldest == 0 ? "-" : base::format_time(usage.oldest);
+    std::printf("%-24s %8llu messages %14llu", name.c_str(), static_cast<unsigned long long>(usage.messages),
+                static_cast<unsigned long long>(usage.bytes));
+    if (policy == nullptr) {
+      std::printf(" bytes, oldest %s, not in the configuration: kept\n", oldest.c_str());
+      continue;
+    }
+    std::printf(" of %s bytes, oldest %s, after %s: %s\n", base::format_size(policy->size).c_str(), oldest.c_str(),
+                base::format_duration(static_cast<uint64_t>(policy->retention)).c_str(), action);
   }
   if (options.json) print_json(out);
   return kDone;
-}
-
-bool write_out(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  return true;
 }
 
 int view(const Place& place, const QuarantineOptions& options) {
@@ -279,7 +275,8 @@ int view(const Place& place, const QuarantineOptions& options) {
     file.reset(::open(options.out.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!file) return complain(base::system_error("making " + options.out, errno));
   }
-  if (!write_out(file ? file.get() : STDOUT_FILENO, *content)) return complain(base::system_error("writing", errno));
+  if (!base::write_all(file ? file.get() : STDOUT_FILENO, *content))
+    return complain(base::system_error("writing", errno));
   return kDone;
 }
 
