@@ -13,6 +13,7 @@
 
 #include "engine/base/error.h"
 #include "engine/store/batch.h"
+#include "engine/store/files.h"
 
 namespace postern::store {
 
@@ -35,8 +36,8 @@ class Database {
   // run executes one statement and returns all its rows.
   virtual base::Result<Rows> run(std::string_view sql, const Values& values) = 0;
   // begin opens a transaction that may write; commit makes it durable. After a commit that failed the transaction may
-  // or may not be there when the database is next opened. rollback never fails: what cannot be rolled back is
-  // disconnected.
+  // or may not be there when the database is next opened. rollback never fails: what
+  // cannot be rolled back is disconnected, or was rolled back already.
   virtual base::Result<void> begin() = 0;
   virtual base::Result<void> commit() = 0;
   virtual void rollback() = 0;
@@ -49,10 +50,9 @@ class Database {
   // of one that has; `create` false: one without is not_found.
   virtual base::Result<void> make_schema(bool create) = 0;
 
-  // Contents. put_early runs before the transaction in which `name` gets its row in `content`, put_inside in it; each
-  // back end does its work in one of them. has tells whether the bytes are there. drop takes place after the
-  // transaction in which the row went.
-  virtual base::Result<void> put_early(const std::string& name, const Content& content) = 0;
+  // Contents that are kept in the database, and files where it has files: put_inside runs in the transaction in which
+  // `name` gets its row in `content`, and does nothing where the bytes are a file, which is there before. has tells
+  // whether the bytes are there. drop takes place after the transaction in which the row went.
   virtual base::Result<void> put_inside(const std::string& name, const Content& content) = 0;
   virtual base::Result<std::string> get(const std::string& name, uint64_t size) = 0;
   virtual base::Result<bool> has(const std::string& name) = 0;
@@ -68,7 +68,9 @@ class Database {
   virtual std::string_view skip_locked() const = 0;
 };
 
-base::Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool create);
+// open_sqlite opens the database at `path`; its contents are in `files`.
+base::Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool create,
+                                                    std::shared_ptr<const Files> files);
 base::Result<std::unique_ptr<Database>> open_postgres(const std::string& conninfo);
 
 // schema returns the statements that make the tables; `id` is the type of a row's own number, `blob` that of bytes.

@@ -3,6 +3,8 @@
 // it before its row is there.
 #include "engine/store/files.h"
 
+#include "engine/base/io.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -23,17 +25,6 @@ namespace {
 // Whatever kept a content from being stored, the mail can come again: never a final answer.
 std::unexpected<base::Error> unavailable(const std::string& doing, int number) {
   return fail(Cause::unavailable, base::system_error(doing, number).text());
-}
-
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count == 0) errno = EIO;
-    if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  return true;
 }
 
 void close_directory(DIR* directory) { ::closedir(directory); }
@@ -91,7 +82,7 @@ Result<void> Files::write(const std::string& name, const Content& content) const
     return unavailable(std::string(doing) + " a file in " + path_, number);
   };
   for (const std::string_view piece : content) {
-    if (!write_all(file.get(), piece)) return give_up("writing");
+    if (!base::write_all(file.get(), piece)) return give_up("writing");
   }
   if (::fsync(file.get()) != 0) return give_up("syncing");
   if (::fsync(directory->get()) != 0) return give_up("syncing the name of");

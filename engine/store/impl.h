@@ -3,6 +3,7 @@
 // Private to the store.
 #pragma once
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -19,6 +20,12 @@ using Dropped = std::vector<std::string>;
 
 struct Store::Impl {
   std::string owner;
+  std::shared_ptr<const Files> files;  // of the contents, where they are files
+
+  // put_early makes a content's file durable, before its transaction and without a connection: the others go on
+  // meanwhile. take_back removes such files again, where the transaction did not come about.
+  base::Result<void> put_early(const std::string& name, const Content& content);
+  void take_back(const std::vector<std::string>& names);
 
   // Lease is a connection in the hands of one thread.
   class Lease {
@@ -50,15 +57,17 @@ struct Store::Impl {
   template <class Work>
   static auto transact_once(Database& database, Work&& work) -> decltype(work()) {
     if (auto begun = database.begin(); !begun) return std::unexpected(std::move(begun.error()));
+    // Also when an exception passes: the connection must not be given back in the middle of a transaction.
+    struct Rollback {
+      Database* database;
+      ~Rollback() {
+        if (database != nullptr) database->rollback();
+      }
+    } guard{&database};
     auto result = work();
-    if (!result) {
-      database.rollback();
-      return result;
-    }
-    if (auto done = database.commit(); !done) {
-      database.rollback();
-      return std::unexpected(std::move(done.error()));
-    }
+    if (!result) return result;
+    if (auto done = database.commit(); !done) return std::unexpected(std::move(done.error()));
+    guard.database = nullptr;
     return result;
   }
 
@@ -94,7 +103,8 @@ struct NewMail {
 base::Result<void> insert_mail(Database& database, const NewMail& mail, int64_t now);
 
 // new_content gives a content its row; the bytes go by put_early() and put_inside().
-base::Result<void> insert_content(Database& database, const std::string& name, const Content& content);
+base::Result<void> insert_content(Database& database, const std::string& name, const Content& content,
+                                  const std::string& digest);
 // drop_unused removes the row of `name` if no entry in a quarantine and no mail needs it any more.
 base::Result<void> drop_unused(Database& database, const std::string& name, Dropped& dropped);
 

@@ -33,9 +33,10 @@ uint64_t size_of(const Content& content) {
   return out;
 }
 
-Result<void> insert_content(Database& database, const std::string& name, const Content& content) {
+Result<void> insert_content(Database& database, const std::string& name, const Content& content,
+                            const std::string& digest) {
   return execute(database, "INSERT INTO content (name, size, digest) VALUES ($1, $2, $3)",
-                 {name, static_cast<int64_t>(size_of(content)), sha256_hex(content)});
+                 {name, static_cast<int64_t>(size_of(content)), digest});
 }
 
 Result<void> drop_unused(Database& database, const std::string& name, Dropped& dropped) {
@@ -109,7 +110,6 @@ Result<void> one(Result<Rows> rows, int64_t id) {
 }  // namespace
 
 Result<void> Store::queue(const Mail& mail, uint64_t cause_mid, int64_t now) {
-  const Impl::Lease database(*impl_);
   NewMail row;
   row.kind = mail.kind;
   row.sender = escape_address(mail.from);
@@ -121,33 +121,26 @@ Result<void> Store::queue(const Mail& mail, uint64_t cause_mid, int64_t now) {
   row.host = mail.host;
   row.flow = mail.flow;
   row.next = now;
-  if (auto stored = database->put_early(row.content, mail.content); !stored) return stored;
-  return Impl::transact(*database, [&]() -> Result<void> {
-    if (auto done = insert_content(*database, row.content, mail.content); !done) return done;
-    if (auto done = database->put_inside(row.content, mail.content); !done) return done;
+  const std::string digest = sha256_hex(mail.content);
+  if (auto stored = impl_->put_early(row.content, mail.content); !stored) return stored;
+  const Impl::Lease database(*impl_);
+  auto done = Impl::transact(*database, [&]() -> Result<void> {
+    if (auto made = insert_content(*database, row.content, mail.content, digest); !made) return made;
+    if (auto put = database->put_inside(row.content, mail.content); !put) return put;
     return insert_mail(*database, row, now);
   });
+  if (!done && !database->in_doubt()) impl_->take_back({row.content});
+  return done;
 }
 
 Result<std::vector<Outgoing>> Store::claim_due(int64_t now, size_t most) {
   const Impl::Lease database(*impl_);
   // Asked every second; nothing is written while nothing is due.
-  bool pending = false;
-  {
-    const std::lock_guard lock(impl_->mutex);
-    pending = !impl_->confirmed.empty();
-  }
-  if (!pending) {
-    auto due =
-        database->run("SELECT 1 FROM outbox WHERE state = 'waiting' AND next <= $1 AND leased <= $1 LIMIT 1", {now});
-    if (!due) return std::unexpected(std::move(due.error()));
-    if (due->empty()) return std::vector<Outgoing>();
-  }
-  std::vector<int64_t> confirmations;
+  auto due =
+      database->run("SELECT 1 FROM outbox WHERE state = 'waiting' AND next <= $1 AND leased <= $1 LIMIT 1", {now});
+  if (!due) return std::unexpected(std::move(due.error()));
+  if (due->empty()) return std::vector<Outgoing>();
   auto claimed = Impl::transact(*database, [&]() -> Result<Rows> {
-    if (auto done = impl_->apply_confirmations(*database, now, confirmations); !done) {
-      return std::unexpected(std::move(done.error()));
-    }
     return database->run(
         fmt::format("UPDATE outbox SET owner = $1, leased = $2 WHERE id IN (SELECT id FROM outbox WHERE "
                     "state = 'waiting' AND next <= $3 AND leased <= $3 ORDER BY next, id LIMIT $4{}) RETURNING {}",
@@ -155,7 +148,6 @@ Result<std::vector<Outgoing>> Store::claim_due(int64_t now, size_t most) {
         {impl_->owner, now + kLease, now, static_cast<int64_t>(std::min(most, kMaxClaim))});
   });
   if (!claimed) return std::unexpected(std::move(claimed.error()));
-  impl_->confirmations_written(confirmations);
   std::vector<Outgoing> out = outgoing_of(*claimed);
   std::ranges::sort(out, {}, [](const Outgoing& mail) { return std::pair(mail.next, mail.id); });
   return out;
@@ -189,16 +181,20 @@ Result<void> Store::retry(int64_t id, int64_t when, std::string_view error) {
              id);
 }
 
-Result<void> Store::narrow(int64_t id, const std::vector<std::string>& recipients) {
+Result<void> Store::narrow(int64_t id, const std::vector<std::string>& recipients, int64_t now) {
   const Impl::Lease database(*impl_);
-  return one(
-      database->run("UPDATE outbox SET recipients = $1 WHERE id = $2 RETURNING id", {join_addresses(recipients), id}),
-      id);
+  return one(database->run("UPDATE outbox SET recipients = $1, leased = $2 WHERE id = $3 RETURNING id",
+                           {join_addresses(recipients), now + kLease, id}),
+             id);
 }
 
 Result<void> Store::renew(int64_t id, int64_t now) {
   const Impl::Lease database(*impl_);
-  return one(database->run("UPDATE outbox SET state = 'waiting', next = $1 WHERE id = $2 RETURNING id", {now, id}), id);
+  return one(database->run(
+                 "UPDATE outbox SET created = CASE WHEN state = 'failed' THEN $1 ELSE created END, state = 'waiting', "
+                 "next = $1 WHERE id = $2 RETURNING id",
+                 {now, id}),
+             id);
 }
 
 Result<void> Store::failed(int64_t id, std::string_view error) {
@@ -215,6 +211,25 @@ Result<std::vector<Outgoing>> Store::outbox(int64_t after, size_t most) {
                             {after, static_cast<int64_t>(most)});
   if (!rows) return std::unexpected(std::move(rows.error()));
   return outgoing_of(*rows);
+}
+
+Result<OutboxSummary> Store::outbox_summary() {
+  const Impl::Lease database(*impl_);
+  auto states = database->run("SELECT state, COUNT(*), MIN(created) FROM outbox GROUP BY state", {});
+  if (!states) return std::unexpected(std::move(states.error()));
+  OutboxSummary out;
+  for (const Row& row : *states) {
+    if (row.text(0) == "failed") {
+      out.failed = static_cast<uint64_t>(row.number(1));
+    } else {
+      out.waiting = static_cast<uint64_t>(row.number(1));
+      out.oldest = row.number(2);
+    }
+  }
+  auto error = database->run("SELECT last_error FROM outbox WHERE last_error <> '' ORDER BY id DESC LIMIT 1", {});
+  if (!error) return std::unexpected(std::move(error.error()));
+  if (!error->empty()) out.last_error = error->front().text(0);
+  return out;
 }
 
 }  // namespace postern::store

@@ -102,8 +102,6 @@ class Postgres final : public Database {
     return check_version(*version);
   }
 
-  Result<void> put_early(const std::string&, const Content&) override { return {}; }
-
   Result<void> put_inside(const std::string& name, const Content& content) override {
     std::string chunk;
     int64_t part = 0;

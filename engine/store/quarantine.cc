@@ -207,7 +207,9 @@ Result<std::vector<Ended>> Store::expire(const Policies& policies, int64_t now) 
   std::vector<Ended> out;
   for (const Row& name : *names) {
     const auto known = policies.find(name.text(0));
-    const Policy policy = known == policies.end() ? Policy() : known->second;
+    // What the configuration does not know any more is nobody's to throw away.
+    if (known == policies.end()) continue;
+    const Policy& policy = known->second;
     auto due = database->run(
         "SELECT entry.id, entry.mid FROM hold JOIN entry ON entry.id = hold.entry WHERE hold.quarantine = $1 AND "
         "hold.state = 'held' AND entry.on_hold = 0 AND entry.created <= $2 ORDER BY entry.id LIMIT $3",
@@ -234,12 +236,20 @@ Result<std::vector<Ended>> Store::expire(const Policies& policies, int64_t now) 
 
 Result<void> Store::tidy(int64_t now) {
   const Impl::Lease database(*impl_);
-  std::vector<int64_t> confirmations;
+  Dropped dropped;
   const int64_t records = now - kRecordDays * 86400;
   // A transaction that a failed commit may have left in SQLite's log is either seen by this one or written over by it:
   // after it, what has no row will have none.
   auto done = Impl::transact(*database, [&]() -> Result<void> {
-    if (auto applied = impl_->apply_confirmations(*database, now, confirmations); !applied) return applied;
+    dropped.clear();
+    // What two gateways let go at the same moment, each seeing the other's use of it.
+    auto unused = database->run(
+        "DELETE FROM content WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.content = content.name AND "
+        "entry.state = 'held') AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.content = content.name) RETURNING "
+        "name",
+        {});
+    if (!unused) return std::unexpected(std::move(unused.error()));
+    for (const Row& row : *unused) dropped.push_back(row.text(0));
     if (auto gone = execute(
             *database, "DELETE FROM hold WHERE entry IN (SELECT id FROM entry WHERE state <> 'held' AND ended < $1)",
             {records});
@@ -260,7 +270,7 @@ Result<void> Store::tidy(int64_t now) {
     return execute(*database, "UPDATE meta SET value = $1 WHERE name = 'tidied'", {now});
   });
   if (!done) return done;
-  impl_->confirmations_written(confirmations);
+  for (const std::string& name : dropped) database->drop(name);
   auto swept = database->sweep(now);
   if (!swept) return std::unexpected(std::move(swept.error()));
   return {};

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "engine/base/text.h"
 
@@ -123,6 +124,22 @@ Result<bool> let_go(Database& database, int64_t id, std::string_view quarantine,
   mail.next = now;
   if (auto done = insert_mail(database, mail, now); !done) return std::unexpected(done.error());
   return true;
+}
+
+Result<void> lock_usage(Database& database, const Batch& batch) {
+  if (database.for_update().empty()) return {};
+  std::set<std::string> names;
+  for (const Entry& entry : batch.entries) {
+    for (const Hold& hold : entry.holds) names.insert(shown(hold.quarantine));
+  }
+  for (const std::string& name : names) {
+    if (auto done = execute(database, fmt::format("SELECT 1 FROM usage WHERE quarantine = $1{}", database.for_update()),
+                            {name});
+        !done) {
+      return done;
+    }
+  }
+  return {};
 }
 
 Result<void> make_room(Database& database, const Entry& entry, const Policies& policies, int64_t now, Dropped& dropped,

@@ -9,6 +9,10 @@ namespace postern::store {
 base::Result<void> insert_entry(Database& database, const Batch& batch, const Entry& entry, const std::string& content,
                                 int64_t kept, int64_t now);
 
+// lock_usage takes the rows of `usage` of all quarantines of a batch, in the order in which every transaction takes
+// them, so that none waits for another in a ring.
+base::Result<void> lock_usage(Database& database, const Batch& batch);
+
 // make_room sees to it that `entry` fits into its quarantines: where one is full, what is nearest to its end there ends
 // early by the quarantine's default action and is in `expired`; unavailable when that does not help.
 base::Result<void> make_room(Database& database, const Entry& entry, const Policies& policies, int64_t now,

@@ -10,7 +10,6 @@
 
 #include "engine/base/handle.h"
 #include "engine/store/database.h"
-#include "engine/store/files.h"
 
 namespace postern::store {
 namespace {
@@ -29,7 +28,7 @@ using Statement = base::Handle<sqlite3_stmt, finalize>;
 
 class Sqlite final : public Database {
  public:
-  Sqlite(std::string path, Connection connection, Files files)
+  Sqlite(std::string path, Connection connection, std::shared_ptr<const Files> files)
       : path_(std::move(path)), connection_(std::move(connection)), files_(std::move(files)) {}
   ~Sqlite() override {
     statements_.clear();
@@ -86,16 +85,13 @@ class Sqlite final : public Database {
     return check_version(*version);
   }
 
-  Result<void> put_early(const std::string& name, const Content& content) override {
-    return files_.write(name, content);
-  }
   Result<void> put_inside(const std::string&, const Content&) override { return {}; }
-  Result<std::string> get(const std::string& name, uint64_t size) override { return files_.read(name, size); }
-  Result<bool> has(const std::string& name) override { return files_.has(name); }
-  void drop(const std::string& name) override { files_.remove(name); }
+  Result<std::string> get(const std::string& name, uint64_t size) override { return files_->read(name, size); }
+  Result<bool> has(const std::string& name) override { return files_->has(name); }
+  void drop(const std::string& name) override { files_->remove(name); }
 
   Result<size_t> sweep(int64_t now) override {
-    return files_.sweep(now - kOrphanAge, [this](const std::string& name) -> Result<bool> {
+    return files_->sweep(now - kOrphanAge, [this](const std::string& name) -> Result<bool> {
       auto rows = run("SELECT 1 FROM content WHERE name = $1", {name});
       if (!rows) return std::unexpected(rows.error());
       return !rows->empty();
@@ -164,20 +160,18 @@ class Sqlite final : public Database {
 
   std::string path_;
   Connection connection_;
-  Files files_;
+  std::shared_ptr<const Files> files_;
   bool in_doubt_ = false;
   std::map<std::string, Statement, std::less<>> statements_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool create) {
+Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool create,
+                                              std::shared_ptr<const Files> files) {
   if (!create && ::access(path.c_str(), F_OK) != 0) {
     return std::unexpected(base::system_error("store " + path, errno));
   }
-  const std::string above = path.substr(0, path.find_last_of('/') + 1);
-  auto files = Files::open(above + "messages", create);
-  if (!files) return std::unexpected(std::move(files.error()).in("store " + path));
   sqlite3* opened = nullptr;
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
   const int result = sqlite3_open_v2(path.c_str(), &opened, flags, nullptr);
@@ -195,7 +189,7 @@ Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool crea
     sqlite3_free(message);
   }
   if (!wrong.empty()) return fail(Cause::unavailable, "store " + path + ": " + wrong);
-  auto database = std::make_unique<Sqlite>(path, std::move(connection), std::move(*files));
+  auto database = std::make_unique<Sqlite>(path, std::move(connection), std::move(files));
   if (auto made = database->make_schema(create); !made) return std::unexpected(std::move(made.error()));
   return database;
 }

@@ -44,6 +44,7 @@ std::string plan_of(const Batch& batch) {
 struct Named {
   std::string name;
   const Content* content;
+  std::string digest;
 };
 
 std::vector<Named> name_contents(const Batch& batch) {
@@ -54,7 +55,8 @@ std::vector<Named> name_contents(const Batch& batch) {
   };
   const auto add = [&](const Content& content) {
     const auto known = std::ranges::find_if(out, [&](const Named& named) { return same(*named.content, content); });
-    out.push_back(known == out.end() ? Named{random_name(), &content} : Named{known->name, &content});
+    out.push_back(known == out.end() ? Named{random_name(), &content, sha256_hex(content)}
+                                     : Named{known->name, &content, known->digest});
   };
   for (const Entry& entry : batch.entries) add(entry.content);
   for (const Mail& mail : batch.mails) add(mail.content);
@@ -126,7 +128,8 @@ Result<void> insert_batch(Database& database, const Batch& batch, const std::vec
     const bool again = std::any_of(contents.begin(), contents.begin() + static_cast<ptrdiff_t>(i),
                                    [&](const Named& named) { return named.name == contents[i].name; });
     if (again) continue;
-    if (auto done = insert_content(database, contents[i].name, *contents[i].content); !done) return done;
+    if (auto done = insert_content(database, contents[i].name, *contents[i].content, contents[i].digest); !done)
+      return done;
     if (auto done = database.put_inside(contents[i].name, *contents[i].content); !done) return done;
   }
   size_t at = 0;
@@ -170,6 +173,16 @@ Store::Impl::Lease::~Lease() {
   impl_.returned.notify_one();
 }
 
+Result<void> Store::Impl::put_early(const std::string& name, const Content& content) {
+  return files != nullptr ? files->write(name, content) : Result<void>();
+}
+
+void Store::Impl::take_back(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (files != nullptr) files->remove(name);
+  }
+}
+
 Result<void> Store::Impl::apply_confirmations(Database& database, int64_t now, std::vector<int64_t>& written) {
   {
     const std::lock_guard lock(mutex);
@@ -210,8 +223,14 @@ Result<std::unique_ptr<Store>> Store::open(const Open& how) {
   const bool sqlite = how.where.starts_with(kSqlite);
   // SQLite lets one write at a time in any case.
   const size_t connections = sqlite ? 1 : std::max<size_t>(1, how.connections);
+  if (sqlite) {
+    const std::string path = how.where.substr(kSqlite.size());
+    auto files = Files::open(path.substr(0, path.find_last_of('/') + 1) + "messages", how.create);
+    if (!files) return std::unexpected(std::move(files.error()).in("store " + path));
+    impl->files = std::make_shared<const Files>(std::move(*files));
+  }
   for (size_t i = 0; i < connections; ++i) {
-    auto database = sqlite ? open_sqlite(how.where.substr(kSqlite.size()), how.create)
+    auto database = sqlite ? open_sqlite(how.where.substr(kSqlite.size()), how.create, impl->files)
                            : open_postgres(how.where.substr(kPostgres.size()));
     if (!database) return std::unexpected(std::move(database.error()));
     if (!sqlite && i == 0) {
@@ -225,23 +244,21 @@ Result<std::unique_ptr<Store>> Store::open(const Open& how) {
 // ---- keeping
 
 Result<Kept> Store::keep(const Batch& batch, const Policies& policies, int64_t now) {
-  const Impl::Lease database(*impl_);
   const std::vector<Named> contents = name_contents(batch);
+  const std::string plan = plan_of(batch);
   // What was stored before the transaction and is not in it goes again. After a commit whose end is not known nothing
   // goes: the rows may be there when the database is next opened.
   Dropped unused;
-  const auto remove = [&](const Dropped& names) {
-    for (const std::string& name : names) database->drop(name);
-  };
   for (const Named& named : contents) {
     if (std::ranges::find(unused, named.name) != unused.end()) continue;
-    if (auto stored = database->put_early(named.name, *named.content); !stored) {
-      remove(unused);
+    if (auto stored = impl_->put_early(named.name, *named.content); !stored) {
+      impl_->take_back(unused);
       return std::unexpected(std::move(stored.error()));
     }
     unused.push_back(named.name);
   }
 
+  const Impl::Lease database(*impl_);
   Kept kept;
   Dropped dropped;
   std::vector<int64_t> confirmations;
@@ -253,7 +270,7 @@ Result<Kept> Store::keep(const Batch& batch, const Policies& policies, int64_t n
     if (!earlier) return std::unexpected(std::move(earlier.error()));
     if (*earlier) {
       kept.again = (*earlier)->mid;
-      bool good = (*earlier)->plan == plan_of(batch);
+      bool good = (*earlier)->plan == plan;
       if (good) {
         const Result<bool> there = whole(*database, (*earlier)->id);
         if (!there) return std::unexpected(there.error());
@@ -266,22 +283,23 @@ Result<Kept> Store::keep(const Batch& batch, const Policies& policies, int64_t n
       }
       if (auto done = supersede(*database, **earlier, now, dropped); !done) return done;
     }
+    if (auto locked = lock_usage(*database, batch); !locked) return locked;
     for (const Entry& entry : batch.entries) {
       if (auto room = make_room(*database, entry, policies, now, dropped, kept.expired); !room) return room;
     }
     auto row = database->run(
         "INSERT INTO kept (identity, plan, mid, created, confirmed) VALUES ($1, $2, $3, $4, 0) RETURNING id",
-        {batch.identity, plan_of(batch), static_cast<int64_t>(batch.mid), now});
+        {batch.identity, plan, static_cast<int64_t>(batch.mid), now});
     if (!row) return std::unexpected(std::move(row.error()));
     kept.id = row->front().number(0);
     return insert_batch(*database, batch, contents, kept.id, now);
   };
   if (auto done = Impl::transact(*database, work); !done) {
-    if (!database->in_doubt()) remove(unused);
+    if (!database->in_doubt()) impl_->take_back(unused);
     return std::unexpected(std::move(done.error()));
   }
   impl_->confirmations_written(confirmations);
-  remove(dropped);
+  for (const std::string& name : dropped) database->drop(name);
   return kept;
 }
 

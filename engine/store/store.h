@@ -41,6 +41,14 @@ struct Kept {
   std::vector<Ended> expired;  // what had to make room
 };
 
+// OutboxSummary is what the outbox holds in all.
+struct OutboxSummary {
+  uint64_t waiting = 0;
+  uint64_t failed = 0;
+  int64_t oldest = 0;      // when the oldest that waits was made, Unix time; 0: none waits
+  std::string last_error;  // of the newest mail that has one
+};
+
 // Outgoing is one mail of the outbox.
 struct Outgoing {
   enum class State : uint8_t { waiting, failed };
@@ -83,7 +91,7 @@ class Store {
   // keep makes a batch durable. Call it last, when every edit has been taken and only the answer is left.
   base::Result<Kept> keep(const Batch& batch, const Policies& policies, int64_t now);
   // confirm says that the MTA has the answer for what keep() returned. It only remembers: the store learns it with the
-  // next keep() or claim_due(), or by settle(), which is for a thread beside mail and for the end of the process.
+  // next keep(), or by settle(), which is for a thread beside mail and for the end of the process.
   void confirm(int64_t kept);
   base::Result<void> settle(int64_t now);
   // queue puts one mail into the outbox that no message waits for.
@@ -97,14 +105,15 @@ class Store {
   base::Result<void> sent(int64_t id);
   // retry gives a mail back, to be tried at `when`.
   base::Result<void> retry(int64_t id, int64_t when, std::string_view error);
-  // narrow leaves a mail to those of its recipients that have not got it yet.
-  base::Result<void> narrow(int64_t id, const std::vector<std::string>& recipients);
+  // narrow leaves a mail to those of its recipients that have not got it yet; it stays this gateway's for kLease more.
+  base::Result<void> narrow(int64_t id, const std::vector<std::string>& recipients, int64_t now);
   // renew makes a mail, failed or waiting, due at `now`.
   base::Result<void> renew(int64_t id, int64_t now);
   // failed keeps a mail that will not be tried again by itself.
   base::Result<void> failed(int64_t id, std::string_view error);
   // outbox lists mail by id, from `after` on, at most `most`.
   base::Result<std::vector<Outgoing>> outbox(int64_t after, size_t most);
+  base::Result<OutboxSummary> outbox_summary();
   // remove takes a mail out of the outbox for good.
   base::Result<void> remove(int64_t id);
 
@@ -124,7 +133,7 @@ class Store {
   base::Result<std::vector<Usage>> usage();
 
   // expire ends what was kept longer than its quarantine's retention, at most kMaxExpire at a time; call again while it
-  // returns that many.
+  // returns that many. A quarantine that is not in `policies` keeps what it has.
   base::Result<std::vector<Ended>> expire(const Policies& policies, int64_t now);
   static constexpr size_t kMaxExpire = 100;
   // tidy removes what is of no use any more: records of messages that ended kRecordDays ago, of batches that cannot

@@ -30,6 +30,7 @@ TEST_P(Outbox, MailGoesOutOnceTheMtaHasItsAnswer) {
   EXPECT_THAT(*claimed, IsEmpty()) << "the MTA may not have the answer";
 
   store_->confirm(kept->id);
+  ASSERT_DONE(store_->settle(kNow + 20));
   claimed = store_->claim_due(kNow + 20, 10);
   ASSERT_DONE(claimed);
   ASSERT_EQ(claimed->size(), 1u);
@@ -66,6 +67,7 @@ TEST_P(Outbox, AMessageThatComesAgainLeavesOneNotice) {
   ASSERT_DONE(again);
   EXPECT_EQ(again->again, 7u);
   store_->confirm(again->id);
+  ASSERT_DONE(store_->settle(kNow + 300));
   auto claimed = store_->claim_due(kNow + 301, 10);
   ASSERT_DONE(claimed);
   ASSERT_EQ(claimed->size(), 1u);
