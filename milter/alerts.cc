@@ -9,7 +9,7 @@
 
 #include "engine/base/text.h"
 #include "engine/mime/encoded_word.h"
-#include "engine/submit/mark.h"
+#include "engine/submit/own_mail.h"
 
 namespace postern::milter {
 namespace {
@@ -95,21 +95,6 @@ std::string_view class_of(const Alert& alert) {
   return "System";
 }
 
-std::string mail_date(int64_t now) {
-  constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const auto seconds = static_cast<std::time_t>(now);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char day[8];
-  char rest[32];
-  std::strftime(day, sizeof day, "%d", &parts);
-  std::strftime(rest, sizeof rest, "%Y %H:%M:%S +0000", &parts);
-  return std::string(kDays[static_cast<size_t>(parts.tm_wday) % 7]) + ", " + day + " " +
-         kMonths[static_cast<size_t>(parts.tm_mon) % 12] + " " + rest;
-}
-
 std::string sentence(const Alert& alert) {
   switch (alert.what) {
     case Alert::What::raised:
@@ -136,8 +121,9 @@ std::string alert_mail(const Alert& alert, const AlertProfile& profile, const Se
   static std::atomic<uint64_t> counter{0};
   return "From: " +
          (settings.reinject.from.empty() ? "Postern <postmaster@" + settings.hostname + ">" : settings.reinject.from) +
-         "\r\nTo: " + to + "\r\nSubject: " + encoded + "\r\nDate: " + mail_date(now) + "\r\nMessage-ID: <alert." +
-         std::to_string(now) + "." + std::to_string(counter.fetch_add(1)) + "@" + settings.hostname +
+         "\r\nTo: " + to + "\r\nSubject: " + encoded + "\r\nDate: " + base::mail_date(now, false) +
+         "\r\nMessage-ID: <alert." + std::to_string(now) + "." + std::to_string(counter.fetch_add(1)) + "@" +
+         settings.hostname +
          ">\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
          "Content-Transfer-Encoding: 8bit\r\n\r\n" +
          sentence(alert) + "\r\n\r\n" + base::one_line(alert.text) + "\r\n";
@@ -176,6 +162,12 @@ void Alerts::note(size_t row, bool cleared, std::string key, std::string text) {
   {
     const std::lock_guard lock(mutex_);
     if (!cleared) raised_[row].store(true, std::memory_order_relaxed);
+    // Lines that end something come with every message that goes well; one of them says it all.
+    if (cleared) {
+      const auto last = std::find_if(noted_.rbegin(), noted_.rend(),
+                                     [&](const Noted& each) { return each.row == row && each.key == key; });
+      if (last != noted_.rend() && last->cleared) return;
+    }
     if (noted_.size() >= kMostNoted) {
       ++dropped_;
       return;
@@ -244,12 +236,12 @@ base::Result<void> Alerts::mail(const Pending& pending, const AlertProfile& prof
   submit::SmtpServer server = settings.reinject.smtp;
   server.name = settings.hostname;
   submit::SmtpClient client(server);
-  const std::string head =
-      std::string(submit::kMarkHeader) + ": " + (*key)->make({"alert", mid, now, "", ""}, "", profile.mail) + "\r\n";
   bool reached = false;
-  for (const submit::SmtpResult& result : client.send({"", profile.mail, head, content}, thread_.stopping(), reached)) {
-    if (result.what != submit::SmtpResult::What::taken) return base::fail(base::Cause::unavailable, result.text);
-  }
+  const submit::OwnMail own{{"alert", mid, now, "", ""}, "", profile.mail, content};
+  const auto results = submit::submit_own(client, **key, own, thread_.stopping(), reached);
+  // Whom the server does not know must not keep the others' alert here.
+  const auto taken = std::ranges::find(results, submit::SmtpResult::What::taken, &submit::SmtpResult::what);
+  if (taken == results.end()) return base::fail(base::Cause::unavailable, results.front().text);
   return {};
 }
 
@@ -315,31 +307,41 @@ void Alerts::forget_ended(const std::deque<Noted>& batch) {
   }
 }
 
+void Alerts::turn() {
+  std::deque<Noted> batch;
+  uint64_t dropped = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    batch.swap(noted_);
+    std::swap(dropped, dropped_);
+  }
+  if (dropped != 0) base::emit(event(Event::alerts_dropped), {{"count", std::to_string(dropped)}});
+  const std::shared_ptr<Live> live = service_.current();
+  const Settings& settings = live->generation->settings;
+  for (const Noted& noted : batch) take(noted, settings);
+  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count();
+  for (const AlertProfile& profile : settings.alerts) {
+    const AlertWaits waits{static_cast<int64_t>(profile.first_wait) * 1000,
+                           static_cast<int64_t>(profile.longest_wait) * 1000};
+    tell(profile, listeners_[profile.name].state.due(waits, now));
+  }
+  // Who left the configuration hears nothing more.
+  std::erase_if(listeners_, [&](const auto& entry) {
+    return std::ranges::find(settings.alerts, entry.first, &AlertProfile::name) == settings.alerts.end();
+  });
+  forget_ended(batch);
+  send(settings);
+}
+
 void Alerts::run() {
   do {
-    std::deque<Noted> batch;
-    uint64_t dropped = 0;
-    {
+    try {
+      turn();
+    } catch (const std::exception&) {
+      // Out of memory: mail goes on, and the next alert says that one is missing.
       const std::lock_guard lock(mutex_);
-      batch.swap(noted_);
-      std::swap(dropped, dropped_);
+      ++dropped_;
     }
-    if (dropped != 0) base::emit(event(Event::alerts_dropped), {{"count", std::to_string(dropped)}});
-    const std::shared_ptr<Live> live = service_.current();
-    const Settings& settings = live->generation->settings;
-    for (const Noted& noted : batch) take(noted, settings);
-    const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count();
-    for (const AlertProfile& profile : settings.alerts) {
-      const AlertWaits waits{static_cast<int64_t>(profile.first_wait) * 1000,
-                             static_cast<int64_t>(profile.longest_wait) * 1000};
-      tell(profile, listeners_[profile.name].state.due(waits, now));
-    }
-    // Who left the configuration hears nothing more.
-    std::erase_if(listeners_, [&](const auto& entry) {
-      return std::ranges::find(settings.alerts, entry.first, &AlertProfile::name) == settings.alerts.end();
-    });
-    forget_ended(batch);
-    send(settings);
   } while (thread_.wait_until(next_look()));
 }
 

@@ -62,6 +62,7 @@ class Alerts {
     std::deque<Pending> pending;
   };
   void run();
+  void turn();
   void take(const Noted& noted, const Settings& settings);
   void forget_ended(const std::deque<Noted>& batch);
   void tell(const AlertProfile& profile, std::vector<Alert> alerts);

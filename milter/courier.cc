@@ -9,8 +9,8 @@
 #include <ctime>
 
 #include "engine/base/text.h"
-#include "engine/submit/mark.h"
 #include "engine/submit/mbox.h"
+#include "engine/submit/own_mail.h"
 #include "milter/events.h"
 
 namespace postern::milter {
@@ -171,16 +171,17 @@ Courier::Turn Courier::submit(store::Store& store, const store::Outgoing& mail, 
   if (client_ == nullptr || !(client_->server() == server)) client_ = std::make_unique<submit::SmtpClient>(server);
 
   const uint64_t mid = mail.mid != 0 ? mail.mid : service_.next_id();
-  const submit::Mark mark{std::string(store::mail_kind_name(mail.kind)), mid, now_seconds(), mail.flow, mail.host};
-  // Recipients that are refused one by one are submitted one by one, each with a mark of its own.
-  std::vector<submit::SmtpResult> results;
+  const submit::OwnMail own{{std::string(store::mail_kind_name(mail.kind)), mid, 0, mail.flow, mail.host},
+                            mail.from,
+                            mail.recipients,
+                            *content};
+  std::vector<std::string> unserved = mail.recipients;
   bool reached = false;
-  const auto send = [&](const std::vector<std::string>& recipients) {
-    const std::string head =
-        std::string(submit::kMarkHeader) + ": " + (*key)->make(mark, mail.from, recipients) + "\r\n";
-    return client_->send({mail.from, recipients, head, *content}, abort_, reached);
-  };
-  results = send(mail.recipients);
+  // What fails here is written down again at the end.
+  const auto results = submit::submit_own(*client_, **key, own, abort_, reached, [&](size_t recipient) {
+    std::erase(unserved, mail.recipients[recipient]);
+    if (!unserved.empty()) (void)store.narrow(mail.id, unserved, now_seconds());
+  });
   if (!reached) {
     server_state(false, settings, results.front().text);
     noted(store.retry(mail.id, now_seconds() + static_cast<int64_t>(down_wait_), results.front().text));
@@ -194,11 +195,7 @@ Courier::Turn Courier::submit(store::Store& store, const store::Outgoing& mail, 
   std::string delay;
   std::string reply;
   for (size_t i = 0; i < results.size(); ++i) {
-    submit::SmtpResult result = results[i];
-    if (results.size() > 1 && result.at_recipient) {
-      const auto alone = send({mail.recipients[i]});
-      result = alone.front();
-    }
+    const submit::SmtpResult& result = results[i];
     if (result.what == What::taken) {
       reply = result.text;
       continue;
@@ -212,7 +209,7 @@ Courier::Turn Courier::submit(store::Store& store, const store::Outgoing& mail, 
                                               {"cause", std::to_string(mail.cause_mid)},
                                               {"reply", reply}});
     if (left.empty()) return noted(store.sent(mail.id));
-    if (auto done = store.narrow(mail.id, left); !done) return noted(done);
+    if (auto done = store.narrow(mail.id, left, now_seconds()); !done) return noted(done);
   }
   return delay.empty() ? failed(store, mail, refusal) : later(store, mail, settings, delay);
 }

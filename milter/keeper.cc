@@ -72,10 +72,14 @@ void Keeper::stop() {
 void Keeper::run() {
   Clock::time_point next = Clock::now();
   do {
-    settle();
-    if (Clock::now() < next) continue;
-    step(static_cast<int64_t>(std::time(nullptr)), Clock::now());
-    next = Clock::now() + std::chrono::minutes(1);
+    try {
+      settle();
+      if (Clock::now() < next) continue;
+      next = Clock::now() + std::chrono::minutes(1);
+      step(static_cast<int64_t>(std::time(nullptr)), Clock::now());
+    } catch (const std::exception& error) {
+      base::emit(event(Event::store_failed), {{"reason", error.what()}});
+    }
   } while (thread_.wait_until(next));
 }
 

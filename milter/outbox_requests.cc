@@ -40,31 +40,21 @@ Json refusal(std::string_view reason) { return {{"error", reason}}; }
 
 Json outbox_summary(Service& service) {
   if (service.current()->generation->settings.store.empty()) return nullptr;
-  const auto mails = all_mails(service);
-  if (!mails) return refusal(mails.error().text());
-  uint64_t failed = 0;
-  Json oldest = nullptr;
-  std::string last_error;
-  for (const store::Outgoing& mail : *mails) {
-    if (mail.state == store::Outgoing::State::failed) {
-      ++failed;
-    } else if (oldest.is_null() || mail.created < oldest.get<int64_t>()) {
-      oldest = mail.created;
-    }
-    if (!mail.last_error.empty()) last_error = mail.last_error;
-  }
-  return {{"waiting", mails->size() - failed},
-          {"failed", failed},
-          {"oldest", oldest},
-          {"last_error", last_error},
-          {"more", mails->size() >= kMostListed}};
+  auto store = service.store();
+  if (!store) return refusal(store.error().text());
+  const auto found = (*store)->outbox_summary();
+  if (!found) return refusal(found.error().text());
+  return {{"waiting", found->waiting},
+          {"failed", found->failed},
+          {"oldest", found->waiting == 0 ? Json() : Json(found->oldest)},
+          {"last_error", found->last_error}};
 }
 
 Json outbox_request(Service& service, const Json& request, unsigned uid) {
   const std::string action = request.value("action", std::string());
-  const auto mails = all_mails(service);
-  if (!mails) return refusal(mails.error().text());
   if (action == "list") {
+    const auto mails = all_mails(service);
+    if (!mails) return refusal(mails.error().text());
     Json list = Json::array();
     for (const store::Outgoing& mail : *mails) {
       list.push_back({{"id", mail.id},
@@ -86,6 +76,8 @@ Json outbox_request(Service& service, const Json& request, unsigned uid) {
   if (action != "retry" && action != "drop") return refusal("an action is list, retry or drop");
   std::vector<int64_t> ids;
   if (request.value("failed", false)) {
+    const auto mails = all_mails(service);
+    if (!mails) return refusal(mails.error().text());
     for (const store::Outgoing& mail : *mails) {
       if (mail.state == store::Outgoing::State::failed) ids.push_back(mail.id);
     }

@@ -7,12 +7,11 @@
 
 namespace postern::milter {
 
-// kMostListed is how many mails a list or a summary looks at.
+// kMostListed is how many mails a list looks at.
 inline constexpr size_t kMostListed = 10'000;
 
-// outbox_summary is {"waiting", "failed", "oldest", "last_error", "more"} — `oldest` the creation of the oldest that
-// waits, in seconds since 1970, or null; `more` true when there are more than kMostListed — or {"error"}; null where
-// there is no store.
+// outbox_summary is {"waiting", "failed", "oldest", "last_error"} — `oldest` the creation of the oldest that
+// waits, in seconds since 1970, or null — or {"error"}; null where there is no store.
 nlohmann::ordered_json outbox_summary(Service& service);
 
 // outbox_request answers {"command":"outbox","action":"list"} with {"mails": [{"id", "kind", "state", "mid",

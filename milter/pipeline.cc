@@ -237,10 +237,11 @@ uint64_t Transaction::most_bytes() const {
 }
 
 // read_mark finds out whether this is mail of our own that came back. Whatever claims to be a mark goes, so that none
-// leaves this machine.
+// of ours leaves this machine.
 void Transaction::read_mark() {
   size_t at = message_.headers.find(submit::kMarkHeader);
-  if (at == mime::HeaderList::npos) return;
+  // Without a listener nothing of ours comes back, and the MTA was not asked whether header fields may go.
+  if (at == mime::HeaderList::npos || generation_->settings.reinject.server.empty()) return;
   std::vector<std::string> recipients;
   for (const message::Recipient& recipient : message_.envelope.recipients) recipients.push_back(recipient.address);
   mark_fault_ = "this program has no secret to check it by";

@@ -110,14 +110,21 @@ base::Result<std::shared_ptr<const submit::MarkKey>> Service::mark_key() {
 
 base::Result<std::shared_ptr<store::Store>> Service::store() {
   if (store_place_.where.empty()) return base::fail(base::Cause::misconfigured, "postern.yaml names no store");
-  // Whoever comes while it is being opened waits for the outcome.
-  auto opened = store_.lock();
-  if (*opened == nullptr) {
-    auto made = store::Store::open(store_place_);
-    if (!made) return std::unexpected(std::move(made.error()).in("store"));
-    *opened = std::move(*made);
+  // Whoever comes while it is being opened waits for the outcome, and has it too.
+  auto opening = store_.lock();
+  if (opening->store != nullptr) return opening->store;
+  if (opening->failure && std::chrono::steady_clock::now() - opening->failed < store_retry_) {
+    return std::unexpected(*opening->failure);
   }
-  return *opened;
+  auto made = store::Store::open(store_place_);
+  if (!made) {
+    opening->failure = std::move(made.error()).in("store");
+    opening->failed = std::chrono::steady_clock::now();
+    return std::unexpected(*opening->failure);
+  }
+  opening->failure.reset();
+  opening->store = std::move(*made);
+  return opening->store;
 }
 
 std::shared_ptr<Live> Service::current() { return *live_.lock(); }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Service: what all connections of the daemon share: the current configuration generation, numbers for connections and
-// messages, the memory account, counters, and whether the daemon is draining. Everything a message touches is an
-// atomic; the one lock is taken when a connection opens or notices that a newer generation is there.
+// messages, the memory account, counters, and whether the daemon is draining. What every message touches is an atomic.
+// A lock is taken when a connection opens or notices that a newer generation is there, by a message that leaves
+// something in the store, and by one that claims to be our own.
 #pragma once
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,8 +86,10 @@ class Service {
   void set_content_deadline(std::chrono::nanoseconds deadline) { content_deadline_ = deadline; }
 
   // store returns the store that the first generation named, opened when it is first asked for and, after a failure,
-  // again; never nullptr. misconfigured where there is none. From any thread; may wait.
+  // again, but not within store_retry (2 s): who comes then has the failure at once. Never nullptr; misconfigured where
+  // there is none. From any thread; may wait.
   base::Result<std::shared_ptr<store::Store>> store();
+  void set_store_retry(std::chrono::nanoseconds after) { store_retry_ = after; }
 
   // mark_key returns the secret by which our own mail is known, read or made when it is first asked for and, after a
   // failure, again.
@@ -114,8 +118,14 @@ class Service {
   std::atomic<bool> draining_{false};
   const std::chrono::steady_clock::time_point started_;
   std::chrono::nanoseconds content_deadline_ = std::chrono::seconds(240);
+  std::chrono::nanoseconds store_retry_ = std::chrono::seconds(2);
   const store::Store::Open store_place_;
-  base::Guarded<std::shared_ptr<store::Store>> store_;
+  struct Opening {
+    std::shared_ptr<store::Store> store;
+    std::optional<base::Error> failure;  // of the last attempt
+    std::chrono::steady_clock::time_point failed;
+  };
+  base::Guarded<Opening> store_;
   const std::string mark_path_;
   base::Guarded<std::shared_ptr<const submit::MarkKey>> mark_key_;
   std::function<void()> on_mail_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libcurl's own result says too little (a refused recipient and a lost connection are one code), so its commands and
 // the server's replies are followed as they pass. One transaction goes to all recipients; when the server refuses any,
-// it is given up before DATA and each recipient gets one of his own.
+// it is given up before DATA, and submit_own() gives each recipient one of his own.
 #include "engine/submit/smtp.h"
 
 #include <algorithm>
