@@ -208,10 +208,10 @@ Result<void> StateDirectory::set_durable(Condition condition) {
   return {};
 }
 
-Result<void> StateDirectory::mark(const Secret& so_pin) {
+Result<void> StateDirectory::mark(const Secret& so_pin, std::string_view serial) {
   durable_ = Condition::zeroising;
   if (directory_.exists(kMarker)) return directory_.sync();
-  std::string text = fmt::format("zeroising {}", so_pin.view());
+  std::string text = fmt::format("zeroising {}\t{}", so_pin.view(), serial);
   std::string line = checked(text);
   auto written = write_small(kMarker, line);
   wipe(text);
@@ -219,15 +219,18 @@ Result<void> StateDirectory::mark(const Secret& so_pin) {
   return written;
 }
 
-Result<Secret> StateDirectory::marker() const {
+Result<StateDirectory::Marker> StateDirectory::marker() const {
   auto text = directory_.read(kMarker, kSmall);
-  if (!text) return text;
+  if (!text) return std::unexpected(std::move(text.error()));
   constexpr std::string_view kWord = "zeroising ";
   const auto line = unchecked(text->view());
   if (!line || !line->starts_with(kWord)) {
     return fail(Cause::malformed, directory_.path_of(kMarker) + " is damaged");
   }
-  return Secret(line->substr(kWord.size()));
+  const std::string_view rest = line->substr(kWord.size());
+  const size_t end = rest.rfind('\t');
+  if (end == std::string_view::npos) return fail(Cause::malformed, directory_.path_of(kMarker) + " is damaged");
+  return Marker{Secret(rest.substr(0, end)), std::string(rest.substr(end + 1))};
 }
 
 Result<void> StateDirectory::destroy_kek() {

@@ -132,7 +132,7 @@ void Vault::zeroise(std::string_view reason, const By& by) {
     if (auto kek = Kek::load(*directory_, secret->view()); kek) so_pin = kek->so_pin();
   }
   // A marker that cannot be written must not stop the destroying: the next step makes the keys unusable all the same.
-  if (auto marked = directory_->mark(so_pin); !marked) {
+  if (auto marked = directory_->mark(so_pin, token_->identity().serial); !marked) {
     base::emit(event(Event::zeroise_waiting), {{"reason", marked.error().text()}});
   }
   if (auto noted = record(Weight::zeroise, "zeroise", by, {{"reason", reason}}); !noted) {
@@ -150,7 +150,7 @@ void Vault::continue_zeroise() {
     if (!waiting_told_) base::emit(event(Event::zeroise_waiting), {{"reason", error.text()}});
     waiting_told_ = true;
   };
-  auto so_pin = directory_->marker();
+  auto marker = directory_->marker();
   kek_.reset();
   rejection_.store(nullptr);
   if (auto gone = directory_->destroy_kek(); !gone) return wait(gone.error());
@@ -158,14 +158,15 @@ void Vault::continue_zeroise() {
   session_.reset();
   token_->forget();
   // Without the SO PIN the token cannot be erased; without the key-encryption key nobody can log in to it either.
-  if (!so_pin) wait(so_pin.error());
-  if (so_pin && !so_pin->empty()) {
+  if (!marker) wait(marker.error());
+  if (marker && !marker->so_pin.empty()) {
     // Kept for the next initialisation: it opens nothing, the token is empty then.
-    if (auto kept = directory_->write(kSoPinFile, so_pin->view()); !kept) return wait(kept.error());
-    if (auto erased = token_->erase(*so_pin); !erased) return wait(erased.error());
+    if (auto kept = directory_->write(kSoPinFile, marker->so_pin.view()); !kept) return wait(kept.error());
+    if (auto erased = token_->erase(marker->so_pin, marker->serial); !erased) return wait(erased.error());
   }
   if (auto rest = directory_->destroy_rest(); !rest) return wait(rest.error());
   if (auto done = directory_->finish(); !done) return wait(done.error());
+  if (marker) token_->bury(marker->serial);
   failures_ = directory_->failures();
   waiting_told_ = false;
   (void)record(Weight::zeroise, "zeroised", {}, {});

@@ -4,15 +4,10 @@
 #include "keystore/token/module.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "engine/base/handle.h"
 #include "engine/base/text.h"
+#include "keystore/token/softhsm.h"
 
 namespace postern::keystore {
 
@@ -35,34 +30,6 @@ std::string field(const unsigned char* bytes, size_t size) {
 template <size_t N>
 std::string field(const unsigned char (&bytes)[N]) {
   return field(bytes, N);
-}
-
-bool fits_configuration_line(std::string_view path) {
-  for (char c : path) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == '#') return false;
-  }
-  return !path.empty() && path.front() == '/' && path.back() != ' ';
-}
-
-// SoftHSM2 is told where its tokens are by a file whose name stands in the environment.
-Result<void> configure_softhsm(const TokenOptions& options) {
-  if (!fits_configuration_line(options.softhsm_directory) || !fits_configuration_line(options.scratch)) {
-    return fail(Cause::misconfigured, "token: SoftHSM2's directories must be absolute paths without '#'");
-  }
-  if (mkdir(options.softhsm_directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return std::unexpected(base::system_error(options.softhsm_directory, errno));
-  }
-  std::string path = options.scratch + "/softhsm2.conf";
-  std::string text = fmt::format("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
-                                 options.softhsm_directory);
-  (void)unlink(path.c_str());
-  base::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) return std::unexpected(base::system_error(path, errno));
-  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return std::unexpected(base::system_error(path, errno));
-  }
-  if (setenv("SOFTHSM2_CONF", path.c_str(), 1) != 0) return std::unexpected(base::system_error("SOFTHSM2_CONF", errno));
-  return {};
 }
 
 }  // namespace

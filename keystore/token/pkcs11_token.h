@@ -50,7 +50,8 @@ class Pkcs11Token final : public Token {
   TokenIdentity identity() override;
   base::Result<void> initialise(const Secret& so_pin, const Secret& user_pin) override;
   base::Result<void> change_so_pin(const Secret& present, const Secret& next) override;
-  base::Result<void> erase(const Secret& so_pin) override;
+  base::Result<void> erase(const Secret& so_pin, std::string_view serial) override;
+  void bury(std::string_view serial) override;
   base::Result<void> login(const Secret& user_pin) override;
   void forget() override;
   std::unique_ptr<Session> session() override;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "keystore/token/pkcs11_token.h"
+#include "keystore/token/softhsm.h"
 
 namespace postern::keystore {
 
@@ -218,7 +219,22 @@ Result<void> Pkcs11Token::change_so_pin(const Secret& present, const Secret& nex
   return {};
 }
 
-Result<void> Pkcs11Token::erase(const Secret& so_pin) { return wipe_token(so_pin, nullptr); }
+Result<void> Pkcs11Token::erase(const Secret& so_pin, std::string_view serial) {
+  auto erased = wipe_token(so_pin, nullptr);
+  if (erased || erased.error().cause() != Cause::not_found || options_.softhsm_directory.empty()) return erased;
+  auto emptied = empty_softhsm_token(options_.softhsm_directory, serial);
+  if (!emptied) return std::unexpected(std::move(emptied.error()));
+  if (!*emptied) return erased;
+  // What the module knows of its tokens is from before.
+  std::lock_guard writing(writing_);
+  const Alone alone(gate_, Clock::now() + kLongWait);
+  if (alone) module_.end();
+  return {};
+}
+
+void Pkcs11Token::bury(std::string_view serial) {
+  if (!options_.softhsm_directory.empty()) drop_empty_softhsm_token(options_.softhsm_directory, serial);
+}
 
 // Twice where a fault came between: whoever erases a token must not be stopped by a session that was lost. The SO PIN
 // is the right one or the first try ends it.

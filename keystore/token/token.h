@@ -81,9 +81,12 @@ class Token {
   virtual base::Result<void> initialise(const Secret& so_pin, const Secret& user_pin) = 0;
   // change_so_pin gives the token another SO PIN; between initialise() and login(), while nobody is logged in.
   virtual base::Result<void> change_so_pin(const Secret& present, const Secret& next) = 0;
-  // erase is initialise without a new user PIN: nothing can log in afterwards. May be repeated. not_found where no
-  // token with our label is there: either there never was one, or it was taken out; the caller knows which.
-  virtual base::Result<void> erase(const Secret& so_pin) = 0;
+  // erase is initialise without a new user PIN: nothing can log in afterwards. May be repeated, also after a process
+  // that was killed while it erased the token with the serial number `serial`. not_found where no token with our label
+  // is there: either there never was one, or it was taken out; the caller knows which.
+  virtual base::Result<void> erase(const Secret& so_pin, std::string_view serial = {}) = 0;
+  // bury removes what erase() left of such a token, once that is on record.
+  virtual void bury(std::string_view serial) = 0;
   // login keeps one session open for ever and logs the process in. Error cause `denied` for a wrong or locked PIN, or
   // one that would be the last try (it is not tried then); `unavailable` for a token that is not there. The PIN is kept
   // (in locked memory) for reopening, also after `unavailable`: the next use of a key then logs in by itself.

@@ -219,6 +219,34 @@ TEST_F(TokenTest, ErasingLeavesNothingAndNoLogin) {
             Cause::not_found);
 }
 
+// SoftHSM2 killed in the middle of erasing leaves an empty token.object, and sees no token any more.
+TEST_F(TokenTest, ErasingThatWasCutShortIsFinished) {
+  open_token();
+  ASSERT_TRUE(token_->generate(key_id(1), "k", KeyType::ec_p256, 0, true));
+  const std::string serial = token_->identity().serial;
+  TearDown();
+  std::filesystem::path folder;
+  for (const auto& each : std::filesystem::directory_iterator(directory_.options().softhsm_directory)) folder = each;
+  std::filesystem::resize_file(folder / "token.object", 0);
+  auto opened = Token::open(directory_.options());
+  ASSERT_TRUE(opened);
+  Token& token = **opened;
+  EXPECT_EQ(token.erase(so_pin_).error().cause(), Cause::not_found) << "without its number it may be anybody's";
+  EXPECT_EQ(token.erase(so_pin_, "0123456789abcdef").error().cause(), Cause::not_found);
+  token.bury(serial);
+  EXPECT_FALSE(std::filesystem::is_empty(folder));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(token.erase(so_pin_, serial));
+    EXPECT_TRUE(std::filesystem::is_empty(folder));
+  }
+  token.bury(serial);
+  EXPECT_FALSE(std::filesystem::exists(folder));
+  EXPECT_EQ(token.erase(so_pin_, serial).error().cause(), Cause::not_found);
+  ASSERT_TRUE(token.initialise(so_pin_, user_pin_));
+  ASSERT_TRUE(token.login(user_pin_));
+  EXPECT_TRUE(token.strangers({})->empty());
+}
+
 TEST_F(TokenTest, ATokenIsKnownByItsLabelAndSerialNumber) {
   open_token();
   EXPECT_TRUE(token_->present());

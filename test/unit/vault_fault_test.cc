@@ -174,7 +174,7 @@ TEST_F(VaultFault, ZeroisingEndsZeroisedWhateverFails) {
           EXPECT_EQ(again.durable(), Condition::zeroised);
         }
         if (again.durable() == Condition::zeroising) {
-          EXPECT_EQ(again.marker()->view(), "so pin");
+          EXPECT_EQ(again.marker()->so_pin.view(), "so pin");
           EXPECT_TRUE(succeeded(again.destroy_kek()));
           EXPECT_TRUE(succeeded(again.destroy_rest()));
           EXPECT_TRUE(succeeded(again.finish()));
@@ -198,8 +198,8 @@ TEST_F(VaultFault, AFullDiskStillCountsAttemptsAndZeroises) {
     ASSERT_TRUE(succeeded(directory));
     EXPECT_EQ(directory->failures(), kMaxFailures);
     EXPECT_TRUE(succeeded(directory->mark(Secret("so pin"))));
-    EXPECT_EQ(slurp(place / "zeroising").size(), std::string_view("zeroising so pin 0123456789abcdef\n").size());
-    EXPECT_EQ(directory->marker()->view(), "so pin");
+    EXPECT_EQ(slurp(place / "zeroising").size(), std::string_view("zeroising so pin\t 0123456789abcdef\n").size());
+    EXPECT_EQ(directory->marker()->so_pin.view(), "so pin");
     EXPECT_TRUE(succeeded(directory->destroy_kek()));
     EXPECT_TRUE(succeeded(directory->destroy_rest()));
     EXPECT_TRUE(succeeded(directory->finish()));

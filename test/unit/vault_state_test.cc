@@ -246,9 +246,10 @@ TEST(VaultState, ZeroisingStepByStepEachTwice) {
   ASSERT_TRUE(directory->exists("kek"));
   for (int i = 0; i < 2; ++i) {
     // What a second call brings is not believed: the PIN may be computed from a kek that is gone by then.
-    ASSERT_TRUE(succeeded(directory->mark(Secret(i == 0 ? "so pin" : "another"))));
+    ASSERT_TRUE(succeeded(directory->mark(Secret(i == 0 ? "so pin" : "another"), i == 0 ? "0123 x" : "y")));
     EXPECT_EQ(directory->durable(), Condition::zeroising);
-    EXPECT_EQ(directory->marker()->view(), "so pin");
+    EXPECT_EQ(directory->marker()->so_pin.view(), "so pin");
+    EXPECT_EQ(directory->marker()->serial, "0123 x");
   }
   EXPECT_TRUE(failed_with(Cause::denied, directory->set_durable(Condition::operational)));
   EXPECT_TRUE(failed_with(Cause::internal, directory->finish())) << "with the kek there";
@@ -282,7 +283,7 @@ TEST(VaultState, AMarkerWinsOverEverythingDamagedOrNot) {
     auto directory = StateDirectory::open(place.path());
     ASSERT_TRUE(succeeded(directory));
     EXPECT_EQ(directory->durable(), Condition::zeroising);
-    EXPECT_EQ(directory->marker()->view(), "so pin");
+    EXPECT_EQ(directory->marker()->so_pin.view(), "so pin");
   }
   const std::string good = slurp(place / "zeroising");
   for (size_t i = 0; i < good.size(); ++i) {
