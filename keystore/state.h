@@ -65,12 +65,12 @@ class StateDirectory {
   // 0).
   base::Result<void> set_durable(Condition condition);
 
-  // Zeroising, step by step, each idempotent: mark() writes the marker holding `so_pin` and the token's serial number (a marker that
-  // is there already stays); destroy_kek() overwrites and unlinks `kek`; marker() reads both back after a crash (malformed: damaged;
-  // then the token cannot be erased, but nothing can compute its PINs either); destroy_rest() removes officer hash,
-  // catalogue and counter; finish() writes `zeroised` and removes the marker. The later steps want mark() first; from
-  // its call on this process takes nothing back. Where mark() fails (a dying disk) the caller goes on all the same:
-  // without the kek nothing can be used, whatever the next start finds.
+  // Zeroising, step by step, each idempotent: mark() writes the marker holding `so_pin` and the token's serial number
+  // (a marker that is there already stays); destroy_kek() overwrites and unlinks `kek`; marker() reads both back after
+  // a crash (malformed: damaged; then the token cannot be erased, but nothing can compute its PINs either);
+  // destroy_rest() removes officer hash, catalogue and counter; finish() writes `zeroised` and removes the marker. The
+  // later steps want mark() first; from its call on this process takes nothing back. Where mark() fails (a dying disk)
+  // the caller goes on all the same: without the kek nothing can be used, whatever the next start finds.
   struct Marker {
     Secret so_pin;
     std::string serial;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What fipsd must know of SoftHSM2's file store: where it is told its token directory, and what is left of a token whose
-// erasing was cut short. C_InitToken truncates token.object before it writes it again; killed in between, SoftHSM2 does
-// not see the token any more and cannot erase it either.
+// What fipsd must know of SoftHSM2's file store: where it is told its token directory, and what is left of a token
+// whose erasing was cut short. C_InitToken truncates token.object before it writes it again; killed in between,
+// SoftHSM2 does not see the token any more and cannot erase it either.
 #pragma once
 #include <string>
 #include <string_view>
