@@ -97,6 +97,26 @@ std::string status_json(Service& service, const Reloader& reloader) {
                        {"unknown", live->filters[i].unknown.load()},
                        {"observed", live->filters[i].observed.load()}});
   }
+  Json ldap = Json::array();
+  for (const auto& profile : live->generation->directories) {
+    const directory::ProfileStatus of = profile->status();
+    Json servers = Json::array();
+    for (const directory::ServerStatus& server : of.servers) {
+      servers.push_back({{"url", server.url},
+                         {"up", server.up},
+                         {"reason", server.reason},
+                         {"connections", server.connections},
+                         {"questions", server.questions},
+                         {"failures", server.failures}});
+    }
+    ldap.push_back({{"name", of.name},
+                    {"outage", of.outage},
+                    {"hits", of.hits},
+                    {"misses", of.misses},
+                    {"failures", of.failures},
+                    {"cached", of.cached},
+                    {"servers", std::move(servers)}});
+  }
   const Json status = {{"version", POSTERN_VERSION},
                        {"generation", live->generation->number},
                        {"config", live->generation->settings.path},
@@ -116,6 +136,7 @@ std::string status_json(Service& service, const Reloader& reloader) {
                        {"over_memory", counters.over_memory.load()},
                        {"failed", counters.failed.load()},
                        {"outbox", outbox_summary(service)},
+                       {"ldap", std::move(ldap)},
                        {"filters", filters},
                        {"log_lines_lost", base::log_lines_lost()}};
   return text_of(status);

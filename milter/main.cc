@@ -27,6 +27,7 @@
 #include "milter/alerts.h"
 #include "milter/control.h"
 #include "milter/courier.h"
+#include "milter/directories.h"
 #include "milter/events.h"
 #include "milter/keeper.h"
 #include "milter/mfapi.h"
@@ -199,6 +200,7 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   // Long lists of patterns take seconds to compile into one; mail does not wait for that.
   std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();
   if (!live->generation->settings.store.empty()) keeper_.start();
+  watch_directories(service_);
   base::emit(event(Event::started), {{"version", POSTERN_VERSION},
                                      {"generation", std::to_string(live->generation->number)},
                                      {"filters", std::to_string(live->generation->rules->filters().size())},
@@ -253,6 +255,7 @@ int run_daemon(const std::string& config) {
   if (!signals) return refuse_start(base::system_error("signalfd", errno));
   ::openlog("posternd", LOG_PID | LOG_NDELAY, LOG_MAIL);  // what libmilter itself has to say
 
+  loaded.generation->open_directories(nullptr, log_directory_event);
   Service service(loaded.generation);
   Reloader reloader(service, config, loaded.result);
   ControlServer control(service, reloader);

@@ -3,6 +3,8 @@
 // message: nothing is decided while header and body stream in, because the MTA waits for no answer there.
 #include "milter/pipeline.h"
 
+#include <algorithm>
+#include <chrono>
 #include <ctime>
 #include <utility>
 
@@ -14,6 +16,11 @@ namespace {
 
 // kOwnMailExtra is by how much mail of our own may be larger than the message it was made of.
 constexpr uint64_t kOwnMailExtra = 2u << 20;
+// How long a message waits for directories at its end; the MTA waits 300 s.
+constexpr std::chrono::seconds kDirectoryWait{60};
+// And in one command before: Sendmail waits 10 s.
+constexpr std::chrono::seconds kDirectoryCommandWait{6};
+
 constexpr std::string_view kRefusedText = "Message refused by local policy";
 constexpr std::string_view kDeferredText = "Message deferred by local policy, try again later";
 
@@ -90,6 +97,7 @@ Transaction::Transaction(std::shared_ptr<const Generation> generation, base::Mem
     : generation_(std::move(generation)),
       lease_(memory),
       message_(generation_->settings.limits),
+      directory_(*generation_),
       work_count_(work_count) {
   message_.mid = mid;
 }
@@ -101,6 +109,7 @@ void Transaction::prepare_facts() {
   facts_->set_hostname(generation_->settings.hostname);
   facts_->reserve = [this](uint64_t bytes) { return lease_.grow(bytes); };
   facts_->is_copy = mark_.has_value();
+  if (!generation_->directories.empty()) facts_->directory = &directory_;
 }
 
 Decision Transaction::run_phase(rules::Phase phase) {
@@ -113,6 +122,8 @@ Decision Transaction::run_phase(rules::Phase phase) {
   } else {
     facts_->set_flow(flow_->name);
   }
+  directory_.deadline =
+      std::chrono::steady_clock::now() + (phase == rules::Phase::message ? kDirectoryWait : kDirectoryCommandWait);
   rules::EvalOptions options;
   options.report_all = report_all;
   options.filters = flow_->all_filters ? nullptr : &flow_->filter_indexes;
@@ -171,10 +182,43 @@ bool Transaction::add_recipient(message::Recipient recipient) {
   return true;
 }
 
+// known_recipient asks the flow's directories whether there is such a recipient.
+Decision Transaction::known_recipient(const std::string& address) {
+  // At our own listener nobody but us sends, to whom we said that we would.
+  if (own_listener || flow_ == nullptr || flow_->accept.queries.empty()) return {};
+  const auto known =
+      stages::is_recipient(flow_->accept, generation_->directories, address, message_.envelope.from.value_or(""),
+                           std::chrono::steady_clock::now() + kDirectoryCommandWait);
+  if (known && *known) return {};
+  if (known) return {Verdict::reject, {550, "5.1.1", "Recipient unknown"}, "accept"};
+  if (!flow_->accept.accept_unavailable) {
+    return temporary("4.4.3", "Directory not available, try again later", "accept: " + known.error().text());
+  }
+  unchecked_.push_back({address, known.error().text()});
+  return {};
+}
+
+// same_route keeps recipients with different next hops out of one message: who sends several is asked to send the
+// others by themselves (RFC 5321 section 4.5.3.1.10).
+Decision Transaction::same_route(const std::string& address) {
+  if (flow_ == nullptr) return {};
+  const auto& queries = flow_->route.queries;
+  if (std::ranges::none_of(queries, [](const stages::QueryUse& use) { return use.roles.host >= 0; })) return {};
+  auto target = stages::route_of(flow_->route, generation_->directories, address, message_.envelope.smtputf8,
+                                 std::chrono::steady_clock::now() + kDirectoryCommandWait);
+  if (!target) return temporary("4.4.3", "Directory not available, try again later", "route: " + target.error().text());
+  if (route_host_ && *route_host_ != target->host) {
+    return temporary("4.5.3", "Send this recipient in another transaction", "route", 452);
+  }
+  route_host_ = std::move(target->host);
+  return {};
+}
+
 Decision Transaction::recipient(message::Recipient recipient) {
   if (message_.envelope.recipients.size() >= message_.limits().recipients) {
     return temporary("4.5.3", "Too many recipients", "limits.recipients", 452);
   }
+  if (Decision decision = known_recipient(recipient.address); decision.verdict != Verdict::proceed) return decision;
   if (generation_->rules->has_phase(rules::Phase::rcpt)) {
     if (facts_ == nullptr && flow_ != nullptr) prepare_facts();
     if (facts_ != nullptr) facts_->current_recipient = recipient.address;
@@ -190,6 +234,7 @@ Decision Transaction::recipient(message::Recipient recipient) {
       return decision;
     }
   }
+  if (Decision decision = same_route(recipient.address); decision.verdict != Verdict::proceed) return decision;
   if (!add_recipient(std::move(recipient))) {
     return temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory", 452);
   }
@@ -362,6 +407,48 @@ void Transaction::sign(Finished& finished) {
                           : temporary("4.3.0", "Message cannot be signed just now, try again later", by);
 }
 
+// masquerade runs before the filters, which see what it made. False: the message is deferred, and nothing has changed.
+bool Transaction::masquerade(Finished& finished) {
+  if (flow_ == nullptr || flow_->masquerade.empty()) return true;
+  std::vector<const stages::MasqueradeProfile*> profiles;
+  for (const uint32_t index : flow_->masquerade) profiles.push_back(&generation_->settings.masquerade[index]);
+  finished.masquerade = stages::masquerade(message_, profiles, generation_->directories,
+                                           std::chrono::steady_clock::now() + kDirectoryWait);
+  const stages::MasqueradeReport& report = finished.masquerade;
+  StageReport stage{"masquerade", report.changes.empty() ? "skipped" : "done",
+                    std::to_string(report.changes.size()) + " addresses changed"};
+  for (const stages::LeftAlone& left : report.left) stage.detail += "; " + left.field + " left alone: " + left.reason;
+  if (report.error) {
+    stage = {"masquerade", "failed", report.error->text()};
+    finished.decision = temporary("4.4.3", "Directory not available, try again later", "masquerade");
+  }
+  finished.stages.push_back(std::move(stage));
+  if (!report.quarantine.empty()) {
+    outcome_.quarantines.push_back(report.quarantine);
+    outcome_.quarantine_reason = "masquerade";
+  }
+  return !report.error;
+}
+
+// route changes recipients before the filters, which see them as they will be. False: the message is deferred.
+bool Transaction::route(Finished& finished) {
+  if (flow_ == nullptr || flow_->route.empty()) return true;
+  finished.routing = stages::route(message_, flow_->route, generation_->directories,
+                                   std::chrono::steady_clock::now() + kDirectoryWait);
+  const stages::RouteReport& report = finished.routing;
+  if (report.error) {
+    finished.decision = temporary("4.4.3", "Directory not available, try again later", "route");
+    finished.stages.push_back({"route", "failed", report.error->text()});
+    return false;
+  }
+  if (!report.host.empty()) rules::set_next_hop(message_, report.host);
+  const bool done = !report.changes.empty() || !report.host.empty();
+  finished.stages.push_back({"route", done ? "done" : "skipped",
+                             std::to_string(report.changes.size()) + " recipients changed" +
+                                 (report.host.empty() ? std::string() : "; next hop " + report.host)});
+  return true;
+}
+
 Finished Transaction::finish(bool body_delivered) {
   end_of_header();
   if (failure_) return give_up();
@@ -379,6 +466,7 @@ Finished Transaction::finish(bool body_delivered) {
   message_.keep_received_envelope();
 
   Finished finished;
+  if (!masquerade(finished) || !route(finished)) return finished;
   const size_t reports_before = outcome_.reports.size();
   if (own_listener && !mark_) {
     finished.decision = deferred_phases();

@@ -12,11 +12,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/message/changes.h"
 #include "engine/message/message.h"
 #include "engine/submit/mark.h"
+#include "milter/rule_directory.h"
 #include "milter/settings.h"
 #include "rules/eval.h"
 
@@ -49,6 +51,8 @@ struct Finished {
   std::optional<base::Error> error;  // why it was refused or deferred, when no rule did that
   message::ChangeList changes;
   std::vector<StageReport> stages;
+  stages::MasqueradeReport masquerade;
+  stages::RouteReport routing;
   stages::SignReport signing;
 };
 
@@ -98,6 +102,13 @@ class Transaction {
   // bytes_seen is what the MTA sent of the message so far, stored or not.
   uint64_t bytes_seen() const { return bytes_seen_; }
 
+  // Unchecked is a recipient that was accepted although no directory could tell about it.
+  struct Unchecked {
+    std::string address;
+    std::string reason;
+  };
+  std::vector<Unchecked> take_unchecked() { return std::exchange(unchecked_, {}); }
+
   bool report_all = false;
   // false: body() only counts, for limits.message-size, and the message ends without a body.
   bool keep_body = true;
@@ -112,6 +123,7 @@ class Transaction {
 
  private:
   Decision run_phase(rules::Phase phase);
+  void make_facts();
   void fail_once(base::Error error, std::string_view limit);
   Finished give_up();
   void sign(Finished& finished);
@@ -119,16 +131,23 @@ class Transaction {
   Decision deferred_phases();
   uint64_t most_bytes() const;
   void prepare_facts();
+  bool masquerade(Finished& finished);
+  bool route(Finished& finished);
+  Decision known_recipient(const std::string& address);
+  Decision same_route(const std::string& address);
   std::shared_ptr<const Generation> generation_;
   base::MemoryLease lease_;
   message::Message message_;
   std::unique_ptr<message::Spool> spool_;
+  RuleDirectory directory_;
   std::unique_ptr<rules::Facts> facts_;
   rules::Outcome outcome_;
   const Flow* flow_ = nullptr;
   uint64_t work_count_;
   std::optional<base::Error> failure_;
   std::string failed_limit_;
+  std::vector<Unchecked> unchecked_;
+  std::optional<std::string> route_host_;  // next hop of the recipients so far
   uint64_t bytes_seen_ = 0;
   std::optional<submit::Mark> mark_;
   std::string mark_fault_;

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <utility>
 
+#include "milter/directories.h"
 #include "milter/events.h"
 
 namespace postern::milter {
@@ -69,6 +70,7 @@ LoadResult Reloader::reload() {
       base::emit(event(Event::log_target_failed), {{"reason", opened.error().text()}});
       result.diagnostics += "log target not changed: " + opened.error().text() + "\n";
     }
+    loaded.generation->open_directories(now->generation.get(), log_directory_event);
     loaded.generation->rules->prepare();
     service_.install(loaded.generation);
     result.generation = loaded.generation->number;

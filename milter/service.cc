@@ -49,6 +49,23 @@ Negotiable wants_of(const Generation& generation) {
   for (const rules::Filter& filter : rules.filters()) {
     quarantine = quarantine || (filter.enabled && may_quarantine(filter, rules.context()));
   }
+  bool masquerade = false;
+  for (const Flow& flow : generation.settings.flows) {
+    for (const uint32_t index : flow.masquerade) {
+      const stages::MasqueradeProfile& profile = generation.settings.masquerade[index];
+      masquerade = masquerade || !profile.headers.empty();
+      if (profile.envelope_sender) wants.actions |= kActionChangeFrom;
+      quarantine = quarantine || !profile.quarantine.empty();
+    }
+  }
+  if (masquerade) wants.actions |= kActionChangeHeader | kActionAddHeader;
+  for (const Flow& flow : generation.settings.flows) {
+    if (flow.route.empty()) continue;
+    wants.actions |= kActionAddRecipient | kActionDeleteRecipient;
+    for (const stages::QueryUse& use : flow.route.queries) {
+      if (use.roles.host >= 0) wants.actions |= kActionChangeHeader | kActionAddHeader;
+    }
+  }
   const bool keeps = quarantine && !generation.settings.store.empty();
   if (quarantine && !keeps) wants.actions |= kActionQuarantine;
 
@@ -77,7 +94,9 @@ Negotiable wants_of(const Generation& generation) {
   const uint32_t body = rules::kNeedBody | rules::kNeedStructure | rules::kEditBody;
   wants.keep_body = (needs & body) != 0 || sign || keeps;
   if (!wants.keep_body && !count_size) wants.steps_off |= kNoBody;
-  if (!wants.keep_body && !(needs & rules::kNeedHeader) && !count_size && !own_mail) wants.steps_off |= kNoHeader;
+  if (!wants.keep_body && !(needs & rules::kNeedHeader) && !masquerade && !count_size && !own_mail) {
+    wants.steps_off |= kNoHeader;
+  }
 
   wants.no_replies = kNoReplyHeader | kNoReplyEndOfHeader | kNoReplyBody | kNoReplyUnknown;
   if (!rules.has_phase(rules::Phase::connect)) wants.no_replies |= kNoReplyConnect;

@@ -290,6 +290,10 @@ Answer Session::recipient(Mta& mta, std::span<const std::string_view> arguments)
   const std::string address = recipient.address;
   Decision decision = open.transaction.recipient(std::move(recipient));
   log_reports(open.transaction, *open.live, open.logged);
+  for (const Transaction::Unchecked& each : open.transaction.take_unchecked()) {
+    base::emit(event(Event::recipient_unchecked),
+               {{"mid", Number(open.mid())}, {"to", each.address}, {"reason", each.reason}});
+  }
   if (decision.verdict == Verdict::proceed) {
     base::emit(event(Event::message_to),
                {{"mid", Number(open.mid())}, {"icid", Number(icid_)}, {"rid", Number(open.rid++)}, {"to", address}});

@@ -79,6 +79,8 @@ class Session {
     size_t tags = 0;
   };
   void log_reports(Transaction& transaction, Live& live, Logged& logged);
+  void log_masquerade(Open& open, const stages::MasqueradeReport& report);
+  void log_routing(Open& open, const stages::RouteReport& report);
   void log_signing(Open& open, const stages::SignReport& report);
   void log_end(Open& open, const Decision& decision);
   void log_ready(Open& open);

@@ -43,6 +43,8 @@ Answer Session::finish(Mta& mta, Open& open) {
   Decision& decision = finished.decision;
   log_ready(open);
   log_mark(open);
+  log_masquerade(open, finished.masquerade);
+  log_routing(open, finished.routing);
   log_reports(open.transaction, *open.live, open.logged);
   log_signing(open, finished.signing);
 
@@ -320,6 +322,38 @@ void Session::log_signing(Open& open, const stages::SignReport& report) {
     base::emit(event(Event::message_not_recoded), {{"mid", mid}, {"reason", report.left}}, queue_id);
   }
   if (report.eight_bit_header) base::emit(event(Event::eight_bit_header_signed), {{"mid", mid}}, queue_id);
+}
+
+void Session::log_masquerade(Open& open, const stages::MasqueradeReport& report) {
+  const Number mid(open.mid());
+  const std::string_view queue_id = open.transaction.message().queue_id;
+  if (report.error) {
+    base::emit(event(Event::masquerade_failed), {{"mid", mid}, {"reason", report.error->text()}}, queue_id);
+  }
+  for (const stages::Masqueraded& change : report.changes) {
+    base::emit(event(Event::masquerade_done),
+               {{"mid", mid}, {"place", change.place}, {"from", change.from}, {"to", change.to}}, queue_id);
+  }
+  for (const stages::LeftAlone& left : report.left) {
+    base::emit(event(Event::masquerade_left), {{"mid", mid}, {"field", left.field}, {"reason", left.reason}}, queue_id);
+  }
+}
+
+void Session::log_routing(Open& open, const stages::RouteReport& report) {
+  const Number mid(open.mid());
+  const std::string_view queue_id = open.transaction.message().queue_id;
+  if (report.error) {
+    base::emit(event(Event::route_failed), {{"mid", mid}, {"reason", report.error->text()}}, queue_id);
+    return;
+  }
+  for (const stages::Routed& each : report.changes) {
+    std::string targets;
+    for (const std::string& to : each.to) targets += (targets.empty() ? "<" : ", <") + to + ">";
+    base::emit(event(Event::recipient_routed), {{"mid", mid}, {"to", each.from}, {"targets", targets}}, queue_id);
+  }
+  if (!report.host.empty()) {
+    base::emit(event(Event::message_routed), {{"mid", mid}, {"host", report.host}}, queue_id);
+  }
 }
 
 // log_end writes the one line that says what became of a message, and counts it.

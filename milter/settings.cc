@@ -19,6 +19,7 @@
 #include "milter/settings_dkim.h"
 #include "milter/settings_files.h"
 #include "milter/settings_mail.h"
+#include "milter/settings_masquerade.h"
 #include "rules/dictionary_file.h"
 #include "rules/values.h"
 
@@ -37,15 +38,16 @@ constexpr size_t kMaxRuleFiles = 10'000;
 constexpr size_t kMaxTexts = 1000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"ldap", "scan", "engines", "encryption", "smime", "tracking", "masquerade"};
-constexpr std::string_view kLaterFlowKeys[] = {"masquerade", "verify", "dlp", "encrypt"};
+constexpr std::string_view kLaterKeys[] = {"scan", "engines", "encryption", "smime", "tracking"};
+constexpr std::string_view kLaterFlowKeys[] = {"verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.
 constexpr std::string_view kEmptyCondition = "an empty condition would take every message";
 constexpr std::string_view kEmptyHint = "leave 'when' out for that";
 
-bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
-  return std::ranges::find(words, word) != words.end();
+template <class Words>
+bool is_one_of(std::string_view word, const Words& words) {
+  return std::ranges::find(words, word) != std::ranges::end(words);
 }
 
 std::string own_hostname() {
@@ -132,11 +134,13 @@ class Loader {
     read_.text(root, "spool-directory", settings_.spool_directory);
     settings_.spool_directory = absolute_path(folder_, settings_.spool_directory);
     read_signing(read_, root, folder_, settings_);
+    read_directories(read_, root, folder_, settings_);
     read_flows(root);
     check_profiles_used(root);
     read_store(root);
     read_mail(read_, root, folder_, settings_);
     read_quarantines(root);
+    check_masquerade(read_, root, settings_);
     read_limits(root);
     read_on_unknown(root);
     read_log(root);
@@ -281,6 +285,7 @@ class Loader {
       }
       read_flow_filters(node, flow);
       read_flow_signing(read_, node, settings_, flow);
+      read_flow_directories(read_, node, folder_, settings_, flow);
       if (takes_all)
         read_.warning(node, "no message reaches the flow '" + flow.name + "': an earlier one takes every message");
       takes_all = takes_all || flow.any_of.empty();
@@ -507,6 +512,10 @@ class Loader {
     context.reinject = !settings_.reinject.server.empty();
     context.notice_from = settings_.reinject.from;
     for (const auto& [name, file] : settings_.archives) context.archives.push_back(name);
+    context.groups = !settings_.group_query.empty();
+    for (const auto& [name, roles] : settings_.ldap_roles) {
+      if (roles.login >= 0) context.login_queries.push_back(name);
+    }
     context.sendmail = settings_.mta == "sendmail";
     context.on_unknown = settings_.on_unknown;
     generation_.rules = rules::RuleSet::load(sources_, sources, context, diagnostics_);

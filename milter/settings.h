@@ -14,13 +14,20 @@
 #include "engine/base/log.h"
 #include "engine/config/options.h"
 #include "engine/config/source.h"
+#include "engine/directory/directory.h"
 #include "engine/match/regex.h"
 #include "engine/message/envelope.h"
 #include "engine/store/batch.h"
 #include "engine/submit/smtp.h"
 #include "engine/submit/webhook.h"
+#include "milter/stages/masquerade.h"
+#include "milter/stages/recipients.h"
 #include "milter/stages/sign.h"
 #include "rules/ruleset.h"
+
+namespace postern::keystore {
+class KeyLibrary;
+}
 
 namespace postern::milter {
 
@@ -45,7 +52,10 @@ struct Flow {
   bool all_filters = true;
   std::vector<std::string> filters;      // names or rule file names, when not all
   std::vector<uint32_t> filter_indexes;  // indexes into RuleSet::filters(), in order, resolved at load
-  std::vector<uint32_t> sign;            // indexes into Settings::dkim, in the order written
+  stages::Acceptance accept;
+  stages::Routing route;
+  std::vector<uint32_t> masquerade;  // indexes into Settings::masquerade, in the order written
+  std::vector<uint32_t> sign;        // indexes into Settings::dkim, in the order written
 };
 
 // Quarantine is what is said about a named quarantine; it takes effect with a store.
@@ -97,8 +107,12 @@ struct Settings {
   std::vector<std::string> templates;           // patterns, absolute
   std::map<std::string, std::string> archives;  // name → file
   std::vector<AlertProfile> alerts;
-  std::string store;                     // "sqlite:/path", "postgresql:…"; empty: the MTA holds quarantined mail
-  store::Policies policies;              // of all quarantines, complete; for the store
+  std::string store;         // "sqlite:/path", "postgresql:…"; empty: the MTA holds quarantined mail
+  store::Policies policies;  // of all quarantines, complete; for the store
+  std::vector<directory::ProfileSettings> ldap;
+  std::map<std::string, stages::Roles, std::less<>> ldap_roles;  // by PROFILE.QUERY
+  std::vector<stages::MasqueradeProfile> masquerade;
+  std::vector<stages::QueryUse> group_query;
   std::vector<std::string> quarantines;  // names, Policy always among them
   std::map<std::string, Quarantine> quarantine_options;
   base::Limits limits;
@@ -113,12 +127,18 @@ struct Generation {
   uint64_t number = 0;
   Settings settings;
   std::shared_ptr<const rules::RuleSet> rules;
-  std::vector<std::string> files;                // every file read
-  std::shared_ptr<crypto::KeyOps> keys;          // nullptr where no flow signs
-  std::unique_ptr<const stages::Signer> signer;  // likewise
+  std::vector<std::string> files;                         // every file read
+  std::shared_ptr<crypto::KeyOps> keys;                   // nullptr where no flow signs
+  std::unique_ptr<const stages::Signer> signer;           // likewise
+  std::shared_ptr<const keystore::KeyLibrary> ldap_keys;  // nullptr where no LDAP profile has its key in fipsd
+  stages::Profiles directories;                           // as in Settings::ldap, once open_directories() was called
 
   // use_keys makes the signer, for a generation not shared yet.
   void use_keys(std::shared_ptr<crypto::KeyOps> with);
+
+  // open_directories makes the directory profiles, for a generation not shared yet; nothing is connected. `earlier`,
+  // which may be null, is the generation before: what is known about its servers stays known.
+  void open_directories(const Generation* earlier, const directory::EventSink& sink);
 };
 // signs tells whether any flow has a DKIM profile.
 bool signs(const Settings& settings);

@@ -12,6 +12,7 @@
 #include "milter/settings.h"
 #include "milter/settings_dkim.h"
 #include "milter/settings_mail.h"
+#include "milter/settings_masquerade.h"
 
 namespace postern::milter {
 namespace {
@@ -73,6 +74,7 @@ void dump_flow(const Settings& settings, const Flow& flow, std::string& out) {
     for (size_t i = 0; i < flow.any_of.size(); ++i) out += (i == 0 ? "" : ", ") + when_text(flow.any_of[i]);
     out += "]}\n";
   }
+  dump_flow_directories(settings, flow, out);
   if (!flow.sign.empty()) {
     out += "    sign: [";
     for (size_t i = 0; i < flow.sign.size(); ++i) {
@@ -171,6 +173,7 @@ std::string dump_settings(const Settings& settings) {
   dump_signing(settings, out);
   line("store", quote_scalar(settings.store));
   dump_mail(settings, out);
+  dump_directories(settings, out);
   dump_quarantines(settings, out);
   const base::Limits& limits = settings.limits;
   out += "limits:\n";

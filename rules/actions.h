@@ -66,6 +66,8 @@ std::string encode_header_value(std::string_view name, const std::string& utf8, 
 // The header fields by which Postfix's milter_header_checks learns of alt-mailhost and alt-src-host.
 inline constexpr std::string_view kAltMailhostHeader = "X-Postern-Alt-Mailhost";
 inline constexpr std::string_view kAltSrcHostHeader = "X-Postern-Alt-Src-Host";
+// set_next_hop asks Postfix to send the message to `host`; what asked before no longer holds.
+void set_next_hop(message::Message& message, std::string_view host);
 // strip_route_headers removes such fields that arrived with the message: a sender may not choose our route.
 void strip_route_headers(Facts& facts);
 

@@ -299,14 +299,16 @@ ActionResult edit_header_text(const Action& action, ActionContext& context) {
   return result;
 }
 
-// A field of ours that stands at most once; the last filter that sets it wins.
+// A field of ours that stands at most once; the last one that is set wins.
+void set_field(mime::HeaderList& headers, std::string_view field, std::string_view value) {
+  for (size_t at = headers.find(field); at != mime::HeaderList::npos; at = headers.find(field, at)) headers.remove(at);
+  headers.append(field, value);
+}
+
 ActionResult set_route(std::string_view field, const Action& action, ActionContext& context) {
   ActionResult result;
   result.text = std::string(action.row->name) + " " + action.texts[0];
-  if (context.dry) return result;
-  mime::HeaderList& headers = context.facts.message().headers;
-  for (size_t at = headers.find(field); at != mime::HeaderList::npos; at = headers.find(field, at)) headers.remove(at);
-  headers.append(field, action.texts[0]);
+  if (!context.dry) set_field(context.facts.message().headers, field, action.texts[0]);
   return result;
 }
 
@@ -337,6 +339,10 @@ std::string encode_header_value(std::string_view name, const std::string& utf8, 
     if (!value.empty()) return value;
   }
   return mime::encode_words(text, name.size() + 2);
+}
+
+void set_next_hop(message::Message& message, std::string_view host) {
+  set_field(message.headers, kAltMailhostHeader, host);
 }
 
 void strip_route_headers(Facts& facts) {

@@ -21,8 +21,6 @@ struct LaterRow {
   std::string_view what;
 };
 constexpr LaterRow kLaterRules[] = {
-    {"mail-from-group", "LDAP"},
-    {"rcpt-to-group", "LDAP"},
     {"spf-status", "SPF"},
     {"spf-passed", "SPF"},
     {"image-verdict", "image analysis"},
@@ -316,6 +314,28 @@ bool Checker::check_value(const Spot& spot, char letter, const Literal& literal,
     case 'J':
       out.texts.push_back(value);
       return dictionary({spot.node, spot.offset, spot.length}, value, out.dictionary);
+    case 'g':
+      if (!context_.groups) {
+        error(spot, "there is no query for groups", "set group-query in postern.yaml");
+        return false;
+      }
+      if (value.empty()) {
+        error(spot, "expected the name of a group");
+        return false;
+      }
+      out.texts.push_back(value);
+      return true;
+    case 'q':
+      if (std::ranges::find(context_.login_queries, value) == context_.login_queries.end()) {
+        const std::vector<std::string_view> known(context_.login_queries.begin(), context_.login_queries.end());
+        const std::string_view near = base::nearest(value, known);
+        error(spot, "there is no LDAP query '" + base::escape_for_log(value, 80) + "' with 'login'",
+              near.empty() ? "PROFILE.QUERY, as under 'ldap' in postern.yaml"
+                           : "did you mean '" + std::string(near) + "'?");
+        return false;
+      }
+      out.texts.push_back(value);
+      return true;
     case 'I':
       return check_identity(spot, value, out);
     case 'Y':

@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "engine/base/error.h"
 #include "engine/match/pattern_set.h"
 #include "engine/message/message.h"
 #include "rules/ast.h"
@@ -21,6 +23,18 @@
 #include "rules/ruleset.h"
 
 namespace postern::rules {
+
+// Directory answers what rules ask about people. Every answer may be an error: nobody could say.
+class Directory {
+ public:
+  virtual ~Directory() = default;
+  // in_group tells, for each of `addresses`, whether it is in `group`.
+  virtual std::vector<base::Result<bool>> in_group(std::span<const std::string> addresses,
+                                                   const std::string& group) = 0;
+  // is_login tells whether `login` is among the logins that `query` (PROFILE.QUERY) has for `address`.
+  virtual base::Result<bool> is_login(const std::string& query, const std::string& address,
+                                      const std::string& login) = 0;
+};
 
 class Facts {
  public:
@@ -43,6 +57,8 @@ class Facts {
 
   // is_copy: the message is itself one that bcc-scan made.
   bool is_copy = false;
+  // directory is nullptr where none is configured; it must outlive the object.
+  Directory* directory = nullptr;
 
   // The phase that evaluate() runs; facts of later phases are unknown.
   Phase phase = Phase::message;

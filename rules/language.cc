@@ -81,6 +81,17 @@ constexpr RuleRow kRules[] = {
      "compared with the local part); *Any: there is a user, *None: there is none. With a second argument, what "
      "follows the last such character in the local part is ignored.",
      R"e(smtp-auth-id-matches("*FromAddress", "+"))e"},
+    {"smtp-auth-id-in-directory", "", Compare::equal, 'q', Phase::mail, kNeedMail, kCostDirectory,
+     "Who logged in to send is one of the logins that this LDAP query has for the envelope sender; no where nobody "
+     "logged in.",
+     R"e(smtp-auth-id-in-directory == "corporate.logins")e"},
+    {"mail-from-group", "", Compare::equal, 'g', Phase::mail, kNeedMail, kCostDirectory,
+     "The envelope sender is in that group of the directory (group-query in postern.yaml); the null sender is in none.",
+     R"e(mail-from-group == "it-staff")e"},
+    {"rcpt-to-group", "", Compare::equal, 'g', Phase::rcpt, kNeedRcpt, kCostDirectory,
+     "Any envelope recipient is in that group of the directory; with phase: rcpt only the recipient in question is "
+     "looked at.",
+     R"e(rcpt-to-group == "it-staff")e"},
     {"workqueue-count", "", Compare::number, 'N', Phase::connect, 0, kCostConstant,
      "Number of messages that posternd is working on now.", "workqueue-count > 500"},
     {"signed", "", Compare::none, '-', Phase::message, kWhole, kCostStructure,

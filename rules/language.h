@@ -49,7 +49,9 @@ enum class Compare : uint8_t {
 //   ("*credit") · B regex over bytes · J name of a dictionary · V mail addresses and action variables, separated by
 //   commas · F one address with its name, for a From field, with action variables · U an envelope sender or a variable,
 //   empty for the null sender · D name of an archive · O name of a text
-// and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern
+// and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern · g group of
+// a directory · q query of a
+//   directory that has logins
 struct RuleRow {
   std::string_view name;
   std::string_view arguments;  // letters as above; '+' after the last one: repeated
@@ -93,12 +95,13 @@ int find_variable(std::string_view name);
 Phase phase_of_needs(uint32_t needs);
 
 // The relative CPU cost of evaluating one test once; operands of `and` and `or` run in rising order of their sums. Only
-// the order matters: what is there already < envelope < header < MIME structure < decoded text.
-inline constexpr uint32_t kCostConstant = 1;       // a value at hand: true, date, random, a count
-inline constexpr uint32_t kCostEnvelope = 4;       // comparison or pattern over an envelope or connection value
-inline constexpr uint32_t kCostHeader = 20;        // decode the named fields and look
-inline constexpr uint32_t kCostAddresses = 60;     // parse address lists
-inline constexpr uint32_t kCostStructure = 1'000;  // parse the MIME structure
-inline constexpr uint32_t kCostText = 20'000;      // decode text parts and search them
+// the order matters: what is there already < envelope < header < MIME structure < decoded text < a directory.
+inline constexpr uint32_t kCostConstant = 1;         // a value at hand: true, date, random, a count
+inline constexpr uint32_t kCostEnvelope = 4;         // comparison or pattern over an envelope or connection value
+inline constexpr uint32_t kCostHeader = 20;          // decode the named fields and look
+inline constexpr uint32_t kCostAddresses = 60;       // parse address lists
+inline constexpr uint32_t kCostStructure = 1'000;    // parse the MIME structure
+inline constexpr uint32_t kCostText = 20'000;        // decode text parts and search them
+inline constexpr uint32_t kCostDirectory = 200'000;  // ask another machine
 
 }  // namespace postern::rules

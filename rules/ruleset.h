@@ -21,10 +21,12 @@ namespace postern::rules {
 
 // LoadContext is what the daemon's file says that rules may refer to.
 struct LoadContext {
-  std::vector<std::string> flows;        // names of the flows
-  std::vector<std::string> quarantines;  // names that `quarantine` may use
-  bool store = false;                    // there is a store for what quarantines keep
-  bool sendmail = false;                 // mta: sendmail — actions that only Postfix can do are refused
+  std::vector<std::string> flows;          // names of the flows
+  std::vector<std::string> quarantines;    // names that `quarantine` may use
+  bool store = false;                      // there is a store for what quarantines keep
+  bool groups = false;                     // there is a query for groups
+  std::vector<std::string> login_queries;  // PROFILE.QUERY of queries that have logins
+  bool sendmail = false;                   // mta: sendmail — actions that only Postfix can do are refused
   std::array<OnUnknown, 5> on_unknown = {OnUnknown::skip, OnUnknown::by_action, OnUnknown::by_action,
                                          OnUnknown::tempfail, OnUnknown::skip};  // by Unknown
   std::string default_quarantine = "Policy";

@@ -61,6 +61,32 @@ Truth rcpt_count(const Test& test, Facts& facts) {
   return Truth::of(compare(static_cast<int64_t>(count), test.op, test.number));
 }
 
+// in_group asks about all addresses at once. One that is in the group decides, also where others are unknown.
+Truth in_group(const Test& test, std::vector<std::string> addresses, Facts& facts) {
+  std::erase_if(addresses, [](const std::string& address) { return address.empty(); });
+  if (addresses.empty()) return Truth::of(false);
+  if (facts.directory == nullptr || test.texts.empty()) return Truth::unknown(Unknown::directory);
+  Truth answer = Truth::of(false);
+  for (const base::Result<bool>& member : facts.directory->in_group(addresses, test.texts.back())) {
+    answer = either(answer, member ? Truth::of(*member) : Truth::unknown(Unknown::directory));
+  }
+  return answer;
+}
+
+Truth mail_from_group(const Test& test, Facts& facts) {
+  const std::optional<std::string>& from = facts.message().envelope.from;
+  return from ? in_group(test, {*from}, facts) : not_known();
+}
+
+Truth rcpt_to_group(const Test& test, Facts& facts) {
+  if (facts.current_recipient) return in_group(test, {*facts.current_recipient}, facts);
+  if (facts.phase < Phase::rcpt) return not_known();
+  std::vector<std::string> addresses;
+  for (const message::Recipient& recipient : facts.message().envelope.recipients)
+    addresses.push_back(recipient.address);
+  return in_group(test, std::move(addresses), facts);
+}
+
 Truth remote_ip(const Test& test, Facts& facts) {
   const auto& client = facts.client_address();
   if (!client) return not_known();
@@ -200,10 +226,24 @@ Truth smtp_auth_id_matches(const Test& test, Facts& facts) {
   return auth_matches_header(*envelope.auth_user, "from", separator, facts);
 }
 
+Truth smtp_auth_id_in_directory(const Test& test, Facts& facts) {
+  if (facts.phase < Phase::mail || test.texts.empty()) return not_known();
+  const message::Envelope& envelope = facts.message().envelope;
+  if (!envelope.auth_user || envelope.auth_user->empty()) return Truth::of(false);
+  if (!envelope.from) return not_known();
+  if (envelope.from->empty()) return Truth::of(false);
+  if (facts.directory == nullptr) return Truth::unknown(Unknown::directory);
+  const auto known = facts.directory->is_login(test.texts.back(), *envelope.from, *envelope.auth_user);
+  return known ? Truth::of(*known) : Truth::unknown(Unknown::directory);
+}
+
 constexpr NamedTest kTests[] = {
     {"subject", header},
     {"mail-from", mail_from},
     {"rcpt-to", rcpt_to},
+    {"smtp-auth-id-in-directory", smtp_auth_id_in_directory},
+    {"mail-from-group", mail_from_group},
+    {"rcpt-to-group", rcpt_to_group},
     {"rcpt-count", rcpt_count},
     {"remote-ip", remote_ip},
     {"recv-listener", recv_listener},

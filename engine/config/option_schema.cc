@@ -55,6 +55,11 @@ json schema_of(std::span<const OptionRow> table, const OptionRow& row) {
     case OptionType::list:
       if (is_list_of_maps(table, row.path)) {
         schema = {{"type", "array"}};
+        if (row.choices == kOrText) {
+          // What stands in the rows below it is a long form of a word.
+          schema["type"] = json::array({"array", "string"});
+          schema["items"] = {{"type", json::array({"object", "string"})}};
+        }
       } else if (row.choices.empty()) {
         schema = {{"type", json::array({"array", "string"})}, {"items", {{"type", "string"}}}};
       } else {

@@ -11,6 +11,9 @@ namespace postern::config {
 
 enum class OptionType { text, boolean, integer, size, duration, list, map, choice };
 
+// kOrText as the `choices` of a list of maps: a text may stand in place of each map.
+inline constexpr std::string_view kOrText = "text";
+
 // OptionRow is one key. `path` is dotted ("limits.message-size"; "*" for a name the administrator chooses:
 // "flows[].when.client", "quarantines.*.retention").
 struct OptionRow {

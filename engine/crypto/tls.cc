@@ -64,32 +64,37 @@ base::Result<KeyHandle> load_key(const TlsOptions& options) {
   return key;
 }
 
+const std::string kGivenChain = "the certificate of the key";
+
 base::Result<void> use_certificate(SSL_CTX* context, const TlsOptions& options) {
-  if (auto there = readable(options.certificate); !there) return std::unexpected(std::move(there.error()));
+  const std::string& name = options.chain.empty() ? options.certificate : kGivenChain;
+  if (options.chain.empty()) {
+    if (auto there = readable(options.certificate); !there) return std::unexpected(std::move(there.error()));
+  }
   ERR_clear_error();
-  const Bio file(BIO_new_file(options.certificate.c_str(), "r"));
+  const Bio file(options.chain.empty() ? BIO_new_file(options.certificate.c_str(), "r")
+                                       : BIO_new_mem_buf(options.chain.data(), static_cast<int>(options.chain.size())));
   CertificateHandle own(X509_new_ex(options.library, nullptr));
   X509* first = own.get();
   if (file == nullptr || own == nullptr || PEM_read_bio_X509(file.get(), &first, no_passphrase, nullptr) == nullptr) {
     if (first == nullptr) (void)own.release();  // freed by the reader
-    return fail(Cause::misconfigured, "no certificate in " + options.certificate + ": " + openssl_error());
+    return fail(Cause::misconfigured, "no certificate in " + name + ": " + openssl_error());
   }
   if (SSL_CTX_use_certificate(context, own.get()) != 1) {
-    return fail(Cause::misconfigured, options.certificate + ": " + openssl_error());
+    return fail(Cause::misconfigured, name + ": " + openssl_error());
   }
   for (;;) {
     CertificateHandle next(PEM_read_bio_X509(file.get(), nullptr, no_passphrase, nullptr));
     if (next == nullptr) break;
     if (SSL_CTX_add1_chain_cert(context, next.get()) != 1) {
-      return fail(Cause::misconfigured, options.certificate + ": " + openssl_error());
+      return fail(Cause::misconfigured, name + ": " + openssl_error());
     }
   }
   ERR_clear_error();
   auto key = load_key(options);
   if (!key) return std::unexpected(std::move(key.error()));
   if (SSL_CTX_use_PrivateKey(context, key->get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
-    return fail(Cause::misconfigured,
-                options.key + " is not the key of " + options.certificate + ": " + openssl_error());
+    return fail(Cause::misconfigured, options.key + " is not the key of " + name + ": " + openssl_error());
   }
   return {};
 }
@@ -166,10 +171,37 @@ base::Result<std::shared_ptr<const TlsClient>> TlsClient::make(const TlsOptions&
       return fail(Cause::misconfigured, "no certificates in " + options.trusted + ": " + openssl_error());
     }
   }
-  if (!options.certificate.empty()) {
+  if (!options.certificate.empty() || !options.chain.empty()) {
     if (auto used = use_certificate(context.get(), options); !used) return std::unexpected(std::move(used.error()));
   }
-  return std::shared_ptr<const TlsClient>(new TlsClient(std::move(context)));
+  std::shared_ptr<TlsClient> client(new TlsClient(std::move(context)));
+  if (!options.distrust.empty()) {
+    const auto roots = x509::read_roots(options.trusted.empty() ? x509::kSystemRoots : options.trusted);
+    if (!roots) return std::unexpected(roots.error());
+    auto trust = x509::TrustStore::create(*roots, options.distrust);
+    if (!trust) return std::unexpected(std::move(trust.error()));
+    client->trust_ = std::move(*trust);
+  }
+  return client;
+}
+
+// check_distrust judges the chain once more, past what is distrusted; OpenSSL knows no such list.
+base::Result<void> TlsClient::check_distrust(SSL* ssl, const std::string& host) const {
+  if (!trust_) return {};
+  std::vector<std::string> chain;
+  STACK_OF(X509)* shown = SSL_get_peer_cert_chain(ssl);
+  for (int i = 0; i < sk_X509_num(shown); ++i) {
+    unsigned char* der = nullptr;
+    const int size = i2d_X509(sk_X509_value(shown, i), &der);
+    if (size > 0) chain.emplace_back(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
+    OPENSSL_free(der);
+  }
+  x509::TrustQuery query;
+  query.host = host;
+  const x509::Verdict verdict = trust_->check(chain, query);
+  if (verdict.trusted) return {};
+  return fail(Cause::denied, "TLS with " + host + ": certificate refused (" + verdict.reason +
+                                 "), SHA-256 fingerprint " + hex_digest(sk_X509_value(shown, 0)));
 }
 
 base::Result<std::unique_ptr<TlsStream>> TlsClient::connect(int fd, const std::string& host,
@@ -207,6 +239,7 @@ base::Result<std::unique_ptr<TlsStream>> TlsClient::connect(int fd, const std::s
     }
     return fail(Cause::unavailable, "TLS with " + host + ": " + openssl_error());
   }
+  if (auto good = check_distrust(ssl.get(), host); !good) return std::unexpected(std::move(good.error()));
   return std::make_unique<TlsStream>(std::move(ssl));
 }
 

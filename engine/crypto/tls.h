@@ -9,11 +9,14 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/base/error.h"
 #include "engine/base/handle.h"
+#include "engine/x509/trust.h"
 
 namespace postern::crypto {
 
@@ -24,7 +27,9 @@ using SslHandle = base::Handle<SSL, SSL_free>;
 struct TlsOptions {
   std::string trusted;      // PEM file of certificates; empty: the system's
   std::string certificate;  // PEM file, our certificate first, then its chain; empty: none is shown
-  std::string key;          // of `certificate`: a PEM file, or the name of a key a provider knows ("fipsd:NAME")
+  std::string chain;        // the same as PEM text, in place of `certificate`
+  std::string key;          // of the certificate: a PEM file, or the name of a key a provider knows ("fipsd:NAME")
+  std::vector<std::string> distrust;  // entries as in x509/distrust.h, of which no server's chain may hold any
   // Where keys and certificates are made; it must outlive the client and have the providers that `key` needs. nullptr:
   // OpenSSL's default.
   OSSL_LIB_CTX* library = nullptr;
@@ -46,7 +51,9 @@ class TlsClient {
 
  private:
   explicit TlsClient(SslContext context) : context_(std::move(context)) {}
+  base::Result<void> check_distrust(SSL* ssl, const std::string& host) const;
   SslContext context_;
+  std::optional<x509::TrustStore> trust_;  // where there is a distrust list
 };
 
 // TlsStream is one TLS connection over a non-blocking socket.

@@ -100,14 +100,14 @@ base::Result<ServerUrl> read_server_url(std::string_view text) {
 }
 
 struct Profile::State {
-  State(const ProfileSettings& settings, ossl_lib_ctx_st* keys, EventSink events)
-      : library(keys),
+  State(const ProfileSettings& settings, KeySource source, EventSink events)
+      : keys(std::move(source)),
         sink(std::move(events)),
         cache(settings.cache_entries, settings.cache_ttl, settings.negative_ttl) {
     for (const ServerUrl& url : settings.servers) servers.push_back(std::make_unique<Server>(settings, url));
   }
 
-  ossl_lib_ctx_st* library;
+  KeySource keys;
   EventSink sink;
   std::vector<std::unique_ptr<Server>> servers;
   Cache cache;
@@ -141,7 +141,19 @@ struct Profile::State {
 base::Result<std::shared_ptr<const crypto::TlsClient>> Profile::State::tls_client(const ProfileSettings& settings) {
   const std::lock_guard<std::mutex> guard(tls_mutex);
   if (tls != nullptr) return tls;
-  auto made = crypto::TlsClient::make({settings.trusted, settings.certificate, settings.key, library});
+  crypto::TlsOptions options;
+  options.trusted = settings.trusted;
+  options.certificate = settings.certificate;
+  options.key = settings.key;
+  options.distrust = settings.distrust;
+  options.library = keys.library;
+  if (settings.certificate.empty() && !settings.key.empty()) {
+    auto chain = keys.chain ? keys.chain(settings.key)
+                            : base::Result<std::string>(fail(Cause::misconfigured, "no source of keys"));
+    if (!chain) return std::unexpected(std::move(chain.error()).in("the certificate of " + settings.key));
+    options.chain = std::move(*chain);
+  }
+  auto made = crypto::TlsClient::make(options);
   if (!made) return std::unexpected(std::move(made.error()).in("TLS"));
   tls = std::move(*made);
   return tls;
@@ -160,8 +172,8 @@ base::Result<std::unique_ptr<Connection>> Profile::State::open(const ProfileSett
                           std::min(deadline, Clock::now() + settings.connect_timeout));
 }
 
-Profile::Profile(ProfileSettings settings, ossl_lib_ctx_st* library, EventSink sink)
-    : settings_(std::move(settings)), state_(std::make_unique<State>(settings_, library, std::move(sink))) {}
+Profile::Profile(ProfileSettings settings, KeySource keys, EventSink sink)
+    : settings_(std::move(settings)), state_(std::make_unique<State>(settings_, std::move(keys), std::move(sink))) {}
 
 Profile::~Profile() = default;
 

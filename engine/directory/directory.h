@@ -54,12 +54,13 @@ struct ProfileSettings {
   std::vector<ServerUrl> servers;
   bool load_balance = false;
   std::string base;
-  bool starttls = true;     // on ldap:// servers
-  std::string trusted;      // PEM file; empty: the system's
-  std::string certificate;  // PEM file; empty: none is shown
-  std::string key;          // PEM file or "fipsd:NAME"
-  std::string bind_dn;      // simple bind; empty: anonymous, or as `sasl_external` says
-  std::string secret_file;  // holds the bind password
+  bool starttls = true;               // on ldap:// servers
+  std::string trusted;                // PEM file; empty: the system's
+  std::string certificate;            // PEM file; empty: that of `key` where there is one, else none is shown
+  std::string key;                    // PEM file or "fipsd:NAME"
+  std::vector<std::string> distrust;  // as in x509/distrust.h
+  std::string bind_dn;                // simple bind; empty: anonymous, or as `sasl_external` says
+  std::string secret_file;            // holds the bind password
   bool sasl_external = false;
   uint32_t connections = 8;                         // to each server
   std::chrono::milliseconds connect_timeout{3000};  // name look-up, connection, TLS and bind together
@@ -122,10 +123,17 @@ struct ProfileStatus {
   uint32_t cached = 0;
 };
 
+// KeySource is where keys are that stand in no file: the library whose providers know them (see crypto::TlsOptions),
+// and what gives the certificates that belong to them, in PEM, by the key's name.
+struct KeySource {
+  ossl_lib_ctx_st* library = nullptr;
+  std::function<base::Result<std::string>(const std::string& key)> chain;
+};
+
 class Profile {
  public:
-  // `library` is where TLS keys are (see crypto::TlsOptions); `sink` is called on the asking threads, outside of locks.
-  Profile(ProfileSettings settings, ossl_lib_ctx_st* library, EventSink sink);
+  // What `keys` refers to must outlive the profile; `sink` is called on the asking threads, outside of locks.
+  Profile(ProfileSettings settings, KeySource keys, EventSink sink);
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
   ~Profile();

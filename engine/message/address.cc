@@ -31,6 +31,7 @@ struct Token {
   Kind kind = Kind::end;
   std::string text;
   bool spaced = false;
+  Span span{};
 };
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
@@ -82,8 +83,23 @@ class Lexer {
   explicit Lexer(std::string_view text) : text_(text) {}
 
   Token next() {
+    Token token = scan();
+    token.span = {start_, at_};
+    last_ = token.span;
+    return token;
+  }
+
+  // last is where the token stood that next() returned last.
+  Span last() const { return last_; }
+  bool malformed() const { return malformed_; }
+  // The content of the last comment since this was last asked: the display name of the oldest addresses.
+  std::string take_comment() { return std::exchange(comment_, std::string()); }
+
+ private:
+  Token scan() {
     Token token;
     for (;;) {
+      start_ = at_;
       if (at_ == text_.size()) return token;
       const char c = text_[at_];
       if (is_space(c)) {
@@ -130,11 +146,6 @@ class Lexer {
     return token;
   }
 
-  bool malformed() const { return malformed_; }
-  // The content of the last comment since this was last asked: the display name of the oldest addresses.
-  std::string take_comment() { return std::exchange(comment_, std::string()); }
-
- private:
   void read_word(Token& token) {
     token.kind = Kind::word;
     while (at_ < text_.size()) {
@@ -230,6 +241,8 @@ class Lexer {
 
   std::string_view text_;
   size_t at_ = 0;
+  size_t start_ = 0;
+  Span last_;
   bool malformed_ = false;
   bool no_quote_end_ = false;
   bool no_literal_end_ = false;
@@ -240,7 +253,7 @@ class Lexer {
 // Reader turns tokens into mailboxes, one address (what stands between two separators) at a time.
 class Reader {
  public:
-  Reader(std::string_view raw, size_t max_addresses) : lexer_(raw), max_(max_addresses) {}
+  Reader(std::string_view raw, size_t max_addresses, bool locate) : lexer_(raw), max_(max_addresses), locate_(locate) {}
 
   AddressList read() {
     while (!list_.truncated) {
@@ -283,6 +296,7 @@ class Reader {
     words_.clear();
     has_address_ = false;
     first_ = list_.mailboxes.size();
+    begin_ = lexer_.last().end;
     lexer_.take_comment();
   }
 
@@ -296,6 +310,9 @@ class Reader {
     const std::string comment = decoded(lexer_.take_comment());
     for (size_t i = first_; i < list_.mailboxes.size(); ++i) {
       if (list_.mailboxes[i].display.empty()) list_.mailboxes[i].display = comment;
+    }
+    if (locate_) {
+      list_.items.push_back({{begin_, lexer_.last().begin}, first_, list_.mailboxes.size() - first_});
     }
     begin_address();
   }
@@ -439,6 +456,7 @@ class Reader {
     mailbox.display = display;
     mailbox.group = group_;
     list_.mailboxes.push_back(std::move(mailbox));
+    if (locate_) list_.spans.push_back({run.front().span.begin, run.back().span.end});
     return true;
   }
 
@@ -460,8 +478,10 @@ class Reader {
 
   Lexer lexer_;
   size_t max_;
+  bool locate_;
   AddressList list_;
   std::vector<Token> words_;  // of the present address, outside angle brackets
+  size_t begin_ = 0;          // where the present address begins
   size_t first_ = 0;          // the present address's first mailbox in the list
   std::string group_;
   bool in_group_ = false;
@@ -491,7 +511,13 @@ std::string Mailbox::addr_spec() const {
   return out;
 }
 
-AddressList parse_address_list(std::string_view raw, size_t max_addresses) { return Reader(raw, max_addresses).read(); }
+AddressList parse_address_list(std::string_view raw, size_t max_addresses) {
+  return Reader(raw, max_addresses, false).read();
+}
+
+AddressList locate_addresses(std::string_view raw, size_t max_addresses) {
+  return Reader(raw, max_addresses, true).read();
+}
 
 base::Result<std::string> parse_path(std::string_view path) {
   while (!path.empty() && path.front() == ' ') path.remove_prefix(1);

@@ -21,16 +21,36 @@ struct Mailbox {
   std::string addr_spec() const;
 };
 
+// Span is a range of bytes of a field's raw value.
+struct Span {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
+// ListItem is what stands between two separators of a list: `span` in the raw value, and its mailboxes, of which there
+// is one where all is well.
+struct ListItem {
+  Span span;
+  size_t first = 0;
+  size_t count = 0;
+};
+
 // AddressList is a parsed field; `malformed` when some of it could not be read as addresses (what could be read is
 // there), `truncated` past `max_addresses`.
 struct AddressList {
   std::vector<Mailbox> mailboxes;
   bool malformed = false;
   bool truncated = false;
+  // Where it stands, filled by locate_addresses only: the addr-spec of each mailbox, and the items.
+  std::vector<Span> spans;
+  std::vector<ListItem> items;
 };
 
 // parse_address_list reads the raw value of From, To, Cc, Reply-To, Sender… Linear in the input.
 AddressList parse_address_list(std::string_view raw, size_t max_addresses);
+
+// locate_addresses is parse_address_list that also tells where everything stands.
+AddressList locate_addresses(std::string_view raw, size_t max_addresses);
 
 // parse_path reads an envelope path as an MTA hands it over ("<a@b>", "a@b", "<>"): the addr-spec without angle
 // brackets and source route; "" for the null path. malformed when it is no path, or holds control bytes.

@@ -57,6 +57,16 @@ struct OutboxOptions {
   bool failed = false;  // all that failed
 };
 int run_outbox(const OutboxOptions& options);
+struct LdapTestOptions {
+  std::string config{kDefaultConfig};
+  std::string query;  // PROFILE.QUERY
+  std::string address;
+  std::string group;
+  std::string sender;
+  bool json = false;
+};
+int run_ldap_test(const LdapTestOptions& options);
+int run_ldap_status(const ControlOptions& options);
 
 struct DoctorOptions {
   std::string config{kDefaultConfig};

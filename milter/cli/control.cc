@@ -8,6 +8,7 @@
 #include "engine/base/text.h"
 #include "engine/config/yaml.h"
 #include "milter/cli/commands.h"
+#include "milter/cli/control_client.h"
 #include "milter/cli/load.h"
 #include "milter/control.h"
 
@@ -16,8 +17,9 @@ namespace {
 
 using nlohmann::json;
 
-// Asks and parses; a nonzero `status` is what the process should exit with.
-json ask(const ControlOptions& options, std::string_view command, int& status) {
+}  // namespace
+
+json ask_daemon(const ControlOptions& options, std::string_view command, int& status) {
   const std::string socket = control_socket_of(options);
   const base::Result<std::string> answer = milter::control_request(socket, command);
   status = kDone;
@@ -35,6 +37,8 @@ json ask(const ControlOptions& options, std::string_view command, int& status) {
   }
   return parsed;
 }
+
+namespace {
 
 uint64_t number(const json& object, const char* key) { return object.value(key, uint64_t{0}); }
 
@@ -118,7 +122,7 @@ std::string control_socket_of(const ControlOptions& options) {
 
 int run_status(const ControlOptions& options) {
   int status = kDone;
-  const json answer = ask(options, "status", status);
+  const json answer = ask_daemon(options, "status", status);
   if (status != kDone) return status;
   if (options.json) {
     std::puts(answer.dump(2, ' ', false, json::error_handler_t::replace).c_str());
@@ -130,7 +134,7 @@ int run_status(const ControlOptions& options) {
 
 int run_reload(const ControlOptions& options) {
   int status = kDone;
-  const json answer = ask(options, "reload", status);
+  const json answer = ask_daemon(options, "reload", status);
   if (status != kDone) return status;
   const bool ok = answer.value("ok", false);
   if (options.json) {

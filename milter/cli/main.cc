@@ -159,6 +159,23 @@ int run(int argc, char** argv) {
 
   QuarantineOptions quarantine;
   add_quarantine(app, quarantine, status);
+  LdapTestOptions question;
+  ControlOptions directories;
+  CLI::App* ldap = app.add_subcommand("ldap", "ask a directory one question, or see how the directories do");
+  ldap->require_subcommand(1);
+  command = ldap->add_subcommand("test", "ask PROFILE.QUERY about an address; exit status 1: there is no entry");
+  add_config(command, question.config);
+  command->add_option("query", question.query, "PROFILE.QUERY")->required();
+  command->add_option("address", question.address, "the address, {a}")->required();
+  command->add_option("--group", question.group, "the group, {g}");
+  command->add_option("--sender", question.sender, "the envelope sender, {f}");
+  add_json(command, question.json);
+  command->callback([&] { status = run_ldap_test(question); });
+  command = ldap->add_subcommand("status", "servers and counters of the running daemon; exit status 1: an outage");
+  add_config(command, directories.config);
+  command->add_option("--socket", directories.socket, "the daemon's control socket");
+  add_json(command, directories.json);
+  command->callback([&] { status = run_ldap_status(directories); });
 
   SchemaOptions schema;
   command = app.add_subcommand("schema", "print a JSON Schema for editors");

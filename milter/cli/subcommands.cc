@@ -7,7 +7,7 @@
 namespace postern::cli {
 
 std::span<const std::string_view> subcommands() {
-  static constexpr std::array<std::string_view, 8> kNames = {"check",  "trace",  "status",     "reload",
+  static constexpr std::array<std::string_view, 9> kNames = {"check",  "trace",  "status",     "reload", "ldap",
                                                              "outbox", "doctor", "quarantine", "schema"};
   return kNames;
 }

@@ -366,6 +366,7 @@ int run_trace(const TraceOptions& options) {
 
   // In memory: who traces may not be allowed to write into the daemon's spool directory.
   loaded->generation->settings.limits.spool_memory = settings.limits.message_size;
+  loaded->generation->open_directories(nullptr, nullptr);
   milter::Transaction transaction(loaded->generation, nullptr, 1, 0);
   transaction.report_all = true;
   message::Message& message = transaction.message();

@@ -43,6 +43,8 @@ std::shared_ptr<const rules::RuleSet> make_rules() {
   const uint32_t id = sources.add_text("fuzz.yaml", yaml);
   config::Diagnostics diagnostics(sources);
   rules::LoadContext context;
+  context.groups = true;
+  context.login_queries = {"corporate.logins"};
   context.flows = {"inbound"};
   context.quarantines = {"Policy"};
   context.reinject = true;

@@ -18,6 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint32_t id = sources.add_text("fuzz", std::string(reinterpret_cast<const char*>(data), size));
   postern::config::Diagnostics diagnostics(sources);
   postern::rules::LoadContext context;
+  context.groups = true;
+  context.login_queries = {"corporate.logins"};
   context.flows = {"inbound", "outbound"};
   context.quarantines = {"Policy"};
   const auto rules = postern::rules::RuleSet::load(sources, {id}, context, diagnostics);

@@ -92,7 +92,7 @@ int main() {
   std::string line;
   std::getline(std::cin, line);
   const json first = json::parse(line);
-  auto profile = std::make_unique<Profile>(settings_of(first), nullptr, note);
+  auto profile = std::make_unique<Profile>(settings_of(first), KeySource{}, note);
   while (std::getline(std::cin, line)) {
     const json command = json::parse(line);
     json out;
@@ -113,7 +113,7 @@ int main() {
       profile->probe();
     } else if (command.contains("reload")) {
       auto next = std::make_unique<Profile>(settings_of(command["reload"].is_object() ? command["reload"] : first),
-                                            nullptr, note);
+                                            KeySource{}, note);
       next->inherit(*profile);
       profile = std::move(next);
     }

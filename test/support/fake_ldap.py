@@ -79,6 +79,9 @@ def filter_text(tag, body):
         return f"({name}={value})"
     if tag == 0x87:
         return f"({body.decode('latin-1')}=*)"
+    if tag == 0xA9:
+        parts = {part[0]: part[1].decode("latin-1") for part in elements(body)}
+        return f"({parts.get(0x82, '')}:{parts.get(0x81, '')}:={parts[0x83]})"
     return f"(?{tag:02x})"
 
 

@@ -25,7 +25,8 @@ def _library_path():
 
 def person(uid, **attributes):
     """LDIF of one person below ou=people."""
-    lines = [f"dn: uid={uid},ou=people,{BASE}", "objectClass: inetOrgPerson", f"uid: {uid}", f"sn: {uid}"]
+    more = attributes.pop("objectClass", None)
+    lines = [f"dn: uid={uid},ou=people,{BASE}", "objectClass: inetOrgPerson", *([f"objectClass: {more}"] if more else []), f"uid: {uid}", f"sn: {uid}"]
     attributes.setdefault("cn", uid)
     for name, value in attributes.items():
         for one in value if isinstance(value, (list, tuple)) else [value]:

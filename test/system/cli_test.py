@@ -80,13 +80,14 @@ class Command(unittest.TestCase):
 
 class Usage(Command):
     def test_help_everywhere(self):
-        for words in ([], ["check"], ["trace"], ["status"], ["reload"], ["doctor"], ["schema"]):
+        for words in ([], ["check"], ["trace"], ["status"], ["reload"], ["ldap"], ["ldap", "test"], ["ldap", "status"], ["doctor"],
+                      ["schema"]):
             done = self.run_postern(*words, "--help")
             self.assertEqual(done.returncode, 0, words)
             self.assertIn(b"--help", done.stdout)
 
     def test_bad_usage_is_64_on_stderr(self):
-        for words in ([], ["nonsense"], ["check", "--nonsense"], ["trace", "--rcpt"], ["schema", "other"],
+        for words in ([], ["nonsense"], ["check", "--nonsense"], ["trace", "--rcpt"], ["schema", "other"], ["ldap"], ["ldap", "test", "a.b"],
                       ["doctor", "--mta", "exim"], ["trace", "--from", "a b\n<", "x"]):
             done = self.run_postern(*words, *(["-c", self.config] if words[:1] == ["trace"] and "x" in words else []))
             self.assertEqual(done.returncode, 64, words)

@@ -50,6 +50,8 @@ inline std::vector<std::shared_ptr<const match::Dictionary>> example_dictionarie
 
 inline LoadContext default_context() {
   LoadContext context;
+  context.groups = true;
+  context.login_queries = {"corporate.logins"};
   context.flows = {"inbound", "outbound"};
   context.quarantines = {"Policy", "Unscannable"};
   context.reinject = true;

@@ -31,6 +31,8 @@ TEST(GoldenDiagnostics, RuleFiles) {
     const uint32_t id = sources.add_text(entry.path().filename().string(), read(entry.path()));
     config::Diagnostics diagnostics(sources);
     LoadContext context;
+    context.groups = true;
+    context.login_queries = {"corporate.logins"};
     context.flows = {"inbound", "outbound"};
     context.quarantines = {"Policy"};
     context.archives = {"project-mail"};

@@ -19,6 +19,8 @@ namespace {
 
 LoadContext context() {
   LoadContext out;
+  out.groups = true;
+  out.login_queries = {"corporate.logins"};
   out.flows = {"inbound", "outbound"};
   out.quarantines = {"Policy", "Unscannable"};
   out.reinject = true;

@@ -11,7 +11,7 @@ add_library(postern_fake_mta STATIC support/fake_mta.cc support/changes_case.cc)
 target_link_libraries(postern_fake_mta PUBLIC postern_message)
 postern_unit_test(message
   SOURCES unit/message_spool_test.cc unit/message_address_test.cc unit/message_changes_test.cc
-    unit/message_golden_test.cc unit/message_edit_test.cc
+    unit/message_golden_test.cc unit/message_edit_test.cc unit/message_rewrite_test.cc
   LINK postern_fake_mta postern_message)
 if(POSTERN_CORPUS)
   postern_unit_test(message-corpus SOURCES unit/message_corpus_test.cc LINK postern_fake_mta postern_message)
@@ -37,3 +37,4 @@ include(unit/vault.cmake)
 include(unit/provider.cmake)
 include(unit/store.cmake)
 include(unit/submit.cmake)
+include(unit/masquerade.cmake)
