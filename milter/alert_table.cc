@@ -17,6 +17,7 @@ constexpr AlertRow kAlerts[] = {
     {Event::submit_down, "", Event::submit_up, "Mail"},
     {Event::mail_failed, "kind", {}, "Mail"},
     {Event::quarantine_frozen, "", {}, "Quarantine"},
+    {Event::ldap_outage, "profile", Event::ldap_recovery, "Directory"},
     {Event::filter_unknown, "filter", {}, "Filter"},
     {Event::message_failed, "", {}, "System"},
     {Event::message_over_memory, "", {}, "System"},

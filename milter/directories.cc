@@ -4,7 +4,6 @@
 #include "milter/directories.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "keystore/client/client.h"
 #include "keystore/provider/builtin.h"
@@ -14,6 +13,7 @@ namespace postern::milter {
 namespace {
 
 constexpr std::chrono::seconds kWatchEvery{1};
+constexpr std::chrono::milliseconds kGrace{500};
 constexpr std::string_view kInFipsd = "fipsd:";
 
 Event event_of(directory::EventKind kind) {
@@ -39,16 +39,20 @@ void log_directory_event(const directory::Event& happened) {
              {{"profile", happened.profile}, {"server", happened.server}, {"reason", happened.reason}});
 }
 
-void watch_directories(Service& service) {
-  std::thread([&service] {
-    for (;;) {
-      {
-        const std::shared_ptr<Live> live = service.current();
-        for (const auto& profile : live->generation->directories) profile->probe();
-      }
-      std::this_thread::sleep_for(kWatchEvery);
+void DirectoryWatch::start() {
+  thread_.start("directories", [this] { run(); });
+}
+
+void DirectoryWatch::stop() { (void)thread_.end_within(kGrace); }
+
+void DirectoryWatch::run() {
+  do {
+    const std::shared_ptr<Live> live = service_.current();
+    for (const auto& profile : live->generation->directories) {
+      if (thread_.stopping()) return;
+      profile->probe();
     }
-  }).detach();
+  } while (thread_.wait_until(Background::Clock::now() + kWatchEvery));
 }
 
 void Generation::open_directories(const Generation* earlier, const directory::EventSink& sink) {

@@ -99,7 +99,8 @@ class Daemon {
         control_(control),
         courier_(service),
         alerts_(service),
-        keeper_(service) {}
+        keeper_(service),
+        directories_(service) {}
 
   int run(base::UniqueFd signals, uint64_t watchdog_microseconds);
 
@@ -115,6 +116,7 @@ class Daemon {
   Courier courier_;
   Alerts alerts_;
   Keeper keeper_;
+  DirectoryWatch directories_;
   base::UniqueFd milter_ended_;
 };
 
@@ -168,6 +170,7 @@ void Daemon::drain(int signals) {
   courier_.stop();
   alerts_.stop();
   keeper_.stop();
+  directories_.stop();
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});
   end_process(kDone);
@@ -200,7 +203,7 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   // Long lists of patterns take seconds to compile into one; mail does not wait for that.
   std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();
   if (!live->generation->settings.store.empty()) keeper_.start();
-  watch_directories(service_);
+  directories_.start();
   base::emit(event(Event::started), {{"version", POSTERN_VERSION},
                                      {"generation", std::to_string(live->generation->number)},
                                      {"filters", std::to_string(live->generation->rules->filters().size())},

@@ -1,50 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Alerts, by mail and webhook: told at once, then with growing waits, and once when it is over; nothing waits for them."""
-import http.server
-import json
 import os
 import sys
-import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support.process import free_port, wait_until  # noqa: E402
 from support.scripted_smtp import ScriptedSmtp  # noqa: E402
+from support.webhook import Webhook  # noqa: E402
 from support.world import World  # noqa: E402
 
 DATA = b"From: a@x.test\r\nTo: b@y.test\r\nSubject: notice\r\n\r\nx\r\n"
-
-
-class Hook:
-    """An HTTP server that keeps what is posted; `status` is what it answers."""
-
-    def __init__(self):
-        self.posted, self.status = [], 204
-        hook = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.posted.append((hook.status, json.loads(body)))
-                self.send_response(hook.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/alert"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def seen(self, event, state):
-        return [alert for status, alert in self.posted if status == 204 and (alert["event"], alert["state"]) == (event, state)]
 
 
 class Alerts(unittest.TestCase):
@@ -61,7 +29,7 @@ class Alerts(unittest.TestCase):
         return world
 
     def test_webhook(self):
-        hook = Hook()
+        hook = Webhook()
         self.addCleanup(hook.close)
         hook.status = 500
         port = free_port()

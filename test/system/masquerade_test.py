@@ -17,6 +17,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support import fake_ldap, pki, process, slapd, smtp  # noqa: E402
+from support.webhook import Webhook  # noqa: E402
 from support.world import World, last_code  # noqa: E402
 
 
@@ -76,8 +77,10 @@ def server_context(files):
 
 
 class Base(unittest.TestCase):
+    default_action = "tempfail"  # Postfix's milter_default_action
+
     def world(self, ldap, queries=("one.mail", "two.mail"), masquerade=None, extra=None, **config):
-        world = World(extra=extra, config={"ldap": ldap, "masquerade": {"corporate": masquerade or {"queries": list(queries)}},
+        world = World(extra=extra, default_action=self.default_action, config={"ldap": ldap, "masquerade": {"corporate": masquerade or {"queries": list(queries)}},
                               "flows": [{"name": "out", "masquerade": ["corporate"]}], "on-unknown": {}, **config})
         self.addCleanup(world.close)
         return world
@@ -159,7 +162,7 @@ class Masquerade(Base):
             traced = json.loads(world.daemon.command("trace", "-c", world.daemon.config_file, "--from", "a0@in.example", "--json", file.name).stdout)
         self.assertEqual([(stage["outcome"], stage["detail"]) for stage in traced["stages"] if stage["name"] == "masquerade"], [("done", "6 addresses changed")])
         self.assertEqual(traced["envelope"]["from"], "A.0@example.org")
-        for _ in range(20):
+        for _ in range(100):
             world.daemon.reload()
         self.goes_through(world, 1)
         self.assertEqual(world.daemon.lines(r"ldap-(outage|server-down|recovery)"), [])
@@ -231,6 +234,37 @@ class Outages(Base):
         self.one.start()
         self.both.daemon.wait_log(r"LDAP profile one is answered again.*\[ldap-recovery\]")
         self.goes_through(self.both, 1, wait=True)
+
+
+class OutagesAccepting(Outages):
+    """What a mail server is set to do without its filter makes no difference: the filter is there, and answers in time."""
+
+    default_action = "accept"
+
+
+class AlertsOfOutages(Base):
+    def test_loaded_in_an_outage(self):
+        """A profile loaded while its server is down, then slow, then up: one alert and one all-clear, reloads or not."""
+        one = self.slapd("one", people("a") + people("b"))
+        one.kill()
+        hook = Webhook()
+        self.addCleanup(hook.close)
+        world = self.world({"one": profile(one.url)}, ["one.mail"], alerts={"ops": {"webhook": hook.url}})
+        process.wait_until(lambda: hook.seen("ldap-outage", "raised"), lambda: f"an alert: {hook.posted}")
+        world.daemon.reload()
+        self.deferred(world, 1)
+        one.start()
+        one.pause()
+        self.deferred(world, 1)
+        world.daemon.reload()
+        one.resume()
+        self.goes_through(world, 1, wait=True)
+        cleared = process.wait_until(lambda: hook.seen("ldap-outage", "cleared"), lambda: f"the all-clear: {hook.posted}")
+        self.assertEqual((cleared[0]["class"], cleared[0]["key"]), ("Directory", "one"))
+        world.daemon.reload()
+        self.goes_through(world, 2)
+        self.assertEqual((len(hook.seen("ldap-outage", "raised")), len(hook.seen("ldap-outage", "cleared"))), (1, 1))
+        self.assertEqual((len(world.daemon.lines("ldap-outage")), len(world.daemon.lines("ldap-recovery"))), (1, 1))
 
 
 class Faults(Base):
@@ -383,6 +417,11 @@ class Storm(Base):
                 seen.append(name)
 
         self.storm(world, trouble, int(os.environ.get("POSTERN_STORM_MESSAGES", "10")))
+
+
+@unittest.skipUnless("POSTERN_STORM_MESSAGES" in os.environ, "only of a long storm")
+class StormAccepting(Storm):
+    default_action = "accept"
 
 
 if __name__ == "__main__":

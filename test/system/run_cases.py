@@ -13,7 +13,7 @@ A case is test/system/cases/NAME.yaml; the same files serve both mail servers:
     dkim: {…}                         # mail of example.org is signed with both keys of a fake fipsd; the map is laid over the profile
     outbox: true                      # there is a store, and the mail server has a listener for mail that filters make (Postfix only)
     rules: |                          # the rule file; or `filters:`, a list
-    dictionaries: {words.txt: "…"}    # files of dictionaries.d
+    files: {generics: "…"}            # files beside postern.yaml, such as dictionaries.d/words.txt
     messages:
       - from: a@x.test                # "" is the null sender
         to: [b@y.test]
@@ -72,7 +72,7 @@ STAGES = ("connect", "helo", "mail", "rcpt", "data", "message")
 MESSAGE_KEYS = {"from", "to", "helo", "source", "login", "parameters", "submit", "data", "charset", "fill", "bare", "fipsd", "expect"}
 EXPECT_KEYS = {*STAGES, "delivered", "kept", "held", "reason", "from", "to", "headers", "body", "body-matches", "parts", "texts", "later", "host", "client",
                "signatures", "postfix", "sendmail"}
-CASE_KEYS = {"what", "dkim", "outbox", "store", "load-error", "mta", "config", "rules", "filters", "dictionaries", "messages", "log", "no-log"}
+CASE_KEYS = {"what", "dkim", "outbox", "store", "load-error", "mta", "config", "rules", "filters", "files", "messages", "log", "no-log"}
 
 
 class Failed(AssertionError):
@@ -171,9 +171,10 @@ class Runner:
             config = merge(config or {}, {"store": f"sqlite:{directory}/postern.db"})
         daemon = Posternd(directory, self.mta.milter_socket, self.mta.milter_group, self.name, config,
                           case.get("rules") or case.get("filters"))
-        for file_name, text in case.get("dictionaries", {}).items():
-            os.makedirs(os.path.join(directory, "dictionaries.d"), exist_ok=True)
-            with open(os.path.join(directory, "dictionaries.d", file_name), "w", encoding="utf-8") as file:
+        for file_name, text in case.get("files", {}).items():
+            path = os.path.join(directory, file_name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
         try:
             if "load-error" in case:

@@ -43,7 +43,7 @@ postern_system_test(walk LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE
 set_property(TEST system-walk APPEND PROPERTY ENVIRONMENT "POSTERN_WALKS=20000" "POSTERN_SEED=20260101")
 postern_system_test(directory COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/directory_test.py" $<TARGET_FILE:directory-ask>)
 postern_system_test(masquerade COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/masquerade_test.py")
-postern_system_test(masquerade-storm LABEL long TIMEOUT 7200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/masquerade_test.py" Storm)
+postern_system_test(masquerade-storm LABEL long TIMEOUT 7200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/masquerade_test.py" Storm StormAccepting)
 set_property(TEST system-masquerade-storm APPEND PROPERTY ENVIRONMENT "POSTERN_STORM_MESSAGES=250")
 postern_system_test(recipients COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/recipients_test.py")
 postern_system_test(ldap-token TIMEOUT 600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/ldap_token_test.py")
