@@ -10,8 +10,8 @@ namespace postern::milter {
 // log_directory_event writes the log line of an event; usable as an EventSink.
 void log_directory_event(const directory::Event& event);
 
-// DirectoryWatch tries servers which were never asked or failed, of the generation in use, so that an outage and its end
-// are told also when no mail comes.
+// DirectoryWatch tries servers which were never asked or failed, of the generation in use, so that an outage and its
+// end are told also when no mail comes.
 class DirectoryWatch {
  public:
   explicit DirectoryWatch(Service& service) : service_(service) {}

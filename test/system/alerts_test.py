@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Alerts, by mail and webhook: told at once, then with growing waits, and once when it is over; nothing waits for them."""
+import json
 import os
 import sys
 import unittest
