@@ -349,6 +349,10 @@ base::Result<void> examine_postfix(const std::string& folder, const milter::Gene
   std::from_chars(header.data(), header.data() + header.size(), bytes = 0);
   if (bytes < settings.limits.header_size) findings.add("header-size", "header_size_limit is " + header);
 
+  if (!settings.masquerade.empty() && !global.get("local_header_rewrite_clients", "permit_inet_interfaces").empty()) {
+    findings.add("headers-rewritten", "local_header_rewrite_clients is not empty");
+  }
+
   bool routes = false;
   for (const rules::Filter& filter : generation.rules->filters()) routes = routes || uses_route(filter.body);
   if (routes && global.get("milter_header_checks", "").empty())

@@ -252,14 +252,14 @@ submission inet n       -       y       -       -       smtpd
 pickup    unix  n       -       y       60      1       pickup
 """
 
-    def doctor(self, main, chroot="y", submission="-o smtpd_sasl_auth_enable=yes", listen="unix:{queue}/postern/milter.sock", rules=None):
+    def doctor(self, main, chroot="y", submission="-o smtpd_sasl_auth_enable=yes", listen="unix:{queue}/postern/milter.sock", rules=None, more=""):
         queue = self.root / "queue"
         (queue / "postern").mkdir(parents=True, exist_ok=True)
         etc = self.root / "etc"
         etc.mkdir(exist_ok=True)
         (etc / "main.cf").write_text(main.format(queue=queue))
         (etc / "master.cf").write_text(self.MASTER.format(chroot=chroot, submission=submission))
-        self.config.write_text(CONFIG + f'listen: {{socket: "{listen.format(queue=queue)}"}}\n')
+        self.config.write_text(CONFIG + f'listen: {{socket: "{listen.format(queue=queue)}"}}\n' + more)
         if rules:
             (self.root / "rules.yaml").write_text(rules)
         done = self.run_postern("doctor", "--json", "-c", self.config, "--postfix-config", etc)
@@ -294,6 +294,12 @@ non_smtpd_milters = $smtpd_milters
 
     def test_one_service_without(self):
         self.assertIn("service-without-milter", self.doctor(self.GOOD, submission="-o smtpd_milters="))
+
+    def test_header_rewriting(self):
+        masquerade = "masquerade: {m: {table: generics}}\n"
+        (self.root / "generics").write_text("a@in.test a@x.test\n")
+        self.assertIn("headers-rewritten", self.doctor(self.GOOD, more=masquerade))
+        self.assertNotIn("headers-rewritten", self.doctor(self.GOOD + "local_header_rewrite_clients =\n", more=masquerade))
 
     def test_default_action(self):
         for action, expected in (("accept", "default-action-unsafe"), ("quarantine", "default-action-unsafe"), ("reject", "default-action-bounces")):
