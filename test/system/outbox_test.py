@@ -124,6 +124,37 @@ class Outbox(unittest.TestCase):
         self.assertEqual(original.values("X-After"), [" yes"])
         self.assertEqual(os.stat(os.path.join(world.daemon.directory, "state", "mark.key")).st_mode & 0o7777, 0o600)
 
+    def test_stripped_kept_delivered_and_released(self):
+        """The executable is cut out and the rest delivered; the original, released later, arrives whole, once, and is not cut again."""
+        strip = {"name": "strip", "then": [{"keep-original": "Originals"}, {"drop-attachments-by-name": {"pattern": "exe$", "comment": "gone: $dropped_filename"}}]}
+        world = self.make(config={"quarantines": {"Originals": {}}}, rules=[strip])
+        whole = (b"Message-ID: <whole@x.test>\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\nFrom: Ann <ann@x.test>\r\nTo: b@y.test\r\nSubject: program\r\n"
+                 b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n"
+                 b"--b\r\nContent-Type: application/octet-stream; name=\"a.exe\"\r\nContent-Transfer-Encoding: base64\r\n\r\nTVqQAAMAAAA=\r\n--b--\r\n")
+        self.assertEqual(world.send(whole)[0]["message"].code, 250)
+        cut = self.wait_arrived("b@y.test")
+        self.assertIn(b"gone: a.exe", cut.body)
+        self.assertIn(b"hello", cut.body)
+        self.assertNotIn(b"TVqQ", cut.body)
+
+        def quarantine(*arguments):
+            return world.daemon.command("quarantine", *arguments, "-c", world.daemon.config_file).stdout
+
+        (entry,) = json.loads(quarantine("list", "--json"))
+        self.assertEqual((entry["copy"], entry["holds"][0]["quarantine"]), ("original", "Originals"))
+        quarantine("release", str(entry["id"]))
+        released = self.wait_arrived("b@y.test", 2)
+        self.wait_empty()
+        self.assertEqual((released.sender, released.recipients), ("a@x.test", ["b@y.test"]))
+        self.assertEqual(released.body, whole.partition(b"\r\n\r\n")[2])
+        self.assertEqual(released.values("Message-ID"), [" <whole@x.test>"])
+        self.assertEqual(released.values("X-Postern-Mark"), [])
+        self.assertNotIn(b"X-Postern", released.data)
+        line = world.daemon.wait_log(rf"MID \d+ submitted, release based on MID {entry['mid']}: 250 .*\[mail-submitted\]")
+        self.assertNotIn(f"MID {entry['mid']} submitted", line)
+        self.assertEqual(len(self.arrived("b@y.test")), 2)
+        self.assertEqual(json.loads(quarantine("list", "--json")), [])
+
     def test_verdicts(self):
         self.make()
         self.send("dropped")
