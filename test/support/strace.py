@@ -50,7 +50,8 @@ def count_calls(lines, call):
 def kill_at_every_call(command, prepare, check, calls=STATE_CHANGING):
     """Runs `command` once to its end, then once for each of its `calls`, killed there. prepare() gives the path of what it works on and
     command(path) the command; check(path, outcome, where) judges. Calls made before that path is first named (the loader's) are passed
-    over. Returns how many kills there were."""
+    over. Returns how many kills there were. With POSTERN_KILL_STEP=N only every N-th call of each kind is taken."""
+    step = int(os.environ.get("POSTERN_KILL_STEP", "1"))
     path = prepare()
     whole = trace(command(path), calls)
     if whole.status != 0:
@@ -59,7 +60,7 @@ def kill_at_every_call(command, prepare, check, calls=STATE_CHANGING):
     beginning = next(number for number, line in enumerate(whole.lines) if path in line)
     kills = 0
     for call in calls:
-        for number in range(count_calls(whole.lines[:beginning], call) + 1, count_calls(whole.lines, call) + 1):
+        for number in range(count_calls(whole.lines[:beginning], call) + 1, count_calls(whole.lines, call) + 1, step):
             path = prepare()
             outcome = trace(command(path), calls, kill_at=(call, number))
             check(path, outcome, f"killed at {call} number {number}")
