@@ -19,9 +19,11 @@ std::atomic<uint64_t> exchanges{0};
 std::atomic<uint64_t> first_broken{0};
 std::atomic<uint64_t> last_broken{0};
 
-bool broken() {
+// A connection that broke is broken for what comes after, too.
+bool broken(int fd) {
   const uint64_t number = ++exchanges;
   if (first_broken == 0 || number < first_broken || number > last_broken) return false;
+  (void)::shutdown(fd, SHUT_RDWR);
   errno = ECONNRESET;
   return true;
 }
@@ -37,12 +39,12 @@ extern "C" {
 
 ssize_t send(int fd, const void* data, size_t size, int flags) {
   static auto* const next = real<ssize_t(int, const void*, size_t, int)>("send");
-  return broken() ? -1 : next(fd, data, size, flags);
+  return broken(fd) ? -1 : next(fd, data, size, flags);
 }
 
 ssize_t recv(int fd, void* data, size_t size, int flags) {
   static auto* const next = real<ssize_t(int, void*, size_t, int)>("recv");
-  return broken() ? -1 : next(fd, data, size, flags);
+  return broken(fd) ? -1 : next(fd, data, size, flags);
 }
 
 }  // extern "C"
