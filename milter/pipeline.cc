@@ -423,9 +423,9 @@ bool Transaction::masquerade(Finished& finished) {
     finished.decision = temporary("4.4.3", "Directory not available, try again later", "masquerade");
   }
   finished.stages.push_back(std::move(stage));
-  if (!report.quarantine.empty()) {
-    outcome_.quarantines.push_back(report.quarantine);
-    outcome_.quarantine_reason = "masquerade";
+  if (!report.quarantine.empty() && !report.left.empty()) {
+    const stages::LeftAlone& left = report.left.front();
+    outcome_.hold(report.quarantine, "masquerade", left.field + " left alone: " + left.reason);
   }
   return !report.error;
 }

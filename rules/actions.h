@@ -40,8 +40,6 @@ std::span<const NamedAction> text_actions();
 std::span<const NamedAction> mail_actions();
 std::span<const NamedAction> keep_actions();
 
-// mark_for_quarantine holds the message in quarantine `name` because of `filter`.
-void mark_for_quarantine(Outcome& outcome, const std::string& name, const Filter& filter, std::string reason);
 
 // run_action does one action.
 ActionResult run_action(const Action& action, ActionContext& context);

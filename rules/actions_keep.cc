@@ -22,7 +22,7 @@ std::string reason_of(ActionContext& context) {
 }
 
 ActionResult quarantine(const Action& action, ActionContext& context) {
-  if (!context.dry) mark_for_quarantine(context.outcome, action.texts[0], context.filter, reason_of(context));
+  if (!context.dry) context.outcome.hold(action.texts[0], context.filter.name, reason_of(context));
   return named(action);
 }
 
@@ -84,12 +84,12 @@ constexpr NamedAction kActions[] = {
 
 std::span<const NamedAction> keep_actions() { return kActions; }
 
-void mark_for_quarantine(Outcome& outcome, const std::string& name, const Filter& filter, std::string reason) {
-  if (!outcome.quarantine_reason.empty()) outcome.quarantine_reason += ", ";
-  outcome.quarantine_reason += filter.name;
-  if (std::ranges::find(outcome.quarantines, name) != outcome.quarantines.end()) return;
-  outcome.quarantines.push_back(name);
-  outcome.marks.push_back({name, filter.name, std::move(reason)});
+void Outcome::hold(const std::string& name, const std::string& by, std::string reason) {
+  if (!quarantine_reason.empty()) quarantine_reason += ", ";
+  quarantine_reason += by;
+  if (std::ranges::find(quarantines, name) != quarantines.end()) return;
+  quarantines.push_back(name);
+  marks.push_back({name, by, std::move(reason)});
 }
 
 }  // namespace postern::rules

@@ -137,8 +137,7 @@ class Run {
       outcome_.reply = {451, "4.7.1", "Message could not be checked, please try again later"};
       outcome_.decided_by = filter_.name;
     } else if (outcome == OnUnknown::quarantine) {
-      mark_for_quarantine(outcome_, rules_.context().default_quarantine, filter_,
-                          "unknown: " + std::string(unknown_name(reason)));
+      outcome_.hold(rules_.context().default_quarantine, filter_.name, "unknown: " + std::string(unknown_name(reason)));
     }
     return outcome;
   }

@@ -66,8 +66,8 @@ struct Outcome {
   VerdictKind verdict = VerdictKind::pass;
   Reply reply;
   std::string decided_by;                 // filter name
-  std::vector<std::string> quarantines;   // named quarantines, in order
-  std::string quarantine_reason;          // filter names
+  std::vector<std::string> quarantines;   // named quarantines, in order; put in by hold()
+  std::string quarantine_reason;          // who wants it, names
   std::vector<QuarantineMark> marks;      // the same with who and why, one for each quarantine
   std::vector<KeptCopy> copies;           // duplicate-quarantine
   std::vector<QuarantineMark> originals;  // keep-original, where a part was dropped
@@ -75,6 +75,10 @@ struct Outcome {
   std::vector<std::string> log_entries;   // log-entry texts, "filter: text"
   std::vector<std::string> tags;          // tag-message
   std::vector<GeneratedMail> mails;       // notify, bcc and their kin, in order
+
+  // hold puts the message into the quarantine `name` at its end; `by` is the filter, or the stage, that wants it.
+  void hold(const std::string& name, const std::string& by, std::string reason);
+
   std::vector<FilterReport>
       reports;  // filled for filters whose condition was not plainly false, or for all when `report_all`
 };

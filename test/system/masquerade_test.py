@@ -153,6 +153,18 @@ class Masquerade(Base):
             process.wait_until(lambda: queue_id in world.mta.held(), "the message to be held")
             world.daemon.wait_log(r"To left alone.*\[masquerade-left\]")
 
+    def test_left_alone_is_kept_in_the_store(self):
+        one = self.slapd("one", people("a"))
+        world = self.world({"one": profile(one.ldapi)}, masquerade={"queries": ["one.mail"], "quarantine": "Policy"},
+                           extra={"local_header_rewrite_clients": ""}, store=f"sqlite:{self.directory}/postern.db")
+        data = b"From: a1@in.example\r\nTo: a1@in.example a2@in.example\r\nSubject: x\r\n\r\nx\r\n"
+        _, queue_id = world.send(data)
+        world.mta.wait_settled(queue_id)
+        self.assertEqual(world.sink.all(), [])
+        (kept,) = json.loads(world.daemon.command("quarantine", "list", "--json", "-c", world.daemon.config_file).stdout)
+        self.assertEqual([(hold["quarantine"], hold["filter"]) for hold in kept["holds"]], [("Policy", "masquerade")])
+        self.assertIn("To left alone", kept["holds"][0]["reason"])
+
     def test_trace_and_reload(self):
         one = self.slapd("one", people("a") + people("b"))
         world = self.world({"one": profile(one.ldapi)}, ["one.mail"])
