@@ -31,26 +31,6 @@ constexpr std::array<std::string_view, 45> kBlocks = {
 constexpr std::array<std::string_view, 14> kVoid = {"area",  "base", "br",   "col",   "embed",  "hr",    "img",
                                                     "input", "link", "meta", "param", "source", "track", "wbr"};
 
-// The place behind the '>' that ends the tag at `at`; quoted attribute values may hold '>'.
-size_t tag_end(std::string_view html, size_t at) {
-  char quote = 0;
-  for (size_t i = at + 1; i < html.size(); ++i) {
-    const char c = html[i];
-    if (quote != 0) {
-      if (c == quote) quote = 0;
-    } else if (c == '>') {
-      return i + 1;
-    } else if (c == '"' || c == '\'') {
-      size_t before = i - 1;
-      while (before > at && is_space(html[before])) --before;
-      if (html[before] == '=') quote = c;
-    }
-  }
-  // No end, or a quote that never closes: readers take the first '>'.
-  const size_t first = html.find('>', at);
-  return first == std::string_view::npos ? html.size() : first + 1;
-}
-
 // The name in the tag `tag`, without '/'.
 std::string_view tag_name(std::string_view tag) {
   const size_t begin = tag.size() > 1 && tag[1] == '/' ? 2 : 1;
@@ -304,6 +284,35 @@ bool HtmlScanner::next(HtmlPiece& piece) {
   return true;
 }
 
+// tag_end returns the place behind the '>' that ends the tag at `at`; quoted attribute values may hold '>'.
+size_t HtmlScanner::tag_end(size_t at) {
+  enum : unsigned char { outside = 1, in_double = 2, in_single = 4 };
+  unsigned char state = outside;
+  for (size_t i = at + 1; i < html_.size(); ++i) {
+    const char c = html_[i];
+    if (c == '>' && state == outside) return i + 1;
+    if (c != '"' && c != '\'') continue;
+    const unsigned char quote = c == '"' ? in_double : in_single;
+    if (state != outside && state != quote) continue;
+    // Where an earlier search was in this state it went to the end in vain, and so would this one.
+    if (!endless_.empty()) {
+      if ((endless_[i] & state) != 0) break;
+      endless_[i] |= state;
+    }
+    if (state == quote) {
+      state = outside;
+    } else {
+      size_t before = i - 1;
+      while (before > at && is_space(html_[before])) --before;
+      if (html_[before] == '=') state = quote;
+    }
+  }
+  if (endless_.empty()) endless_.resize(html_.size());
+  // No end, or a quote that never closes: readers take the first '>'.
+  const size_t first = html_.find('>', at);
+  return first == std::string_view::npos ? html_.size() : first + 1;
+}
+
 // markup reads what begins with the '<' at at_; a text piece when that is none.
 HtmlPiece HtmlScanner::markup() {
   const size_t begin = at_;
@@ -316,16 +325,17 @@ HtmlPiece HtmlScanner::markup() {
     // "<!-->" and "<!--->" are whole comments, and "--!>" ends one too.
     if (rest.starts_with("<!-->")) return take(HtmlPiece::Kind::comment, begin + 5);
     if (rest.starts_with("<!--->")) return take(HtmlPiece::Kind::comment, begin + 6);
-    const size_t close = html_.find("-->", begin + 4);
-    // Looked for no further than there, so that a thousand comments are not a thousand walks to the end.
-    const size_t other = html_.substr(0, close).find("--!>", begin + 4);
-    if (other != std::string_view::npos) return take(HtmlPiece::Kind::comment, other + 4);
-    return take(HtmlPiece::Kind::comment, close == std::string_view::npos ? html_.size() : close + 3);
+    for (size_t at = html_.find("--", begin + 4); at != std::string_view::npos; at = html_.find("--", at + 1)) {
+      const std::string_view behind = html_.substr(at + 2, 2);
+      if (behind.starts_with('>')) return take(HtmlPiece::Kind::comment, at + 3);
+      if (behind == "!>") return take(HtmlPiece::Kind::comment, at + 4);
+    }
+    return take(HtmlPiece::Kind::comment, html_.size());
   }
   const char c = rest.size() > 1 ? rest[1] : ' ';
   const bool end_tag = c == '/' && rest.size() > 2 && is_letter(rest[2]);
   if (is_letter(c) || end_tag) {
-    const size_t end = tag_end(html_, begin);
+    const size_t end = tag_end(begin);
     const std::string_view name = tag_name(html_.substr(begin, end - begin));
     if (!end_tag && is_one_of(name, kRaw)) raw_ = name;
     return take(HtmlPiece::Kind::tag, end);

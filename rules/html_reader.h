@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::rules {
 
@@ -24,9 +25,13 @@ class HtmlScanner {
 
  private:
   HtmlPiece markup();
+  size_t tag_end(size_t at);
   std::string_view html_;
   size_t at_ = 0;
   std::string_view raw_;  // name of the element whose content comes next, or empty
+  // By place of a quote, the states in which a search for a tag's end met it in vain; empty before the first such
+  // search. Marks of a search that found its end lie behind at_ and are not met again.
+  std::vector<unsigned char> endless_;
 };
 
 // HtmlView says what html_shown writes.

@@ -3,7 +3,7 @@
 // messages; what cannot be read is unknown; thresholds; dictionaries; and the same answers with the prefilter.
 #include "rules/content.h"
 
-#include <chrono>
+#include <ctime>
 
 #include "rules/dictionary_file.h"
 #include "rules/html_entities.h"
@@ -37,6 +37,9 @@ TEST(HtmlReader, ShowsWhatAReaderSees) {
       {"a<span style=\"display: none\">x<span>y</span>z</span>b", "ab"},
       {"a<div hidden>x</div>b<i style='font-size:0px'>y</i>c<i style='font-size:0.8em'>d</i>", "abcd"},
       {"<a href=x", ""},
+      {"<a b=\">x</a> <a b=c\">y</a>", "y"},
+      {"<a b=\">x<i>y</i>", "xy"},
+      {"<a b=\"><a b='>x<a c='>\">y", "y"},
       {"<textarea>a<b>c</textarea>", "a<b>c\n"},
       {"<ul><li>a<li>b</ul>", "a\nb\n"},
   };
@@ -47,15 +50,15 @@ TEST(HtmlReader, ShowsWhatAReaderSees) {
 }
 
 TEST(HtmlReader, IsLinear) {
-  for (const std::string_view piece :
-       {"<", "<!--", "<a b=\"", "<a b='\">", "&", "<!-- --><", "<script>", "</", "<!---->", "<b hidden>",
-        "<![endif]-->", "<!--[if x]>", "&#", "<p style='", "<a href="}) {
+  for (const std::string_view piece : {"<", "<!--", "<a b=\"", "<a b='\">", "&", "<!-- --><", "<script>", "</",
+                                       "<!---->", "<b hidden>", "<![endif]-->", "<!--[if x]>", "&#", "<p style='",
+                                       "<a href=", "<a b=\">c=\"", "<a b=\">'c='", "<!--x--!>", "<!--x-->--"}) {
     std::string html;
     while (html.size() < (1u << 20)) html += piece;
-    const auto before = std::chrono::steady_clock::now();
+    const std::clock_t before = std::clock();
     html_shown(html, {.everything = true});
     html_edit(html, [](std::string&) { return false; });
-    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(60)) << piece;
+    EXPECT_LT(std::clock() - before, std::clock_t{20} * CLOCKS_PER_SEC) << piece;
   }
 }
 
