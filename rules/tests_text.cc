@@ -17,6 +17,9 @@ Truth search_message(const Test& test, Facts& facts, Scope scope) {
   return answer.is_yes() || facts.saw_every_reading() ? answer : either(answer, not_known());
 }
 
+// Where readers take the message apart in different ways, what holds of all parts here need not hold for them.
+Truth for_all_readers(Facts& facts, Truth answer) { return facts.structure()->one_reading ? answer : not_known(); }
+
 Truth body_contains(const Test& test, Facts& facts) { return search_message(test, facts, Scope::all); }
 
 Truth attachment_contains(const Test& test, Facts& facts) { return search_message(test, facts, Scope::attachments); }
@@ -34,8 +37,8 @@ Truth only_body_contains(const Test& test, Facts& facts) {
     any = true;
     answer = both(answer, search_parts(facts, needle, Scope::body, i));
   }
-  if (any) return answer;
-  return facts.saw_everything() ? Truth::of(false) : not_known();
+  if (any) return for_all_readers(facts, answer);
+  return facts.saw_every_reading() ? Truth::of(false) : not_known();
 }
 
 // Whether every uuencoded file in the body holds the needle: each is an attachment of its own. `any`: there are some.
@@ -60,13 +63,13 @@ Truth every_attachment_contains(const Test& test, Facts& facts) {
   for (const uint32_t part : outer_attachments(facts)) {
     any = true;
     answer = both(answer, search_parts(facts, needle, Scope::attachments, part));
-    if (answer.is_no()) return answer;
+    if (answer.is_no()) return for_all_readers(facts, answer);
   }
   for (uint32_t i = 0; i < tree->parts.size() && !answer.is_no(); ++i) {
     if (facts.is_body_text(i)) answer = both(answer, every_uuencoded(facts, needle, i, any));
   }
-  if (any) return answer;
-  return facts.saw_everything() ? Truth::of(false) : not_known();
+  if (any) return for_all_readers(facts, answer);
+  return facts.saw_every_reading() ? Truth::of(false) : not_known();
 }
 
 Truth attachment_binary_contains(const Test& test, Facts& facts) {

@@ -217,6 +217,24 @@ TEST(AttachmentContains, TextOfAttachments) {
         {{R"(attachment-contains("x"))", "false"}, {R"(every-attachment-contains("x"))", "false"}});
 }
 
+const std::string kUnread = "unknown(unscannable)";
+
+// Two boundaries: readers differ in which parts there are.
+TEST(EveryPart, IsUnknownWhereReadersDiffer) {
+  const std::string mail =
+      "From: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b1; boundary=b2\n\n"
+      "--b1\n\nred DRAFT\n--b1\nContent-Disposition: attachment; filename=a.txt\n\nred\n--b1--\n"
+      "--b2\n\nblue\n--b2\nContent-Disposition: attachment; filename=a.txt\n\nblue\n--b2--\n";
+  check(mail, {{R"(only-body-contains("green"))", kUnread},
+               {R"(only-body-contains("DRAFT"))", kUnread},
+               {R"(every-attachment-contains("green"))", kUnread},
+               {R"(every-attachment-contains("red"))", kUnread}});
+  check(
+      "From: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b1; boundary=b2\n\n"
+      "--b1\n\nred\n--b1--\n--b2\nContent-Disposition: attachment; filename=a.txt\n\nblue\n--b2--\n",
+      {{R"(every-attachment-contains("blue"))", kUnread}});
+}
+
 TEST(AttachmentContains, AttachedMessagesAreOneAttachment) {
   const std::string mail = mixed({kBody,
                                   "Content-Type: message/rfc822\n\nFrom: b@example.com\nSubject: "
