@@ -341,13 +341,21 @@ void Content::read_header(uint32_t part, std::vector<ContentText>& out) {
   const std::vector<mime::Part>& parts = message_.structure().parts;
   if (part + 1 >= parts.size() || parts[part + 1].parent != part) return;
   std::string shown;
+  bool cut = false;
   for (const mime::HeaderField& field : parts[part + 1].fields) {
     constexpr std::array<std::string_view, 4> kShown = {"subject", "from", "to", "cc"};
     if (std::ranges::none_of(kShown, [&](std::string_view name) { return base::iequals(name, field.name); })) continue;
+    cut = shown.size() > kMaxHeaderText;
+    if (cut) break;
     shown += base::one_line(mime::decode_words(field.value)) + "\n";
-    if (shown.size() > kMaxHeaderText) break;
   }
-  if (!shown.empty()) add(out.emplace_back(), keep(std::move(shown)), false);
+  if (shown.empty()) return;
+  ContentText& header = out.emplace_back();
+  if (cut) {
+    header.complete = false;
+    header.reason = "its header is longer than is looked at";
+  }
+  add(header, keep(std::move(shown)), false);
 }
 
 std::string_view Content::keep(std::string text) {

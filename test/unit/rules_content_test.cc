@@ -219,6 +219,14 @@ TEST(AttachmentContains, TextOfAttachments) {
 
 const std::string kUnread = "unknown(unscannable)";
 
+TEST(AttachmentContains, AnAttachedHeaderThatIsCut) {
+  std::string mail = "Content-Type: message/rfc822\n\n";
+  for (int i = 0; i < 80; ++i) mail += "To: " + std::string(900, 'a') + "@example.com\n";
+  check(mixed({kBody, mail + "Subject: secret\n\ntext\n"}),
+        {{R"(attachment-contains("secret"))", kUnread}, {R"(attachment-contains("text"))", "true"}});
+  check(mixed({kBody, mail + "\ntext\n"}), {{R"(attachment-contains("secret"))", kUnread}});
+}
+
 // Two boundaries: readers differ in which parts there are.
 TEST(EveryPart, IsUnknownWhereReadersDiffer) {
   const std::string mail =
