@@ -63,6 +63,7 @@ bool is_media(std::string_view type, std::string_view name, std::string_view byt
       "\xFF\xD8\xFF"sv, "\x89PNG\r\n\x1A\n"sv, "GIF87a"sv, "GIF89a"sv, "BM"sv,  "II*\0"sv,
       "MM\0*"sv,        "\0\0\1\0"sv,          "OggS"sv,   "fLaC"sv,   "ID3"sv, "\x1A\x45\xDF\xA3"sv,
       "\xFF\xFB"sv,     "\xFF\xF3"sv};
+  if (is_plain_bytes(bytes)) return false;
   if (std::ranges::any_of(kStarts, [&](std::string_view start) { return bytes.starts_with(start); })) return true;
   if (bytes.size() < 12) return false;
   const std::string_view form = bytes.substr(8, 4);
@@ -70,10 +71,14 @@ bool is_media(std::string_view type, std::string_view name, std::string_view byt
          bytes.substr(4, 4) == "ftyp";
 }
 
-// A detached signature: certificates and hashes.
-bool is_signature(std::string_view type, std::string_view bytes) {
-  return (type == "application/pkcs7-signature" || type == "application/x-pkcs7-signature") &&
-         bytes.starts_with("\x30");
+// A detached signature: certificates and hashes, in one DER sequence, under no name of another kind.
+bool is_signature(std::string_view type, std::string_view name, std::string_view bytes) {
+  if (type != "application/pkcs7-signature" && type != "application/x-pkcs7-signature") return false;
+  const std::string ending = base::lower(name.substr(name.size() - std::min<size_t>(name.size(), 4)));
+  if (!name.empty() && ending != ".p7s" && ending != ".p7m") return false;
+  if (bytes.size() < 2 || bytes[0] != 0x30 || is_plain_bytes(bytes)) return false;
+  const auto length = static_cast<unsigned char>(bytes[1]);
+  return length < 0x80 ? length + 2u == bytes.size() : length <= 0x84;
 }
 
 // The charset that an HTML document says itself, which readers follow where the part has no label.
@@ -240,7 +245,7 @@ void Content::read_leaf(uint32_t part, std::vector<ContentText>& out) {
   const std::string_view content = bytes(part, damaged);
   const std::string_view name = leaf.file_names.empty() ? std::string_view() : leaf.file_names.front();
   const bool one_name = leaf.file_names.size() <= 1;
-  if (!damaged && one_name && (is_media(type, name, content) || is_signature(type, content))) return;
+  if (!damaged && one_name && (is_media(type, name, content) || is_signature(type, name, content))) return;
   const std::string_view named = mime::type_from_extension(name);
   if (type == "application/octet-stream" && (named.empty() || named.starts_with("text/")) && is_plain_bytes(content)) {
     read_text(leaf, part, out);

@@ -219,6 +219,34 @@ TEST(AttachmentContains, TextOfAttachments) {
 
 const std::string kUnread = "unknown(unscannable)";
 
+TEST(AttachmentContains, SignaturesAndPicturesAreNoText) {
+  using namespace std::string_literals;
+  const std::string hash = std::string(40, '\x9D');
+  struct {
+    const char* type;
+    const char* name;
+    std::string bytes;
+    std::string expected;
+  } const cases[] = {
+      {"application/pkcs7-signature", "smime.p7s", "\x30\x82\x01\x21" + hash, "false"},
+      {"application/x-pkcs7-signature", "", "\x30\x80" + hash, "false"},
+      {"application/pkcs7-signature", "smime.p7s", "\x30\x28" + hash, "false"},
+      {"application/pkcs7-signature", "plan.txt", "0 secret plan", kUnread},
+      {"application/pkcs7-signature", "plan.txt", "\x30\x82\x01\x21" + hash, kUnread},
+      {"application/pkcs7-signature", "smime.p7s", "0 secret plan", kUnread},
+      {"application/pkcs7-signature", "smime.p7s", "0\x9Dsecret plan", kUnread},
+      {"application/pkcs7-signature", "smime.p7s", "\x30\x27" + hash, kUnread},
+      {"image/bmp", "", "BM secret plan", kUnread},
+      {"audio/mpeg", "", "ID3 secret plan", kUnread},
+      {"image/bmp", "a.bmp", "BM\x36\0\0\0\0\0"s, "false"},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(ask(R"(attachment-contains("absent"))", mixed({kBody, attached(each.type, each.name, each.bytes)})),
+              each.expected)
+        << each.type << ' ' << each.name << ' ' << each.bytes;
+  }
+}
+
 TEST(AttachmentContains, AnAttachedHeaderThatIsCut) {
   std::string mail = "Content-Type: message/rfc822\n\n";
   for (int i = 0; i < 80; ++i) mail += "To: " + std::string(900, 'a') + "@example.com\n";
