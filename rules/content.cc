@@ -20,11 +20,12 @@ constexpr std::string_view kNeedsScan = "its text needs content scanning, which 
 
 // Types whose content is text though they are not called so.
 bool is_text_type(std::string_view type) {
-  constexpr std::array<std::string_view, 14> kTypes = {
+  constexpr std::array<std::string_view, 17> kTypes = {
       "application/json",       "application/xml",      "application/javascript",    "application/x-javascript",
       "application/ecmascript", "application/x-sh",     "application/sql",           "application/x-httpd-php",
       "application/x-perl",     "application/pgp-keys", "application/pgp-signature", "application/yaml",
-      "application/xhtml+xml",  "application/x-yaml"};
+      "application/xhtml+xml",  "application/x-yaml",   "application/x-bat",         "application/x-powershell",
+      "application/hta"};
   if (type.starts_with("text/")) return true;
   // A message that is no container here is a report or a header; the other two hold bytes of something else.
   if (type.starts_with("message/")) {
@@ -35,7 +36,7 @@ bool is_text_type(std::string_view type) {
 }
 
 bool is_html_type(std::string_view type) {
-  return type == "text/html" || type == "application/xhtml+xml" || type == "image/svg+xml";
+  return type == "text/html" || type == "application/xhtml+xml" || type == "image/svg+xml" || type == "application/hta";
 }
 
 // Whether bytes that nobody calls text are nothing else: no zero or control byte, and no start of a format that is
@@ -50,6 +51,45 @@ bool is_plain_bytes(std::string_view bytes) {
            return (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f') ||
                   c == 0x7F;
          });
+}
+
+// Whether what is called text is more than its characters, or none: the start of a format in its bytes, or controls by
+// the dozen in its text. A control here and there is no file of another kind.
+bool is_other_than_text(std::string_view bytes, std::string_view text) {
+  using namespace std::string_view_literals;
+  constexpr std::array<std::string_view, 4> kFormats = {"PK\3\4"sv, "%PDF"sv, "{\\rtf"sv,
+                                                        "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"sv};
+  if (std::ranges::any_of(kFormats, [&](std::string_view each) { return bytes.starts_with(each); })) return true;
+  constexpr size_t kTextForOneControl = 128;
+  const auto controls = static_cast<size_t>(std::ranges::count_if(text, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 && (byte < 9 || byte > 13) && byte != 0x1B;
+  }));
+  return controls > text.size() / kTextForOneControl;
+}
+
+// The first bytes of leaf `part`, decoded.
+std::string head_of(const mime::Part& part, std::string_view body) {
+  constexpr size_t kHead = 256;
+  return mime::decode_transfer(part.encoding, part.content.of(body).substr(0, kHead)).bytes;
+}
+
+// Whether a browser would take `text` for HTML whatever it is called.
+bool begins_like_html(std::string_view text) {
+  constexpr std::array<std::string_view, 3> kStarts = {"<!doctype html", "<html", "<?xml"};
+  const std::string_view head = base::trim(text.substr(0, 256));
+  return std::ranges::any_of(kStarts, [&](std::string_view start) { return base::istarts_with(head, start); });
+}
+
+bool is_html_name(std::string_view name) { return is_html_type(mime::type_from_extension(name)); }
+
+// The first name of the leaf that a system would open as something else than text; empty when there is none.
+std::string_view other_name(const mime::Part& leaf) {
+  for (const std::string& name : leaf.file_names) {
+    const std::string_view named = mime::type_from_extension(name);
+    if (!named.empty() && !is_text_type(named)) return name;
+  }
+  return {};
 }
 
 // Whether the leaf is called a picture, sound or film and begins like one: there is no text in it to match. A file name
@@ -247,7 +287,7 @@ void Content::read_leaf(uint32_t part, std::vector<ContentText>& out) {
   const bool one_name = leaf.file_names.size() <= 1;
   if (!damaged && one_name && (is_media(type, name, content) || is_signature(type, name, content))) return;
   const std::string_view named = mime::type_from_extension(name);
-  if (type == "application/octet-stream" && (named.empty() || named.starts_with("text/")) && is_plain_bytes(content)) {
+  if (type == "application/octet-stream" && (named.empty() || is_text_type(named)) && is_plain_bytes(content)) {
     read_text(leaf, part, out);
     return;
   }
@@ -277,14 +317,16 @@ void Content::extract(const LeafContent& leaf, std::vector<ContentText>& out, bo
 void Content::read_text(const mime::Part& part, uint32_t index, std::vector<ContentText>& out) {
   const mime::Text& text = message_.text(index);
   const std::string_view label = part.type.get("charset");
-  const bool html = is_html_type(part.type.value);
+  const bool called_html = is_html_type(part.type.value);
+  const bool html = called_html || std::ranges::any_of(part.file_names, is_html_name) || begins_like_html(text.utf8);
   std::string rest;
   std::string_view own = text.utf8;
   std::vector<ContentText> files;
-  if (!html) {
+  if (!called_html) {
     read_uuencoded(index, own, files, rest);
     if (!files.empty()) own = keep(std::move(rest));
   }
+  const size_t first = out.size();
   ContentText& main = out.emplace_back();
   if (text.damaged || text.undecodable) {
     main.complete = false;
@@ -296,15 +338,28 @@ void Content::read_text(const mime::Part& part, uint32_t index, std::vector<Cont
   const bool suspicious = wide || text.utf8.find('\0') != std::string::npos ||
                           text.utf8.starts_with("\xC3\xBF\xC3\xBE") || text.utf8.starts_with("\xC3\xBE\xC3\xBF") ||
                           text.utf8.starts_with("\xEF\xBF\xBD") || (html && label.empty() && !base::is_ascii(own));
+  std::string_view best = text.utf8;
+  bool damaged = false;
   if (suspicious) {
-    bool damaged = false;
     const std::string_view content = bytes(index, damaged);
     std::string_view sniffed = mime::sniff_charset(content);
     if (sniffed.empty() && wide && base::is_valid_utf8(content)) sniffed = "utf-8";
     if (sniffed.empty() && html && label.empty()) sniffed = meta_charset(content);
     if (!sniffed.empty() && mime::is_known_charset(sniffed)) {
-      mime::Converted other = mime::to_utf8(content, sniffed);
-      if (other.utf8 != text.utf8) add(main, keep(std::move(other.utf8)), html);
+      mime::Converted converted = mime::to_utf8(content, sniffed);
+      best = keep(std::move(converted.utf8));
+      if (best != text.utf8) add(main, best, html);
+    }
+  }
+  const std::string_view name = other_name(part);
+  if (!name.empty() || is_other_than_text(head_of(part, message_.received_body()), best)) {
+    const std::string_view content = bytes(index, damaged);
+    const std::string_view called = part.file_names.empty() ? std::string_view() : part.file_names.front();
+    extract({index, name.empty() ? called : name, part.type.value, content}, out, false);
+    // The one text of a document is another reading of what is read here, not more of it.
+    if (out.size() == first + 3) {
+      std::ranges::move(out.back().readings, std::back_inserter(out[first].readings));
+      out.pop_back();
     }
   }
   std::ranges::move(files, std::back_inserter(out));
@@ -321,10 +376,10 @@ void Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<C
         mime::decode_transfer(mime::TransferEncoding::uuencode, text.substr(file.begin, file.end - file.begin));
     const std::string_view named = mime::type_from_extension(file.name);
     const size_t first = out.size();
-    if ((named.empty() || named.starts_with("text/")) && is_plain_bytes(decoded.bytes)) {
+    if ((named.empty() || is_text_type(named)) && is_plain_bytes(decoded.bytes)) {
       ContentText& each = out.emplace_back();
       each.uuencoded = true;
-      add(each, keep(decoded.bytes), is_html_type(named));
+      add(each, keep(decoded.bytes), is_html_type(named) || begins_like_html(decoded.bytes));
     } else {
       extract({part, file.name, {}, decoded.bytes}, out, true);
     }

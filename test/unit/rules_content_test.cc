@@ -219,6 +219,52 @@ TEST(AttachmentContains, TextOfAttachments) {
 
 const std::string kUnread = "unknown(unscannable)";
 
+TEST(AttachmentContains, ALabelOfTextDoesNotHideADocument) {
+  using namespace std::string_literals;
+  std::string packed = "\x1F\x8B\b\0\0\1\2\3"s;
+  for (int i = 0; i < 999; ++i) packed += static_cast<char>(i * 7919 >> 3);
+  struct {
+    const char* what;
+    std::string part;
+    std::string expected;
+  } const cases[] = {
+      {"by name", attached("text/plain; charset=iso-8859-15", "plans.docx", "secret"), kUnread},
+      {"by its second name", attached("text/plain; x=y; filename=b.txt; name=\"a.pdf\"", "a.txt", "x"), kUnread},
+      {"ZIP", attached("text/plain; charset=iso-8859-15", "a.txt", "PK\3\4plans"), kUnread},
+      {"PDF as JSON", attached("application/json", "a.json", "%PDF-1.7 plans"), kUnread},
+      {"RTF", attached("text/rtf", "a.txt", "{\\rtf1 s{\\b e}cret}"), kUnread},
+      {"OLE2", attached("text/csv", "a.csv", "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"), kUnread},
+      {"ZIP as UTF-16", attached("text/plain; charset=utf-16", "a.txt", "PK\3\4plan"), kUnread},
+      {"gzip", attached("text/plain; charset=iso-8859-1", "a.txt", packed), kUnread},
+      {"text", attached("text/plain; charset=iso-8859-1", "a.txt", "caf\xE9 plans\r\n"), "false"},
+      {"one control", attached("text/plain", "a.log", std::string(400, 'x') + "\x08"), "false"},
+      {"UTF-16", attached("text/plain", "a.txt", utf16("these are the plans", true)), "false"},
+      {"ISO-2022-JP", attached("text/plain; charset=iso-2022-jp", "a.txt", "\x1B$B%F%9%H\x1B(B"), "false"},
+      {"a known name of text", attached("text/plain", "a.json", "{}"), "false"},
+      {"a script", attached("text/plain", "a.bat", "dir"), "false"},
+      {"PDF in EBCDIC", attached("text/plain; charset=ibm037", "a.txt", "%PDF-1.7 plans"), kUnread},
+  };
+  for (const auto& each : cases) {
+    const std::string mail = mixed({kBody, each.part});
+    EXPECT_EQ(ask(R"(attachment-contains("absent"))", mail), each.expected) << each.what;
+    EXPECT_EQ(ask(R"(body-contains("absent"))", mail), each.expected) << each.what;
+  }
+  check(mixed({kBody, attached("text/plain", "plans.docx", "secret")}), {{R"(attachment-contains("secret"))", "true"}});
+}
+
+TEST(AttachmentContains, HtmlByItsName) {
+  for (const char* type : {"application/octet-stream", "text/plain", "text/html"}) {
+    for (const char* name : {"a.html", "a.HTM", "a.svg"}) {
+      EXPECT_EQ(ask(R"(attachment-contains("secret"))", mixed({kBody, attached(type, name, "se<b></b>cr&#101;t")})),
+                "true")
+          << type << ' ' << name;
+    }
+  }
+  // As a browser tells it, from its beginning.
+  check(mixed({kBody, attached("text/plain", "a", "\r\n<!DOCTYPE html>se<b></b>cret")}),
+        {{R"(attachment-contains("secret"))", "true"}});
+}
+
 TEST(AttachmentContains, SignaturesAndPicturesAreNoText) {
   using namespace std::string_literals;
   const std::string hash = std::string(40, '\x9D');
@@ -429,6 +475,23 @@ TEST(TextSource, IsAskedOncePerLeaf) {
   EXPECT_EQ(source.asked, 1);
   EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
   EXPECT_EQ(truth_text(outcome.reports[2].result), "false");
+}
+
+TEST(TextSource, IsAskedBesideTextThatIsADocument) {
+  const auto rules = load("filters:\n" + filter("a", R"(attachment-contains("one secret"))", {"no-op"}) +
+                          filter("b", R"(attachment-contains("secret", 4))", {"no-op"}));
+  ASSERT_NE(rules, nullptr);
+  Mail mail(mixed({kBody, attached("text/plain", "a.txt", "%PDF-one secret")}));
+  FakeSource source;
+  Facts facts(*mail.message, *rules, "inbound", 0);
+  facts.set_text_source(&source);
+  Outcome outcome;
+  EvalOptions options;
+  options.report_all = true;
+  evaluate(*rules, Phase::message, facts, options, outcome);
+  EXPECT_EQ(source.asked, 1);
+  EXPECT_EQ(truth_text(outcome.reports[0].result), "true");
+  EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
 }
 
 }  // namespace
