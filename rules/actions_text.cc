@@ -68,6 +68,7 @@ bool edit_plain(std::string& text, std::string& shown, const std::function<bool(
     shown += piece;
   };
   for (const UuFile& file : files) {
+    if (!file.whole) continue;
     take(file.begin);
     out.append(text, file.begin, file.end - file.begin);
     done = file.end;

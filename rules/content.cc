@@ -190,7 +190,31 @@ bool is_ordinary(std::string_view text) {
   return true;
 }
 
-size_t line_end(std::string_view text, size_t at) { return std::min(text.find('\n', at), text.size()); }
+// Where the line at `at` ends, and where the next one begins: at CR, LF or both, as readers of uuencoded files do.
+size_t line_end(std::string_view text, size_t at) { return std::min(text.find_first_of("\r\n", at), text.size()); }
+size_t next_line(std::string_view text, size_t end) {
+  return std::min(text.substr(end).starts_with("\r\n") ? end + 2 : end + 1, text.size());
+}
+
+// Reads the lines behind the first one of a uuencoded file; false where none of them is of one.
+bool read_uu_lines(std::string_view text, UuFile& file) {
+  bool data = false;
+  bool ended = false;  // by a line that says that it holds nothing
+  while (file.end < text.size()) {
+    const size_t stop = line_end(text, file.end);
+    const std::string_view line = text.substr(file.end, stop - file.end);
+    if (base::trim(line) == "end") {
+      file.whole = data || ended;
+      if (file.whole) file.end = next_line(text, stop);
+      break;
+    }
+    if (ended || (!line.empty() && !mime::is_uu_data(line))) break;
+    ended = line.empty() || line == " " || line == "`";
+    data = data || !ended;
+    file.end = next_line(text, stop);
+  }
+  return data || file.whole;
+}
 
 }  // namespace
 
@@ -216,35 +240,20 @@ std::vector<UuFile> find_uuencoded(std::string_view text, bool& more) {
   more = false;
   std::vector<UuFile> out;
   for (size_t at = text.find("begin "); at != std::string_view::npos; at = text.find("begin ", at)) {
-    const size_t first_end = line_end(text, at);
-    const std::string_view line = base::trim(text.substr(at, first_end - at));
-    const bool at_start = at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r';
-    size_t digits = 6;
-    while (digits < line.size() && line[digits] >= '0' && line[digits] <= '7') ++digits;
-    const bool opens = at_start && (digits == 9 || digits == 10) && digits < line.size() && line[digits] == ' ';
-    at = std::min(first_end + 1, text.size());
-    if (!opens) continue;
-    // A line of data begins with its length in bytes; what does not look so ends the file, as "end" does.
-    size_t end = at;
-    size_t lines = 0;
-    bool closed = false;
-    while (end < text.size() && !closed) {
-      const size_t stop = line_end(text, end);
-      std::string_view data = text.substr(end, stop - end);
-      if (data.ends_with('\r')) data.remove_suffix(1);
-      closed = base::trim(data) == "end";
-      if (!closed && (data.empty() || data[0] < ' ' || data[0] > '`' || data.size() > 90)) break;
-      end = std::min(stop + 1, text.size());
-      ++lines;
-    }
-    if (lines == 0 || (lines == 1 && closed)) continue;
+    const size_t begin = at;
+    const size_t end = line_end(text, at);
+    const std::string_view line = text.substr(at, end - at);
+    at = next_line(text, end);
+    if (begin != 0 && text[begin - 1] != '\n' && text[begin - 1] != '\r') continue;
+    if (!mime::is_uu_begin(line)) continue;
+    UuFile file{begin, at, std::string(base::trim(line.substr(line.find(' ', 6))))};
+    if (!read_uu_lines(text, file)) continue;
     if (out.size() == kMaxUuFiles) {
       more = true;
       break;
     }
-    const size_t begin = static_cast<size_t>(line.data() - text.data());
-    out.push_back({begin, end, std::string(base::trim(line.substr(digits)))});
-    at = end;
+    at = file.end;
+    out.push_back(std::move(file));
   }
   return out;
 }
@@ -324,7 +333,7 @@ void Content::read_text(const mime::Part& part, uint32_t index, std::vector<Cont
   std::vector<ContentText> files;
   if (!called_html) {
     read_uuencoded(index, own, files, rest);
-    if (!files.empty()) own = keep(std::move(rest));
+    if (rest.size() != own.size()) own = keep(std::move(rest));
   }
   const size_t first = out.size();
   ContentText& main = out.emplace_back();
@@ -333,6 +342,8 @@ void Content::read_text(const mime::Part& part, uint32_t index, std::vector<Cont
     main.reason = text.undecodable ? "its charset is not known" : "its encoding is damaged";
   }
   add(main, own, html);
+  // Readers that know no uuencoded files show them as they stand.
+  if (own.data() != text.utf8.data()) add(main, text.utf8, html);
   // What the bytes say against the label.
   const bool wide = mime::is_wide_charset(label);
   const bool suspicious = wide || text.utf8.find('\0') != std::string::npos ||
@@ -370,8 +381,10 @@ void Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<C
   const std::vector<UuFile> files = find_uuencoded(text, more);
   size_t done = 0;
   for (const UuFile& file : files) {
-    rest += text.substr(done, file.begin - done);
-    done = file.end;
+    if (file.whole) {
+      rest += text.substr(done, file.begin - done);
+      done = file.end;
+    }
     const mime::Decoded decoded =
         mime::decode_transfer(mime::TransferEncoding::uuencode, text.substr(file.begin, file.end - file.begin));
     const std::string_view named = mime::type_from_extension(file.name);

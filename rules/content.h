@@ -69,8 +69,10 @@ struct UuFile {
   size_t begin = 0;
   size_t end = 0;
   std::string name;
+  bool whole = false;  // else it breaks off before "end": what follows is text, or more of it for some readers
 };
-// find_uuencoded returns the files in `text`, in order; at most kMaxUuFiles, `more` tells that there were more.
+// find_uuencoded returns the files in `text` that have a line of data or are empty, in order; at most kMaxUuFiles,
+// `more` tells that there were more.
 inline constexpr size_t kMaxUuFiles = 100;
 std::vector<UuFile> find_uuencoded(std::string_view text, bool& more);
 

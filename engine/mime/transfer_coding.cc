@@ -166,13 +166,7 @@ Decoded decode_quoted_printable(std::string_view in) {
   return out;
 }
 
-// is_uu_begin tells whether `line` opens a uuencoded file: "begin", three or four octal digits, a name.
-bool is_uu_begin(std::string_view line) {
-  if (!line.starts_with("begin ")) return false;
-  size_t i = 6;
-  while (i < line.size() && line[i] >= '0' && line[i] <= '7') ++i;
-  return (i == 9 || i == 10) && i < line.size() && line[i] == ' ';
-}
+unsigned sextet(char c) { return static_cast<unsigned>(static_cast<unsigned char>(c) - 32) & 63; }
 
 Decoded decode_uuencode(std::string_view in) {
   Decoded out;
@@ -195,7 +189,6 @@ Decoded decode_uuencode(std::string_view in) {
       continue;
     }
     if (line.empty()) continue;
-    const auto sextet = [](char c) { return static_cast<unsigned>(static_cast<unsigned char>(c) - 32) & 63; };
     const size_t declared = sextet(line[0]);
     if (declared == 0) continue;
     const std::string_view data = line.substr(1);
@@ -262,6 +255,20 @@ Decoded decode_transfer(TransferEncoding encoding, std::string_view encoded) {
       break;
   }
   return {std::string(encoded), false};
+}
+
+bool is_uu_begin(std::string_view line) {
+  if (!line.starts_with("begin ")) return false;
+  size_t i = 6;
+  while (i < line.size() && line[i] >= '0' && line[i] <= '7') ++i;
+  return (i == 9 || i == 10) && i < line.size() && line[i] == ' ';
+}
+
+bool is_uu_data(std::string_view line) {
+  if (line.empty() || !std::ranges::all_of(line, [](char c) { return c >= ' ' && c <= '`'; })) return false;
+  const size_t bytes = sextet(line[0]);
+  const size_t data = line.size() - 1;
+  return data >= (bytes * 4 + 2) / 3 && data <= (bytes + 2) / 3 * 4 + 1;
 }
 
 std::string encode_base64(std::string_view bytes) {

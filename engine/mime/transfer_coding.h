@@ -20,6 +20,12 @@ struct Decoded {
 };
 Decoded decode_transfer(TransferEncoding encoding, std::string_view encoded);
 
+// is_uu_begin tells whether `line` opens a uuencoded file: "begin", three or four octal digits, a name. is_uu_data
+// tells whether it holds what its first character says, with or without filling to groups of four and a check
+// character.
+bool is_uu_begin(std::string_view line);
+bool is_uu_data(std::string_view line);
+
 // encode_base64 writes lines of 76 characters ending in CRLF; encode_quoted_printable likewise, line ends of text kept
 // as CRLF; no line of it begins with "--", which might be read as a delimiter.
 std::string encode_base64(std::string_view bytes);

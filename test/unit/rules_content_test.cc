@@ -88,11 +88,6 @@ TEST(Visible, TakesOutWhatDoesNotShow) {
   EXPECT_EQ(visible("E\xEF\xBB\xBFV\xE2\x81\xA0I\xE2\x80\x8DL\xF3\xA0\x81\x81\xEF\xB8\x8F"), "EVIL");
 }
 
-constexpr std::string_view kUu =
-    "begin 644 notes.txt\n"
-    "/<V5C<F5T('!R;VIE8W0 \n"  // not a clean line: see below
-    "`\nend\n";
-
 TEST(Uuencode, FilesAreFound) {
   bool more = false;
   const std::string text =
@@ -100,8 +95,45 @@ TEST(Uuencode, FilesAreFound) {
   const auto files = find_uuencoded(text, more);
   ASSERT_EQ(files.size(), 1u);
   EXPECT_EQ(files[0].name, "notes.txt");
+  EXPECT_TRUE(files[0].whole);
   EXPECT_EQ(text.substr(files[0].end), "bye\nbegin reading here\nbegin 644 \nend\n");
-  EXPECT_TRUE(find_uuencoded(kUu, more).size() <= 1);
+}
+
+TEST(Uuencode, WhatIsNoDataIsText) {
+  const auto found = [](std::string_view text) {
+    bool more = false;
+    std::string out;
+    for (const UuFile& file : find_uuencoded(text, more)) {
+      out += (file.whole ? "whole " : "broken ") + std::string(text.substr(file.begin, file.end - file.begin));
+    }
+    return out;
+  };
+  const std::string begin = "begin 644 a\n";
+  const std::string data = ",<V5C<F5T('=O<F1S\n";
+  EXPECT_EQ(found(begin + "THE SECRET PLAN\nend\n"), "");
+  EXPECT_EQ(found(begin + "the secret plan\nend\n"), "");
+  EXPECT_EQ(found(begin + "end\n"), "");
+  EXPECT_EQ(found(begin + "`\nend\n"), "whole " + begin + "`\nend\n");
+  EXPECT_EQ(found(begin + "\nend\n"), "whole " + begin + "\nend\n");
+  EXPECT_EQ(found("begin 0644 a b\n" + data + "end"), "whole begin 0644 a b\n" + data + "end");
+  EXPECT_EQ(found(begin + "#0V%T1\n \nend\n"), "whole " + begin + "#0V%T1\n \nend\n") << "a check character";
+  EXPECT_EQ(found(begin + "!0P\n`\nend\n"), "whole " + begin + "!0P\n`\nend\n") << "not filled up";
+  EXPECT_EQ(found(begin + data), "broken " + begin + data);
+  EXPECT_EQ(found(begin + data + "THE SECRET PLAN\n" + data + "end\n"), "broken " + begin + data);
+  EXPECT_EQ(found(begin + data + "\n" + data + "end\n"), "broken " + begin + data + "\n");
+  EXPECT_EQ(found("begin 644 a\r" + data + "`\rend\rx"), "whole begin 644 a\r" + data + "`\rend\r");
+}
+
+TEST(Uuencode, IsLinear) {
+  for (const std::string_view piece :
+       {"begin 644 a\n", "begin 644 a\n,<V5C<F5T('=O<F1S\n", "begin ", "begin 644 a\n\n"}) {
+    std::string text;
+    while (text.size() < (1u << 20)) text += piece;
+    bool more = false;
+    const std::clock_t before = std::clock();
+    find_uuencoded(text, more);
+    EXPECT_LT(std::clock() - before, std::clock_t{20} * CLOCKS_PER_SEC) << piece;
+  }
 }
 
 std::string text_mail(std::string_view type, std::string_view body) {
@@ -124,6 +156,22 @@ TEST(BodyContains, HtmlAsSourceAndAsShown) {
          {R"(only-body-contains("EVILWORD"))", "true"},
          {R"(body-contains("EVIL", 3))", "false"},
          {R"(body-contains("nothing"))", "false"}});
+}
+
+TEST(BodyContains, UuencodedFilesHideNothing) {
+  const std::string begin = "begin 644 a.txt\n";
+  const std::string data = ",<V5C<F5T('=O<F1S\n";  // "secret words"
+  check(text_mail("text/plain", begin + "THE HIDDEN PLAN\nend\n"), {{R"(body-contains("HIDDEN"))", "true"},
+                                                                    {R"(only-body-contains("HIDDEN"))", "true"},
+                                                                    {R"(attachment-contains("absent"))", "false"}});
+  check(text_mail("text/plain", begin + data + "`\nend\n"), {{R"(only-body-contains("F5T.*F1S"))", "true"},
+                                                             {R"(only-body-contains("secret"))", "false"},
+                                                             {R"(attachment-contains("secret words"))", "true"},
+                                                             {R"(attachment-contains("absent"))", "false"}});
+  check(text_mail("text/plain", begin + data + "the hidden plan\n" + data + "end\n"),
+        {{R"(only-body-contains("hidden"))", "true"},
+         {R"(attachment-contains("secret words"))", "true"},
+         {R"(attachment-contains("absent"))", "unknown(unscannable)"}});
 }
 
 TEST(BodyContains, InvisibleCharacters) {

@@ -135,6 +135,12 @@ TEST(EditBodyText, GroupsMayBringTheMatchBack) {
   EXPECT_EQ(act(split, {kKeep}, "on-unknown: tempfail").verdict, VerdictKind::tempfail);
 }
 
+TEST(EditBodyText, WhatIsNoUuencodedFileIsEdited) {
+  Mail mail(text_mail("Content-Type: text/plain\n", "begin 644 a\nA SECRET\nend\n"));
+  act(mail, {kEdit});
+  EXPECT_EQ(mail.body(), "begin 644 a\nA [word]\nend\n");
+}
+
 TEST(EditBodyText, UuencodedFilesStay) {
   const std::string file = "begin 644 notes.txt\n,<V5C<F5T('=O<F1S\n`\nend\n";
   Mail mail(text_mail("Content-Type: text/plain\n", "a secret\n" + file + "V5C secret\n"));
