@@ -319,61 +319,66 @@ void Content::extract(const LeafContent& leaf, std::vector<ContentText>& out, bo
   for (std::string& text : found.texts) {
     ContentText& each = out.emplace_back();
     each.uuencoded = uuencoded;
-    add(each, keep(std::move(text)), false);
+    add_own(each, std::move(text), false);
   }
 }
 
 void Content::read_text(const mime::Part& part, uint32_t index, std::vector<ContentText>& out) {
   const mime::Text& text = message_.text(index);
-  const std::string_view label = part.type.get("charset");
   const bool called_html = is_html_type(part.type.value);
   const bool html = called_html || std::ranges::any_of(part.file_names, is_html_name) || begins_like_html(text.utf8);
-  std::string rest;
-  std::string_view own = text.utf8;
-  std::vector<ContentText> files;
-  if (!called_html) {
-    read_uuencoded(index, own, files, rest);
-    if (rest.size() != own.size()) own = keep(std::move(rest));
-  }
   const size_t first = out.size();
   ContentText& main = out.emplace_back();
   if (text.damaged || text.undecodable) {
     main.complete = false;
     main.reason = text.undecodable ? "its charset is not known" : "its encoding is damaged";
   }
-  add(main, own, html);
-  // Readers that know no uuencoded files show them as they stand.
-  if (own.data() != text.utf8.data()) add(main, text.utf8, html);
-  // What the bytes say against the label.
-  const bool wide = mime::is_wide_charset(label);
-  const bool suspicious = wide || text.utf8.find('\0') != std::string::npos ||
-                          text.utf8.starts_with("\xC3\xBF\xC3\xBE") || text.utf8.starts_with("\xC3\xBE\xC3\xBF") ||
-                          text.utf8.starts_with("\xEF\xBF\xBD") || (html && label.empty() && !base::is_ascii(own));
-  std::string_view best = text.utf8;
-  bool damaged = false;
-  if (suspicious) {
-    const std::string_view content = bytes(index, damaged);
-    std::string_view sniffed = mime::sniff_charset(content);
-    if (sniffed.empty() && wide && base::is_valid_utf8(content)) sniffed = "utf-8";
-    if (sniffed.empty() && html && label.empty()) sniffed = meta_charset(content);
-    if (!sniffed.empty() && mime::is_known_charset(sniffed)) {
-      mime::Converted converted = mime::to_utf8(content, sniffed);
-      best = keep(std::move(converted.utf8));
-      if (best != text.utf8) add(main, best, html);
-    }
+  std::vector<ContentText> files;
+  if (!called_html) {
+    std::string rest;
+    read_uuencoded(index, text.utf8, files, rest);
+    if (rest.size() != text.utf8.size()) add_own(main, std::move(rest), html);
   }
+  // Readers that know no uuencoded files show them as they stand.
+  add(main, text.utf8, html);
+  const std::string_view best = read_against_label(part, index, main, html);
   const std::string_view name = other_name(part);
   if (!name.empty() || is_other_than_text(head_of(part, message_.received_body()), best)) {
+    bool damaged = false;
     const std::string_view content = bytes(index, damaged);
     const std::string_view called = part.file_names.empty() ? std::string_view() : part.file_names.front();
     extract({index, name.empty() ? called : name, part.type.value, content}, out, false);
     // The one text of a document is another reading of what is read here, not more of it.
     if (out.size() == first + 3) {
       std::ranges::move(out.back().readings, std::back_inserter(out[first].readings));
+      out[first].complete = out[first].complete && out.back().complete;
       out.pop_back();
     }
   }
   std::ranges::move(files, std::back_inserter(out));
+}
+
+// What the bytes say against the label: adds that text, and returns the one that fits them best.
+std::string_view Content::read_against_label(const mime::Part& part, uint32_t index, ContentText& main, bool html) {
+  const std::string& text = message_.text(index).utf8;
+  const std::string_view label = part.type.get("charset");
+  const bool wide = mime::is_wide_charset(label);
+  const bool suspicious = wide || text.find('\0') != std::string::npos || text.starts_with("\xC3\xBF\xC3\xBE") ||
+                          text.starts_with("\xC3\xBE\xC3\xBF") || text.starts_with("\xEF\xBF\xBD") ||
+                          (html && label.empty() && !base::is_ascii(text));
+  if (!suspicious) return text;
+  bool damaged = false;
+  const std::string_view content = bytes(index, damaged);
+  std::string_view sniffed = mime::sniff_charset(content);
+  if (sniffed.empty() && wide && base::is_valid_utf8(content)) sniffed = "utf-8";
+  if (sniffed.empty() && html && label.empty()) sniffed = meta_charset(content);
+  if (sniffed.empty() || !mime::is_known_charset(sniffed)) return text;
+  mime::Converted converted = mime::to_utf8(content, sniffed);
+  if (converted.utf8 == text) return text;
+  const auto kept = keep(main, std::move(converted.utf8));
+  if (!kept) return text;
+  add(main, *kept, html);
+  return *kept;
 }
 
 void Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest) {
@@ -385,14 +390,15 @@ void Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<C
       rest += text.substr(done, file.begin - done);
       done = file.end;
     }
-    const mime::Decoded decoded =
+    mime::Decoded decoded =
         mime::decode_transfer(mime::TransferEncoding::uuencode, text.substr(file.begin, file.end - file.begin));
     const std::string_view named = mime::type_from_extension(file.name);
     const size_t first = out.size();
     if ((named.empty() || is_text_type(named)) && is_plain_bytes(decoded.bytes)) {
       ContentText& each = out.emplace_back();
       each.uuencoded = true;
-      add(each, keep(decoded.bytes), is_html_type(named) || begins_like_html(decoded.bytes));
+      const bool html = is_html_type(named) || begins_like_html(decoded.bytes);
+      add_own(each, std::move(decoded.bytes), html);
     } else {
       extract({part, file.name, {}, decoded.bytes}, out, true);
     }
@@ -428,10 +434,15 @@ void Content::read_header(uint32_t part, std::vector<ContentText>& out) {
     header.complete = false;
     header.reason = "its header is longer than is looked at";
   }
-  add(header, keep(std::move(shown)), false);
+  add_own(header, std::move(shown), false);
 }
 
-std::string_view Content::keep(std::string text) {
+std::optional<std::string_view> Content::keep(ContentText& to, std::string text) {
+  if (owned_bytes_ + text.size() > message_.limits().decoded_text) {
+    to.complete = false;
+    to.reason = "past limits.decoded-text";
+    return std::nullopt;
+  }
   owned_bytes_ += text.size();
   owned_.push_back(std::make_unique<std::string>(std::move(text)));
   return *owned_.back();
@@ -439,12 +450,11 @@ std::string_view Content::keep(std::string text) {
 
 void Content::add_reading(ContentText& to, std::string text) {
   if (std::ranges::find(to.readings, std::string_view(text)) != to.readings.end()) return;
-  if (owned_bytes_ + text.size() > message_.limits().decoded_text) {
-    to.complete = false;
-    to.reason = "past limits.decoded-text";
-    return;
-  }
-  to.readings.push_back(keep(std::move(text)));
+  if (const auto kept = keep(to, std::move(text))) to.readings.push_back(*kept);
+}
+
+void Content::add_own(ContentText& to, std::string text, bool html) {
+  if (const auto kept = keep(to, std::move(text))) add(to, *kept, html);
 }
 
 void Content::add(ContentText& to, std::string_view text, bool html) {

@@ -44,12 +44,16 @@ class Content {
  private:
   void read_leaf(uint32_t part, std::vector<ContentText>& out);
   void read_text(const mime::Part& part, uint32_t index, std::vector<ContentText>& out);
+  std::string_view read_against_label(const mime::Part& part, uint32_t index, ContentText& main, bool html);
   void read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest);
   void extract(const LeafContent& leaf, std::vector<ContentText>& out, bool uuencoded);
   void read_header(uint32_t part, std::vector<ContentText>& out);
+  // keep stores a text made here; past limits.decoded_text it does not, and `to`, whose reading it was to be, is not
+  // complete.
+  std::optional<std::string_view> keep(ContentText& to, std::string text);
   void add(ContentText& to, std::string_view text, bool html);
+  void add_own(ContentText& to, std::string text, bool html);
   void add_reading(ContentText& to, std::string text);
-  std::string_view keep(std::string text);
 
   message::Message& message_;
   TextSource* source_ = nullptr;

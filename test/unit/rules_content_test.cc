@@ -542,5 +542,48 @@ TEST(TextSource, IsAskedBesideTextThatIsADocument) {
   EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
 }
 
+// What a rule says of a message for which only `most` bytes of text may be kept.
+std::string ask_within(uint64_t most, const std::string& condition, const std::string& text) {
+  const auto rules = load_filter(condition, {"no-op"});
+  if (rules == nullptr) return "(does not load)";
+  base::Limits limits;
+  limits.decoded_text = most;
+  Mail mail(text, limits);
+  FakeSource source;
+  Facts facts(*mail.message, *rules, "inbound", 0);
+  facts.set_text_source(&source);
+  Outcome outcome;
+  EvalOptions options;
+  options.report_all = true;
+  evaluate(*rules, Phase::message, facts, options, outcome);
+  return truth_text(outcome.reports[0].result);
+}
+
+TEST(DecodedText, PastTheLimitIsUnknown) {
+  const std::string document = attached("application/pdf", "a.pdf", "%PDF-" + std::string(3000, 'x'));
+  std::string file = "begin 644 a.txt\n";
+  for (int i = 0; i < 100; ++i) file += ",<V5C<F5T('=O<F1S\n";
+  file += "`\nend\n";
+  const std::string header = "Content-Type: message/rfc822\n\nSubject: " + std::string(900, 's') + "\n\ntext\n";
+  struct {
+    const char* what;
+    std::string mail;
+    uint64_t enough;
+  } const cases[] = {
+      {"a document", mixed({kBody, document}), 4096},
+      {"two documents", mixed({kBody, document, document}), 8192},
+      {"a uuencoded file", text_mail("text/plain", file), 4096},
+      {"text round one", text_mail("text/plain", std::string(2000, 'x') + "\n" + file), 8192},
+      {"another charset", base64_mail("text/plain", utf16(std::string(900, 'x'), true)), 4096},
+      {"shown header fields", mixed({kBody, header}), 1024},
+      {"invisible characters", text_mail("text/plain; charset=utf-8", std::string(900, 'x') + "\xC2\xAD"), 1024},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(ask_within(each.enough, R"(body-contains("absent"))", each.mail), "false") << each.what;
+    EXPECT_EQ(ask_within(800, R"(body-contains("absent"))", each.mail), kUnread) << each.what;
+  }
+  EXPECT_EQ(ask_within(4096, R"(body-contains("absent"))", cases[1].mail), kUnread);
+}
+
 }  // namespace
 }  // namespace postern::rules::test
