@@ -78,12 +78,18 @@ bool edit_plain(std::string& text, std::string& shown, const std::function<bool(
   return !more;
 }
 
-// Whether the pattern is there for a reader of `text` in spite of the edit: across tags, or between characters that do
-// not show.
-bool stays_for_reader(const match::Regex& regex, std::string_view text, bool html) {
-  const std::string shown = html ? html_shown(text, {}) : std::string(text);
-  const std::optional<std::string> seen = visible(shown);
-  return regex.search(seen ? std::string_view(*seen) : std::string_view(shown)) != match::Verdict::no;
+// Why the pattern may be there for a reader of `text` in spite of the edit; empty when it is not.
+std::string_view stays_for_reader(const match::Regex& regex, const std::string& text, bool html) {
+  HtmlReadings readings;
+  if (html) readings = html_readings(text);
+  if (!html) readings.texts.push_back(text);
+  for (const std::string& shown : readings.texts) {
+    const std::optional<std::string> seen = visible(shown);
+    if (regex.search(seen ? *seen : shown) != match::Verdict::no) {
+      return "holds the pattern across markup or between characters that do not show";
+    }
+  }
+  return readings.unsure ? "hides text in a way that readers differ in" : std::string_view();
 }
 
 void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
@@ -140,8 +146,8 @@ void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
       edit_plain(marked, shown, mark);
     }
   }
-  const bool stays = removes && stays_for_reader(regex, shown, html);
-  if (matches == 0 && !stays && all) {
+  const std::string_view stays = removes ? stays_for_reader(regex, shown, html) : std::string_view();
+  if (matches == 0 && stays.empty() && all) {
     if (unreadable) plan.refuse(part, "cannot be read");
     return;
   }
@@ -150,8 +156,8 @@ void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
     plan.refuse(part, "is " + std::string(guard) + " and is not edited");
   } else if (unreadable || !all) {
     plan.refuse(part, "cannot be read");
-  } else if (stays) {
-    plan.refuse(part, "holds the pattern across markup or between characters that do not show");
+  } else if (!stays.empty()) {
+    plan.refuse(part, stays);
   } else {
     plan.matches += matches;
     plan.texts.emplace_back(index, std::move(after));

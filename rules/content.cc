@@ -461,8 +461,12 @@ void Content::add(ContentText& to, std::string_view text, bool html) {
   to.readings.push_back(text);
   if (std::optional<std::string> seen = visible(text)) add_reading(to, std::move(*seen));
   if (!html) return;
-  for (const bool everything : {false, true}) {
-    std::string shown = html_shown(text, {.everything = everything});
+  HtmlReadings readings = html_readings(text);
+  if (readings.unsure) {
+    to.complete = false;
+    to.reason = "its HTML hides text in a way that readers differ in";
+  }
+  for (std::string& shown : readings.texts) {
     if (std::optional<std::string> seen = visible(shown)) add_reading(to, std::move(*seen));
     add_reading(to, std::move(shown));
   }

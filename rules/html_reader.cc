@@ -1,121 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scanner and what is made of its pieces. Hidden elements are followed by counting tags of the same name, without a
-// tree: where tags are unbalanced readers differ, and a rule looks at both texts, with and without what is hidden.
+// The scanner and what is made of its pieces.
 #include "rules/html_reader.h"
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <span>
 
 #include "engine/base/text.h"
 #include "rules/html_entities.h"
+#include "rules/html_nesting.h"
+#include "rules/html_tag.h"
 #include "rules/html_text.h"
 
 namespace postern::rules {
 namespace {
 
 bool is_letter(char c) { return base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'z'; }
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'; }
-bool ends_name(char c) { return is_space(c) || c == '>' || c == '/'; }
+bool ends_name(char c) { return is_html_space(c) || c == '>' || c == '/'; }
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
   return std::ranges::any_of(names, [&](std::string_view each) { return base::iequals(each, name); });
 }
 
-constexpr std::array<std::string_view, 7> kRaw = {"script", "style", "title", "textarea", "noembed", "noframes", "xmp"};
+constexpr std::array<std::string_view, 9> kRaw = {"script",   "style",  "title", "textarea", "noembed",
+                                                  "noframes", "iframe", "xmp",   "plaintext"};
+constexpr std::string_view kCdata = "<![CDATA[";
 constexpr std::array<std::string_view, 45> kBlocks = {
     "address", "article", "aside",   "blockquote", "body",  "br",    "caption",  "center",   "dd",
     "details", "dialog",  "dir",     "div",        "dl",    "dt",    "fieldset", "figure",   "footer",
     "form",    "h1",      "h2",      "h3",         "h4",    "h5",    "h6",       "head",     "header",
     "hr",      "html",    "legend",  "li",         "main",  "menu",  "nav",      "ol",       "option",
     "p",       "pre",     "section", "summary",    "table", "tbody", "tr",       "textarea", "ul"};
-constexpr std::array<std::string_view, 14> kVoid = {"area",  "base", "br",   "col",   "embed",  "hr",    "img",
-                                                    "input", "link", "meta", "param", "source", "track", "wbr"};
-
-// The name in the tag `tag`, without '/'.
-std::string_view tag_name(std::string_view tag) {
-  const size_t begin = tag.size() > 1 && tag[1] == '/' ? 2 : 1;
-  size_t end = begin;
-  while (end < tag.size() && !ends_name(tag[end])) ++end;
-  return tag.substr(std::min(begin, tag.size()), end - begin);
-}
-
-bool is_end_tag(std::string_view tag) { return tag.size() > 1 && tag[1] == '/'; }
-
-// Attribute is one name and value of a tag, as they stand there.
-struct Attribute {
-  std::string_view name;
-  std::string_view value;
-};
-
-// next_attribute reads the attribute at or behind `at`, which moves past it.
-bool next_attribute(std::string_view tag, size_t& at, Attribute& out) {
-  while (at < tag.size() && (is_space(tag[at]) || tag[at] == '/')) ++at;
-  if (at >= tag.size() || tag[at] == '>') return false;
-  const size_t begin = at++;
-  while (at < tag.size() && !ends_name(tag[at]) && tag[at] != '=') ++at;
-  out.name = tag.substr(begin, at - begin);
-  out.value = tag.substr(at, 0);
-  size_t sign = at;
-  while (sign < tag.size() && is_space(tag[sign])) ++sign;
-  if (sign >= tag.size() || tag[sign] != '=') return true;
-  at = sign + 1;
-  while (at < tag.size() && is_space(tag[at])) ++at;
-  if (at >= tag.size()) return true;
-  const char quote = tag[at];
-  if (quote == '"' || quote == '\'') {
-    const size_t close = std::min(tag.find(quote, at + 1), tag.size());
-    out.value = tag.substr(at + 1, close - at - 1);
-    at = std::min(close + 1, tag.size());
-  } else {
-    const size_t from = at;
-    while (at < tag.size() && !is_space(tag[at]) && tag[at] != '>') ++at;
-    out.value = tag.substr(from, at - from);
-  }
-  return true;
-}
-
-size_t attributes_begin(std::string_view tag) {
-  const std::string_view name = tag_name(tag);
-  return static_cast<size_t>(name.data() - tag.data()) + name.size();
-}
-
-std::string attribute_of(std::string_view tag, std::string_view name) {
-  size_t at = attributes_begin(tag);
-  Attribute each;
-  while (next_attribute(tag, at, each)) {
-    if (base::iequals(each.name, name)) return html_text(each.value, true);
-  }
-  return {};
-}
-
-// Whether a style says `property: 0`, whatever the unit.
-bool is_zero(std::string_view style, std::string_view property) {
-  for (size_t at = style.find(property); at != std::string_view::npos; at = style.find(property, at + 1)) {
-    const std::string_view value = style.substr(at + property.size());
-    const size_t end = value.find_first_not_of("0.");
-    if (!value.empty() && value[0] == '0' && (end == std::string_view::npos || value[end] < '1' || value[end] > '9')) {
-      return true;
-    }
-  }
-  return false;
-}
-
-bool is_hidden(std::string_view tag) {
-  size_t at = attributes_begin(tag);
-  Attribute each;
-  while (next_attribute(tag, at, each)) {
-    if (base::iequals(each.name, "hidden")) return true;
-    if (!base::iequals(each.name, "style")) continue;
-    std::string style = base::lower(html_text(each.value, true));
-    std::erase_if(style, is_space);
-    if (style.find("display:none") != std::string::npos || style.find("visibility:hidden") != std::string::npos ||
-        style.find("mso-hide:all") != std::string::npos || is_zero(style, "font-size:") || is_zero(style, "opacity:")) {
-      return true;
-    }
-  }
-  return false;
-}
-
 // Writer draws white space together as a reader does.
 class Writer {
  public:
@@ -123,7 +39,7 @@ class Writer {
 
   void text(std::string_view decoded, bool keep_blanks) {
     for (const char c : decoded) {
-      if (!keep_blanks && is_space(c)) {
+      if (!keep_blanks && is_html_space(c)) {
         blank_ = !out_.empty() && out_.back() != '\n';
       } else {
         flush();
@@ -154,98 +70,154 @@ class Writer {
   bool blank_ = false;
 };
 
-// Reader turns pieces into the text shown.
+// Reader turns pieces into the texts shown, one for each view.
 class Reader {
  public:
-  Reader(std::string_view html, HtmlView view) : html_(html), view_(view), out_(html.size() / 2) {}
+  Reader(std::string_view html, std::span<const HtmlView> views) : html_(html), nesting_(html.size()) {
+    for (const HtmlView& view : views) outs_.push_back({view, Writer(html.size() / 2)});
+  }
 
-  std::string run() {
+  std::vector<std::string> run() {
     HtmlScanner scanner(html_);
     HtmlPiece piece;
     while (scanner.next(piece)) {
       switch (piece.kind) {
         case HtmlPiece::Kind::text:
-          if (hidden_.empty()) out_.text(html_text(piece.source, false), pre_ > 0);
+          nesting_.text();
+          text(html_text(piece.source, false), pre_ > 0);
           break;
         case HtmlPiece::Kind::tag:
           tag(piece.source);
+          scanner.set_foreign(nesting_.foreign());
           break;
         case HtmlPiece::Kind::comment:
           comment(piece.source);
           break;
         case HtmlPiece::Kind::raw:
-          // What stands in a text box is shown.
-          if (hidden_.empty() && (base::iequals(last_, "textarea") || base::iequals(last_, "xmp"))) {
-            out_.text(html_text(piece.source, false), true);
-          }
+          raw(piece.source);
+          break;
+        case HtmlPiece::Kind::cdata:
+          nesting_.text();
+          cdata(piece.source.substr(kCdata.size()));
           break;
       }
     }
-    return out_.take();
+    std::vector<std::string> out;
+    for (Out& each : outs_) out.push_back(each.writer.take());
+    return out;
   }
 
+  const HtmlNesting& nesting() const { return nesting_; }
+  bool conditional() const { return conditional_; }
+
  private:
+  struct Out {
+    HtmlView view;
+    Writer writer;
+  };
+
+  static bool hides(const HtmlView& view, const HtmlShows& shows) {
+    if (view.everything) return false;
+    return shows.gone || shows.invisible || shows.tiny || (!view.for_most && shows.gone_for_some);
+  }
+
+  void text(std::string_view decoded, bool keep_blanks) {
+    const HtmlShows here = nesting_.here();
+    for (Out& each : outs_) {
+      if (!hides(each.view, here)) each.writer.text(decoded, keep_blanks);
+    }
+  }
+
   void tag(std::string_view source) {
     const std::string_view name = tag_name(source);
     const bool end = is_end_tag(source);
     last_ = name;
-    if (!hidden_.empty()) {
-      if (base::iequals(name, hidden_)) depth_ += end ? -1 : 1;
-      if (depth_ > 0) return;
-      hidden_ = {};
-      return;
-    }
-    if (!end && !view_.everything && !is_one_of(name, kVoid) && is_hidden(source)) {
-      hidden_ = name;
-      depth_ = 1;
-      return;
-    }
+    const HtmlShows where = nesting_.tag(source);
     if (base::iequals(name, "pre")) pre_ = end ? std::max(pre_ - 1, 0) : pre_ + 1;
-    if (is_one_of(name, kBlocks)) {
-      if (view_.links && base::iequals(name, "p")) {
-        out_.empty_line();
-      } else if (base::iequals(name, "br")) {
-        out_.text("\n", true);
-      } else {
-        out_.line();
+    const bool block = is_one_of(name, kBlocks);
+    const bool cell = !end && (base::iequals(name, "td") || base::iequals(name, "th"));
+    const bool link = base::iequals(name, "a");
+    if (!block && !cell && !link) return;
+    for (Out& each : outs_) {
+      if (hides(each.view, where)) continue;
+      if (block) {
+        break_line(name, end, each);
+      } else if (cell) {
+        each.writer.cell();
+      } else if (each.view.links) {
+        write_link(source, end, each.writer);
       }
-      if (view_.links && !end && base::iequals(name, "li")) out_.text("- ", true);
-    } else if (base::iequals(name, "td") || base::iequals(name, "th")) {
-      if (!end) out_.cell();
-    } else if (view_.links && base::iequals(name, "a")) {
-      link(source, end);
     }
   }
 
-  void link(std::string_view source, bool end) {
+  static void break_line(std::string_view name, bool end, Out& out) {
+    if (out.view.links && base::iequals(name, "p")) {
+      out.writer.empty_line();
+    } else if (base::iequals(name, "br")) {
+      out.writer.text("\n", true);
+    } else {
+      out.writer.line();
+    }
+    if (out.view.links && !end && base::iequals(name, "li")) out.writer.text("- ", true);
+  }
+
+  void write_link(std::string_view source, bool end, Writer& writer) {
     if (!end) {
       address_ = attribute_of(source, "href");
     } else if (!address_.empty()) {
-      if (address_[0] != '#') out_.text(" <" + base::one_line(address_) + ">", true);
+      if (address_[0] != '#') writer.text(" <" + base::one_line(address_) + ">", true);
       address_.clear();
     }
   }
 
-  // "<!--[if …]>text<![endif]-->": text that some readers show. Not deeper: what is in it is read once.
+  void cdata(std::string_view source) {
+    if (source.ends_with("]]>")) source.remove_suffix(3);
+    text(source, pre_ > 0);
+  }
+
+  void raw(std::string_view source) {
+    const auto is = [&](std::string_view name) { return base::iequals(last_, name); };
+    // What stands in a text box is shown.
+    if (is("textarea")) {
+      text(html_text(source, false), true);
+    } else if (is("xmp") || is("plaintext")) {
+      text(source, true);
+    } else if (is("noembed") || is("noframes") || is("iframe")) {
+      for (Out& each : outs_) {
+        if (each.view.everything) inner(source, each.writer);
+      }
+    }
+  }
+
+  // "<!--[if …]>text<![endif]-->": text that some readers show.
   void comment(std::string_view source) {
-    if (!view_.everything || !source.starts_with("<!--[if")) return;
+    if (!source.starts_with("<!--[if")) return;
     const size_t begin = source.find('>');
     const size_t end = source.rfind("<![endif]");
     if (begin == std::string_view::npos || end == std::string_view::npos || end <= begin) return;
-    HtmlScanner scanner(source.substr(begin + 1, end - begin - 1));
+    conditional_ = true;
+    const HtmlShows here = nesting_.here();
+    for (Out& each : outs_) {
+      if (!each.view.everything && (!each.view.conditional || hides(each.view, here))) continue;
+      inner(source.substr(begin + 1, end - begin - 1), each.writer);
+    }
+  }
+
+  // What is in it is read once, not deeper.
+  void inner(std::string_view source, Writer& writer) {
+    HtmlScanner scanner(source);
     HtmlPiece piece;
     while (scanner.next(piece)) {
-      if (piece.kind == HtmlPiece::Kind::text) out_.text(html_text(piece.source, false), pre_ > 0);
-      if (piece.kind == HtmlPiece::Kind::tag && is_one_of(tag_name(piece.source), kBlocks)) out_.line();
+      if (piece.kind == HtmlPiece::Kind::text) writer.text(html_text(piece.source, false), pre_ > 0);
+      if (piece.kind == HtmlPiece::Kind::tag && is_one_of(tag_name(piece.source), kBlocks)) writer.line();
     }
   }
 
   std::string_view html_;
-  HtmlView view_;
-  Writer out_;
-  std::string_view hidden_;  // name of the hidden element that we are in, or empty
-  int depth_ = 0;
+  HtmlNesting nesting_;
+  std::vector<Out> outs_;
   int pre_ = 0;
+  bool conditional_ = false;
   std::string_view last_;
   std::string address_;
 };
@@ -255,12 +227,7 @@ class Reader {
 bool HtmlScanner::next(HtmlPiece& piece) {
   if (at_ >= html_.size()) return false;
   if (!raw_.empty()) {
-    const std::string close = "</" + std::string(raw_);
-    size_t end = at_;
-    while (end < html_.size() && !base::istarts_with(html_.substr(end, close.size()), close)) {
-      const size_t more = html_.find('<', end + 1);
-      end = more == std::string_view::npos ? html_.size() : more;
-    }
+    const size_t end = raw_end();
     raw_ = {};
     if (end > at_) {
       piece = {HtmlPiece::Kind::raw, html_.substr(at_, end - at_)};
@@ -284,27 +251,95 @@ bool HtmlScanner::next(HtmlPiece& piece) {
   return true;
 }
 
-// tag_end returns the place behind the '>' that ends the tag at `at`; quoted attribute values may hold '>'.
+// raw_end returns where the content of the element raw_ ends that begins at at_: at its end tag.
+size_t HtmlScanner::raw_end() const {
+  if (base::iequals(raw_, "plaintext")) return html_.size();
+  const auto is_tag = [&](size_t at, std::string_view mark) {
+    const size_t behind = at + mark.size() + raw_.size();
+    return html_.substr(at).starts_with(mark) && base::istarts_with(html_.substr(at + mark.size()), raw_) &&
+           (behind >= html_.size() || ends_name(html_[behind]));
+  };
+  // In a comment of a script, another script and its end tag are no more than text.
+  enum { plain, comment, inner } state = plain;
+  const bool script = base::iequals(raw_, "script");
+  for (size_t at = at_; at < html_.size(); ++at) {
+    at = std::min(html_.find_first_of(state == plain ? "<" : "<-", at), html_.size());
+    if (at == html_.size()) break;
+    if (state != inner && is_tag(at, "</")) return at;
+    if (!script) continue;
+    if (state == plain && html_.substr(at).starts_with("<!--")) {
+      state = comment;
+      at += 1;  // "<!-->" is a whole one
+    } else if (state != plain && html_.substr(at).starts_with("-->")) {
+      state = plain;
+    } else if (state == comment && is_tag(at, "<")) {
+      state = inner;
+    } else if (state == inner && is_tag(at, "</")) {
+      state = comment;
+    }
+  }
+  return html_.size();
+}
+
+// tag_end returns the place behind the '>' that ends the tag at `at`; quoted attribute values may hold '>'. The states
+// are those of WHATWG HTML 13.2.5.
 size_t HtmlScanner::tag_end(size_t at) {
-  enum : unsigned char { outside = 1, in_double = 2, in_single = 4 };
-  unsigned char state = outside;
-  for (size_t i = at + 1; i < html_.size(); ++i) {
+  enum : unsigned char {
+    name = 1,
+    before_attribute = 2,
+    attribute = 4,
+    behind_attribute = 8,
+    before_value = 16,
+    value = 32,
+    in_double = 64,
+    in_single = 128
+  };
+  unsigned char state = name;
+  for (size_t i = at + 2; i < html_.size(); ++i) {
+    if (state == in_double || state == in_single) {
+      i = html_.find(state == in_double ? '"' : '\'', i);
+      if (i == std::string_view::npos) break;
+    }
     const char c = html_[i];
-    if (c == '>' && state == outside) return i + 1;
-    if (c != '"' && c != '\'') continue;
-    const unsigned char quote = c == '"' ? in_double : in_single;
-    if (state != outside && state != quote) continue;
+    const bool quote = c == '"' || c == '\'';
     // Where an earlier search was in this state it went to the end in vain, and so would this one.
-    if (!endless_.empty()) {
+    if (quote && !endless_.empty()) {
       if ((endless_[i] & state) != 0) break;
       endless_[i] |= state;
     }
-    if (state == quote) {
-      state = outside;
-    } else {
-      size_t before = i - 1;
-      while (before > at && is_space(html_[before])) --before;
-      if (html_[before] == '=') state = quote;
+    if (state == in_double || state == in_single) {
+      state = before_attribute;
+      continue;
+    }
+    if (c == '>') return i + 1;
+    const bool space = is_html_space(c);
+    switch (state) {
+      case name:
+        if (space || c == '/') state = before_attribute;
+        break;
+      case before_attribute:
+        if (!space && c != '/') state = attribute;
+        break;
+      case attribute:
+      case behind_attribute:
+        if (c == '=') {
+          state = before_value;
+        } else if (c == '/') {
+          state = before_attribute;
+        } else {
+          state = space ? behind_attribute : attribute;
+        }
+        break;
+      case before_value:
+        if (quote) {
+          state = c == '"' ? in_double : in_single;
+        } else if (!space) {
+          state = value;
+        }
+        break;
+      default:
+        if (space) state = before_attribute;
+        break;
     }
   }
   if (endless_.empty()) endless_.resize(html_.size());
@@ -331,6 +366,11 @@ HtmlPiece HtmlScanner::markup() {
       if (behind == "!>") return take(HtmlPiece::Kind::comment, at + 4);
     }
     return take(HtmlPiece::Kind::comment, html_.size());
+  }
+  if (foreign_ && rest.starts_with(kCdata)) {
+    const size_t close = html_.find("]]>", begin);
+    if (close == std::string_view::npos) return take(HtmlPiece::Kind::cdata, html_.size());
+    return take(HtmlPiece::Kind::cdata, close + 3);
   }
   const char c = rest.size() > 1 ? rest[1] : ' ';
   const bool end_tag = c == '/' && rest.size() > 2 && is_letter(rest[2]);
@@ -362,7 +402,26 @@ std::string html_text(std::string_view source, bool attribute) {
   return out;
 }
 
-std::string html_shown(std::string_view html, HtmlView view) { return Reader(html, view).run(); }
+std::string html_shown(std::string_view html, HtmlView view) {
+  Reader reader(html, {&view, 1});
+  std::vector<std::string> texts = reader.run();
+  if (!reader.nesting().unsure() || view.everything) return std::move(texts.front());
+  view.everything = true;
+  return Reader(html, {&view, 1}).run().front();
+}
+
+HtmlReadings html_readings(std::string_view html) {
+  constexpr std::array<HtmlView, 2> kFirst = {{{}, {.everything = true}}};
+  Reader first(html, kFirst);
+  HtmlReadings out{first.run(), first.nesting().unsure()};
+  // Readers that know only some of what hides, and those that show conditional comments.
+  std::vector<HtmlView> more;
+  if (first.nesting().hides_for_some()) more.push_back({.for_most = true});
+  if (first.nesting().hides() && first.conditional()) more.push_back({.for_most = true, .conditional = true});
+  if (more.empty()) return out;
+  std::ranges::move(Reader(html, more).run(), std::back_inserter(out.texts));
+  return out;
+}
 
 std::string html_edit(std::string_view html, const std::function<bool(std::string& text)>& edit) {
   std::string out;
@@ -386,7 +445,7 @@ std::string html_edit(std::string_view html, const std::function<bool(std::strin
     const std::string_view tag = piece.source;
     size_t at = attributes_begin(tag);
     size_t written = 0;
-    Attribute each;
+    HtmlAttribute each;
     while (next_attribute(tag, at, each)) {
       std::string value = html_text(each.value, true);
       if (each.value.empty() || !edit(value)) continue;

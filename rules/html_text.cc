@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small scanner for the few tags that matter, skipping comments and the raw text of script, style, title and
-// textarea, so that a "</body>" inside those is not taken for the document's end.
+// The few tags that matter are looked for outside comments, values and the content of script, style, title and the
+// like, so that a "</body>" inside those is not taken for the document's end.
 #include "rules/html_text.h"
 
-#include <algorithm>
-#include <array>
-
 #include "engine/base/text.h"
+#include "rules/html_reader.h"
+#include "rules/html_tag.h"
 
 namespace postern::rules {
 namespace {
@@ -32,73 +31,44 @@ uint32_t next_character(std::string_view text, size_t& at) {
   return code;
 }
 
-bool ends_name(char c) { return c == '>' || c == '/' || c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'; }
-
-// Whether the tag at `at` (its '<') is `name` ("body", "/body").
-bool is_tag(std::string_view html, size_t at, std::string_view name) {
-  const std::string_view rest = html.substr(at + 1);
-  return base::istarts_with(rest, name) && (rest.size() == name.size() || ends_name(rest[name.size()]));
-}
-
-// The place behind the '>' that ends the tag at `at`; quoted attribute values may hold '>'.
-size_t tag_end(std::string_view html, size_t at) {
-  char quote = 0;
-  for (size_t i = at + 1; i < html.size(); ++i) {
-    const char c = html[i];
-    if (quote != 0) {
-      if (c == quote) quote = 0;
-    } else if (c == '>') {
-      return i + 1;
-    } else if ((c == '"' || c == '\'') && html[i - 1] == '=') {
-      quote = c;
-    }
-  }
-  // No end, or a quote that never closes: readers take the first '>'.
-  const size_t first = html.find('>', at);
-  return first == std::string_view::npos ? html.size() : first + 1;
-}
-
 struct Places {
   size_t begin = 0;
   size_t end = std::string_view::npos;
 };
 
 Places find_places(std::string_view html) {
-  constexpr std::array<std::string_view, 4> kRaw = {"script", "style", "title", "textarea"};
   Places out;
   size_t body_end = std::string_view::npos;
   size_t html_end = std::string_view::npos;
   bool body_seen = false;
-  for (size_t at = html.find('<'); at != std::string_view::npos;) {
-    size_t next = at + 1;
-    if (html.substr(at, 4) == "<!--") {
-      const size_t close = html.find("-->", at + 4);
-      if (close == std::string_view::npos) break;
-      next = close + 3;
-    } else if (is_tag(html, at, "/body")) {
-      body_end = at;
-    } else if (is_tag(html, at, "/html")) {
-      html_end = at;
-    } else if (!body_seen && is_tag(html, at, "body")) {
-      out.begin = next = tag_end(html, at);
-      body_seen = true;
-    } else if (!body_seen && (is_tag(html, at, "html") || is_tag(html, at, "/head") || is_tag(html, at, "!doctype"))) {
-      out.begin = next = tag_end(html, at);
-    } else {
-      for (const std::string_view name : kRaw) {
-        if (!is_tag(html, at, name)) continue;
-        // To the closing tag; without one the rest is no markup at all.
-        const std::string close = "</" + std::string(name);
-        size_t end = tag_end(html, at);
-        while (end < html.size() && !base::istarts_with(html.substr(end), close)) {
-          const size_t more = html.find('<', end + 1);
-          end = more == std::string_view::npos ? html.size() : more;
-        }
-        next = end;
-        break;
-      }
+  HtmlScanner scanner(html);
+  HtmlPiece piece;
+  for (size_t at = 0; scanner.next(piece); at += piece.source.size()) {
+    const std::string_view source = piece.source;
+    const size_t behind = at + source.size();
+    if (piece.kind == HtmlPiece::Kind::comment) {
+      if (!body_seen && base::istarts_with(source, "<!doctype")) out.begin = behind;
+      continue;
     }
-    at = next >= html.size() ? std::string_view::npos : html.find('<', next);
+    if (piece.kind != HtmlPiece::Kind::tag) continue;
+    const std::string_view name = tag_name(source);
+    const bool end = is_end_tag(source);
+    if (base::iequals(name, "body")) {
+      if (end) {
+        body_end = at;
+      } else if (!body_seen) {
+        out.begin = behind;
+        body_seen = true;
+      }
+    } else if (base::iequals(name, "html")) {
+      if (end) {
+        html_end = at;
+      } else if (!body_seen) {
+        out.begin = behind;
+      }
+    } else if (!body_seen && end && base::iequals(name, "head")) {
+      out.begin = behind;
+    }
   }
   out.end = body_end != std::string_view::npos ? body_end : html_end;
   if (out.end == std::string_view::npos || out.end < out.begin) out.end = html.size();
