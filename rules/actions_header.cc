@@ -62,10 +62,6 @@ bool is_own_trace(const mime::HeaderField& field) {
                                 base::istarts_with(field.name, "X-Postern-"));
 }
 
-bool is_ascii(std::string_view text) {
-  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
-}
-
 std::string as_utf8(std::string text) {
   return base::is_valid_utf8(text) ? std::move(text) : mime::to_utf8(text, "windows-1252").utf8;
 }
@@ -178,7 +174,7 @@ bool write_addresses(const message::AddressList& list, size_t name_size, std::st
       put(name + (name.ends_with("?=") ? " :" : ":"), i == 0);
     }
     const std::string spec = mailbox.addr_spec();
-    if (!is_ascii(spec)) return false;
+    if (!base::is_ascii(spec)) return false;
     std::string item = mailbox.display.empty() ? spec : mime::encode_phrase(mailbox.display) + " <" + spec + ">";
     if (group_ends) item += ';';
     if (!last) item += ',';
@@ -194,7 +190,7 @@ std::string encode_addresses(std::string_view name, const std::string& text, Fac
     why = "the result is not an address list";
     return {};
   }
-  const bool ascii = is_ascii(text);
+  const bool ascii = base::is_ascii(text);
   if (list.mailboxes.empty()) {
     // Only an empty group ("undisclosed-recipients:;") is a list without addresses.
     if (ascii && text.find(':') != std::string::npos && text.find(';') != std::string::npos) return text;
@@ -283,7 +279,7 @@ ActionResult edit_header_text(const Action& action, ActionContext& context) {
         continue;
       }
     } else if (syntax) {
-      if (!is_ascii(wanted) && !utf8) {
+      if (!base::is_ascii(wanted) && !utf8) {
         result.problem = Unknown::unscannable;
         result.detail = "edit-header-text " + field.name + ": left as it was, the result is not ASCII";
         continue;
@@ -332,7 +328,7 @@ std::span<const NamedAction> header_actions() { return kActions; }
 std::string encode_header_value(std::string_view name, const std::string& utf8, Facts& facts) {
   const std::string text = as_utf8(utf8);
   if (facts.message().envelope.smtputf8) return text;
-  if (is_ascii(text) && text.find("=?") == std::string::npos) return text;
+  if (base::is_ascii(text) && text.find("=?") == std::string::npos) return text;
   if (is_address_field(name)) {
     std::string why;
     std::string value = encode_addresses(name, text, facts, why);

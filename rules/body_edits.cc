@@ -20,10 +20,6 @@ namespace {
 
 constexpr size_t kLongestLine = 900;  // RFC 5322 allows 998
 
-bool is_ascii(std::string_view text) {
-  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
-}
-
 bool has_long_line(std::string_view text) {
   size_t begin = 0;
   while (begin < text.size()) {
@@ -32,23 +28,6 @@ bool has_long_line(std::string_view text) {
     begin = end + 1;
   }
   return false;
-}
-
-// Every line end becomes CRLF, NUL goes, and the text ends with a line end.
-std::string crlf_lines(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() + text.size() / 16 + 2);
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\0') continue;
-    if (text[i] == '\r' || text[i] == '\n') {
-      if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') ++i;
-      out += "\r\n";
-    } else {
-      out += text[i];
-    }
-  }
-  if (!out.ends_with("\r\n")) out += "\r\n";
-  return out;
 }
 
 // Whether `text` holds what some multipart of the message uses as a delimiter.
@@ -102,7 +81,7 @@ Rendered plain_leaf(const mime::Structure& tree, std::string_view utf8) {
   const std::string lines = crlf_lines(utf8);
   Rendered out;
   out.new_header = true;
-  out.content_type = is_ascii(lines) ? "text/plain; charset=us-ascii" : "text/plain; charset=utf-8";
+  out.content_type = base::is_ascii(lines) ? "text/plain; charset=us-ascii" : "text/plain; charset=utf-8";
   encode_lines(lines, holds_delimiter(tree, lines), out);
   return out;
 }
@@ -207,7 +186,7 @@ std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32
   bool fits = contains_ascii(charset) && (charset.empty() || mime::is_known_charset(charset));
   if (fits && !html) {
     for (std::string* each : {&own.heading, &own.footer}) {
-      if (is_ascii(*each)) continue;
+      if (base::is_ascii(*each)) continue;
       std::string converted;
       fits = fits && mime::from_utf8(*each, charset.empty() ? "us-ascii" : charset, converted);
       *each = std::move(converted);
@@ -221,7 +200,8 @@ std::optional<Rendered> render(Facts& facts, const mime::Structure& tree, uint32
   if (fits) {
     bytes = compose(html, own_text, own);
     // html_with_texts writes character references: it adds ASCII only.
-    eight_bit_added = (!html && (!is_ascii(own.heading) || !is_ascii(own.footer))) || (text && !is_ascii(own_text));
+    eight_bit_added =
+        (!html && (!base::is_ascii(own.heading) || !base::is_ascii(own.footer))) || (text && !base::is_ascii(own_text));
     out.content_type = convert ? "text/plain; charset=" + (charset.empty() ? "us-ascii" : charset)
                                : with_crlf_folds(field_of(facts, tree, index, "Content-Type"));
     out.new_header = convert;
@@ -392,7 +372,7 @@ void wrap(Facts& facts, const mime::Structure& tree, const mime::Pieces& inner, 
   out.add_text(header + "\r\n");
   bool eight_bit = false;
   for (const std::string_view view : inner.views()) {
-    eight_bit = eight_bit || !is_ascii(view);
+    eight_bit = eight_bit || !base::is_ascii(view);
     const bool received = view.data() >= body.data() && view.data() + view.size() <= body.data() + body.size();
     if (received) {
       out.add_view(view);
@@ -424,6 +404,22 @@ std::string with_lf_folds(std::string text) {
 }
 
 }  // namespace
+
+std::string crlf_lines(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 16 + 2);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\0') continue;
+    if (text[i] == '\r' || text[i] == '\n') {
+      if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') ++i;
+      out += "\r\n";
+    } else {
+      out += text[i];
+    }
+  }
+  if (!out.ends_with("\r\n")) out += "\r\n";
+  return out;
+}
 
 bool inside_type(Facts& facts, uint32_t part, std::string_view type) {
   const mime::Structure* tree = facts.structure();

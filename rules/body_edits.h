@@ -37,6 +37,9 @@ struct BodyEdits {
 // apply_body_edits writes all edits so far into the message; no effect when nothing is pending.
 void apply_body_edits(Facts& facts);
 
+// crlf_lines writes text as complete lines: every line end becomes CRLF, NUL goes, and the last line has an end too.
+std::string crlf_lines(std::string_view text);
+
 // protection_of says what forbids that text part `part` is edited: "signed" or "encrypted" (multipart/signed and
 // multipart/encrypted round it, OpenPGP armor in it); empty when nothing does.
 std::string_view protection_of(Facts& facts, uint32_t part);

@@ -32,19 +32,6 @@ std::string date_now(Facts& facts) {
   return expand(date, none, facts, false);
 }
 
-// Complete lines with CRLF.
-std::string crlf_text(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() + text.size() / 32 + 2);
-  for (const char c : text) {
-    if (c == '\r' || c == '\0') continue;
-    if (c == '\n') out += '\r';
-    out += c;
-  }
-  if (!out.ends_with('\n')) out += "\r\n";
-  return out;
-}
-
 bool is_simple(std::string_view lines) {
   size_t length = 0;
   for (const char c : lines) {
@@ -54,23 +41,12 @@ bool is_simple(std::string_view lines) {
   return true;
 }
 
-void append_field(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(":");
-  for (size_t i = 0; i < value.size(); ++i) {
-    if (value[i] == '\n' && (i == 0 || value[i - 1] != '\r')) out += '\r';
-    out += value[i];
-  }
-  out += "\r\n";
-}
-
 std::string header_block(const mime::HeaderList& headers) {
-  std::string out;
-  for (const mime::HeaderField& field : headers) append_field(out, field.name, field.value);
-  return out;
+  return mime::write_fields({headers.begin(), headers.end()});
 }
 
 std::string text_part(const std::string& utf8) {
-  const std::string lines = crlf_text(utf8);
+  const std::string lines = crlf_lines(utf8);
   if (is_simple(lines)) {
     return "Content-Type: text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + lines;
   }
