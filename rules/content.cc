@@ -259,13 +259,21 @@ std::vector<UuFile> find_uuencoded(std::string_view text, bool& more) {
 }
 
 std::string_view Content::bytes(uint32_t part, bool& damaged) {
-  if (bytes_part_ != part) {
-    bytes_ = mime::decode_content(message_.structure().parts[part], message_.received_body());
-    bytes_part_ = part;
+  const mime::Structure& tree = message_.structure();
+  const mime::Part& leaf = tree.parts[part];
+  if (decoded_.size() < tree.parts.size()) decoded_.resize(tree.parts.size());
+  if (!decoded_[part] && last_part_ != part) {
+    last_ = mime::decode_content(leaf, message_.received_body());
+    last_part_ = part;
+    if (decoded_bytes_ + last_.bytes.size() <= message_.limits().decoded_text) {
+      decoded_bytes_ += last_.bytes.size();
+      decoded_[part] = std::make_unique<mime::Decoded>(std::move(last_));
+      last_part_ = UINT32_MAX;
+    }
   }
-  const mime::Part& leaf = message_.structure().parts[part];
-  damaged = bytes_.damaged || leaf.other_encoding || leaf.encoding == mime::TransferEncoding::unknown;
-  return bytes_.bytes;
+  const mime::Decoded& decoded = decoded_[part] ? *decoded_[part] : last_;
+  damaged = decoded.damaged || leaf.other_encoding || leaf.encoding == mime::TransferEncoding::unknown;
+  return decoded.bytes;
 }
 
 std::vector<ContentText>& Content::texts(uint32_t part) {

@@ -37,8 +37,8 @@ class Content {
   // are the caller's to fill.
   std::vector<ContentText>& texts(uint32_t part);
 
-  // bytes returns the decoded bytes of leaf `part`; the view is good until the next call. `damaged`: not all of them
-  // may be right.
+  // bytes returns the decoded bytes of leaf `part`, decoded once where limits.decoded_text has room for keeping them;
+  // the view is good until the next call. `damaged`: not all of them may be right.
   std::string_view bytes(uint32_t part, bool& damaged);
 
  private:
@@ -60,8 +60,10 @@ class Content {
   std::vector<std::unique_ptr<std::vector<ContentText>>> parts_;
   std::vector<std::unique_ptr<std::string>> owned_;
   uint64_t owned_bytes_ = 0;
-  uint32_t bytes_part_ = UINT32_MAX;
-  mime::Decoded bytes_;
+  std::vector<std::unique_ptr<mime::Decoded>> decoded_;  // by part
+  uint64_t decoded_bytes_ = 0;
+  uint32_t last_part_ = UINT32_MAX;  // the part of last_, which is not in decoded_
+  mime::Decoded last_;
 };
 
 // visible returns `text` without the characters that do not show: soft hyphen, zero-width and bidirectional controls,
