@@ -4,6 +4,7 @@
 // stay there for a reader, nothing is changed and the filter's on-unknown decides.
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,40 +55,57 @@ bool has_group(std::string_view replacement) {
   return false;
 }
 
-// edit_plain edits what is text in `text`; the uuencoded files in it, which are attachments, stay. `shown` gets the
-// text without them. False when not all of them could be told.
-bool edit_plain(std::string& text, std::string& shown, const std::function<bool(std::string&)>& replace) {
+// Edited is a text after an edit. `shown`, where there are uuencoded files in it, is the text without them; `all`
+// false: not every file could be told.
+struct Edited {
+  std::string text;
+  std::optional<std::string> shown;
+  bool all = true;
+
+  const std::string& seen() const { return shown ? *shown : text; }
+};
+
+// edit_plain edits what is text in `text`; the uuencoded files in it, which are attachments, stay.
+Edited edit_plain(const std::string& text, const std::function<bool(std::string&)>& replace) {
   bool more = false;
-  const std::vector<UuFile> files = find_uuencoded(text, more);
-  std::string out;
+  std::vector<UuFile> files = find_uuencoded(text, more);
+  std::erase_if(files, [](const UuFile& file) { return !file.whole; });
+  Edited out{.text = {}, .shown = {}, .all = !more};
+  if (files.empty()) {
+    out.text = text;
+    replace(out.text);
+    return out;
+  }
+  out.shown.emplace();
   size_t done = 0;
   const auto take = [&](size_t end) {
     std::string piece = text.substr(done, end - done);
     replace(piece);
-    out += piece;
-    shown += piece;
+    out.text += piece;
+    *out.shown += piece;
   };
   for (const UuFile& file : files) {
-    if (!file.whole) continue;
     take(file.begin);
-    out.append(text, file.begin, file.end - file.begin);
+    out.text.append(text, file.begin, file.end - file.begin);
     done = file.end;
   }
   take(text.size());
-  text = std::move(out);
-  return !more;
+  return out;
+}
+
+// Whether the pattern is in `text` between characters that do not show.
+bool is_seen(const match::Regex& regex, const std::string& text) {
+  const std::optional<std::string> seen = visible(text);
+  return regex.search(seen ? *seen : text) != match::Verdict::no;
 }
 
 // Why the pattern may be there for a reader of `text` in spite of the edit; empty when it is not.
 std::string_view stays_for_reader(const match::Regex& regex, const std::string& text, bool html) {
-  HtmlReadings readings;
-  if (html) readings = html_readings(text);
-  if (!html) readings.texts.push_back(text);
-  for (const std::string& shown : readings.texts) {
-    const std::optional<std::string> seen = visible(shown);
-    if (regex.search(seen ? *seen : shown) != match::Verdict::no) {
-      return "holds the pattern across markup or between characters that do not show";
-    }
+  constexpr std::string_view kStays = "holds the pattern across markup or between characters that do not show";
+  if (!html) return is_seen(regex, text) ? kStays : std::string_view();
+  const HtmlReadings readings = html_readings(text);
+  if (std::ranges::any_of(readings.texts, [&](const std::string& shown) { return is_seen(regex, shown); })) {
+    return kStays;
   }
   return readings.unsure ? "hides text in a way that readers differ in" : std::string_view();
 }
@@ -116,20 +134,16 @@ void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
     text = std::move(*edited);
     return true;
   };
-  std::string after = before;
-  std::string shown;
-  bool all = true;
-  if (html) {
-    after = html_edit(before, replace);
-    shown = after;
-  } else {
-    all = edit_plain(after, shown, replace);
-  }
+  const auto edit = [&](const std::function<bool(std::string&)>& with) {
+    return html ? Edited{.text = html_edit(before, with), .shown = {}} : edit_plain(before, with);
+  };
+  Edited after = edit(replace);
   if (limited) {
     plan.refuse(part, "could not be searched to the end", Unknown::regex_limit);
     return;
   }
   bool removes = regex.search(replacement) == match::Verdict::no;
+  std::optional<Edited> marked;
   if (removes && matches > 0 && has_group(replacement)) {
     // What the groups bring back may well match: what is left is looked for in a text with marks in their place.
     const auto mark = [&](std::string& text) {
@@ -138,29 +152,24 @@ void edit_part(const Action& action, Facts& facts, uint32_t index, Plan& plan) {
       if (edited) text = std::move(*edited);
       return edited.has_value();
     };
-    std::string marked = before;
-    shown.clear();
-    if (html) {
-      shown = html_edit(marked, mark);
-    } else {
-      edit_plain(marked, shown, mark);
-    }
+    marked = edit(mark);
   }
-  const std::string_view stays = removes ? stays_for_reader(regex, shown, html) : std::string_view();
-  if (matches == 0 && stays.empty() && all) {
+  const std::string_view stays =
+      removes ? stays_for_reader(regex, (marked ? *marked : after).seen(), html) : std::string_view();
+  if (matches == 0 && stays.empty() && after.all) {
     if (unreadable) plan.refuse(part, "cannot be read");
     return;
   }
   const std::string_view guard = protection_of(facts, index);
   if (!guard.empty()) {
     plan.refuse(part, "is " + std::string(guard) + " and is not edited");
-  } else if (unreadable || !all) {
+  } else if (unreadable || !after.all) {
     plan.refuse(part, "cannot be read");
   } else if (!stays.empty()) {
     plan.refuse(part, stays);
   } else {
     plan.matches += matches;
-    plan.texts.emplace_back(index, std::move(after));
+    plan.texts.emplace_back(index, std::move(after.text));
   }
 }
 
