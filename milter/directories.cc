@@ -47,10 +47,14 @@ void DirectoryWatch::stop() { (void)thread_.end_within(kGrace); }
 
 void DirectoryWatch::run() {
   do {
-    const std::shared_ptr<Live> live = service_.current();
-    for (const auto& profile : live->generation->directories) {
-      if (thread_.stopping()) return;
-      profile->probe();
+    try {
+      const std::shared_ptr<Live> live = service_.current();
+      for (const auto& profile : live->generation->directories) {
+        if (thread_.stopping()) return;
+        profile->probe();
+      }
+    } catch (const std::exception&) {
+      // Out of memory, or of threads: the next look may have more.
     }
   } while (thread_.wait_until(Background::Clock::now() + kWatchEvery));
 }
@@ -64,9 +68,9 @@ void Generation::open_directories(const Generation* earlier, const directory::Ev
     // Without the library the profile's key is not found, and its servers count as down.
     if (auto library = keystore::KeyLibrary::create(client, wait)) ldap_keys = std::move(*library);
     if (ldap_keys != nullptr) keys.library = ldap_keys->context();
-    keys.chain = [client = std::move(client), wait](const std::string& key) {
+    keys.chain = [client = std::move(client), wait](const std::string& key, directory::Deadline deadline) {
       return client->certificate(std::string_view(key).substr(kInFipsd.size()),
-                                 std::chrono::steady_clock::now() + wait);
+                                 std::min(deadline, std::chrono::steady_clock::now() + wait));
     };
   }
   for (const directory::ProfileSettings& profile : settings.ldap) {

@@ -112,6 +112,9 @@ void Transaction::prepare_facts() {
   if (!generation_->directories.empty()) facts_->directory = &directory_;
 }
 
+// begin_command sets the time that directories have for all that this command asks.
+void Transaction::begin_command() { directory_deadline_ = std::chrono::steady_clock::now() + kDirectoryCommandWait; }
+
 Decision Transaction::run_phase(rules::Phase phase) {
   const rules::RuleSet& rules = *generation_->rules;
   if (!rules.has_phase(phase) || flow_ == nullptr) return {};
@@ -122,8 +125,7 @@ Decision Transaction::run_phase(rules::Phase phase) {
   } else {
     facts_->set_flow(flow_->name);
   }
-  directory_.deadline =
-      std::chrono::steady_clock::now() + (phase == rules::Phase::message ? kDirectoryWait : kDirectoryCommandWait);
+  directory_.deadline = directory_deadline_;
   rules::EvalOptions options;
   options.report_all = report_all;
   options.filters = flow_->all_filters ? nullptr : &flow_->filter_indexes;
@@ -153,16 +155,19 @@ Decision Transaction::run_phase(rules::Phase phase) {
 }
 
 Decision Transaction::connect() {
+  begin_command();
   flow_ = choose_flow(generation_->settings, message_.connection, message_.envelope);
   return run_phase(rules::Phase::connect);
 }
 
 Decision Transaction::helo() {
+  begin_command();
   flow_ = choose_flow(generation_->settings, message_.connection, message_.envelope);
   return run_phase(rules::Phase::helo);
 }
 
 Decision Transaction::mail() {
+  begin_command();
   if (!lease_.grow(kTransactionBytes)) {
     return temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory");
   }
@@ -186,12 +191,12 @@ bool Transaction::add_recipient(message::Recipient recipient) {
 Decision Transaction::known_recipient(const std::string& address) {
   // At our own listener nobody but us sends, to whom we said that we would.
   if (own_listener || flow_ == nullptr || flow_->accept.queries.empty()) return {};
-  const auto known =
-      stages::is_recipient(flow_->accept, generation_->directories, address, message_.envelope.from.value_or(""),
-                           std::chrono::steady_clock::now() + kDirectoryCommandWait);
+  const auto known = stages::is_recipient(flow_->accept, generation_->directories, address,
+                                          message_.envelope.from.value_or(""), directory_deadline_);
   if (known && *known) return {};
   if (known) return {Verdict::reject, {550, "5.1.1", "Recipient unknown"}, "accept"};
-  if (!flow_->accept.accept_unavailable) {
+  // A query that is wrong is no outage: nobody would be refused ever again.
+  if (!flow_->accept.accept_unavailable || known.error().cause() != base::Cause::unavailable) {
     return temporary("4.4.3", "Directory not available, try again later", "accept: " + known.error().text());
   }
   unchecked_.push_back({address, known.error().text()});
@@ -201,13 +206,18 @@ Decision Transaction::known_recipient(const std::string& address) {
 // same_route keeps recipients with different next hops out of one message: who sends several is asked to send the
 // others by themselves (RFC 5321 section 4.5.3.1.10).
 Decision Transaction::same_route(const std::string& address) {
-  if (flow_ == nullptr) return {};
+  // Where mail of our own goes was decided when it was made.
+  if (own_listener || flow_ == nullptr) return {};
   const auto& queries = flow_->route.queries;
   if (std::ranges::none_of(queries, [](const stages::QueryUse& use) { return use.roles.host >= 0; })) return {};
   auto target = stages::route_of(flow_->route, generation_->directories, address, message_.envelope.smtputf8,
-                                 std::chrono::steady_clock::now() + kDirectoryCommandWait);
+                                 directory_deadline_);
   if (!target) return temporary("4.4.3", "Directory not available, try again later", "route: " + target.error().text());
   if (route_host_ && *route_host_ != target->host) {
+    if (!may_split) {
+      return {
+          Verdict::reject, {550, "5.3.0", "Recipients with different next hops, send one message to each"}, "route"};
+    }
     return temporary("4.5.3", "Send this recipient in another transaction", "route", 452);
   }
   route_host_ = std::move(target->host);
@@ -215,6 +225,7 @@ Decision Transaction::same_route(const std::string& address) {
 }
 
 Decision Transaction::recipient(message::Recipient recipient) {
+  begin_command();
   if (message_.envelope.recipients.size() >= message_.limits().recipients) {
     return temporary("4.5.3", "Too many recipients", "limits.recipients", 452);
   }
@@ -241,7 +252,10 @@ Decision Transaction::recipient(message::Recipient recipient) {
   return {};
 }
 
-Decision Transaction::data() { return run_phase(rules::Phase::data); }
+Decision Transaction::data() {
+  begin_command();
+  return run_phase(rules::Phase::data);
+}
 
 void Transaction::fail_once(base::Error error, std::string_view limit) {
   if (failure_) return;
@@ -409,11 +423,11 @@ void Transaction::sign(Finished& finished) {
 
 // masquerade runs before the filters, which see what it made. False: the message is deferred, and nothing has changed.
 bool Transaction::masquerade(Finished& finished) {
-  if (flow_ == nullptr || flow_->masquerade.empty()) return true;
+  // A copy that comes back to be filtered was made of a message that was masqueraded already.
+  if (mark_ || flow_ == nullptr || flow_->masquerade.empty()) return true;
   std::vector<const stages::MasqueradeProfile*> profiles;
   for (const uint32_t index : flow_->masquerade) profiles.push_back(&generation_->settings.masquerade[index]);
-  finished.masquerade = stages::masquerade(message_, profiles, generation_->directories,
-                                           std::chrono::steady_clock::now() + kDirectoryWait);
+  finished.masquerade = stages::masquerade(message_, profiles, generation_->directories, directory_deadline_);
   const stages::MasqueradeReport& report = finished.masquerade;
   StageReport stage{"masquerade", report.changes.empty() ? "skipped" : "done",
                     std::to_string(report.changes.size()) + " addresses changed"};
@@ -432,9 +446,8 @@ bool Transaction::masquerade(Finished& finished) {
 
 // route changes recipients before the filters, which see them as they will be. False: the message is deferred.
 bool Transaction::route(Finished& finished) {
-  if (flow_ == nullptr || flow_->route.empty()) return true;
-  finished.routing = stages::route(message_, flow_->route, generation_->directories,
-                                   std::chrono::steady_clock::now() + kDirectoryWait);
+  if (flow_ == nullptr || flow_->route.empty() || (mark_ && !mark_->host.empty())) return true;
+  finished.routing = stages::route(message_, flow_->route, generation_->directories, directory_deadline_);
   const stages::RouteReport& report = finished.routing;
   if (report.error) {
     finished.decision = temporary("4.4.3", "Directory not available, try again later", "route");
@@ -450,6 +463,7 @@ bool Transaction::route(Finished& finished) {
 }
 
 Finished Transaction::finish(bool body_delivered) {
+  directory_deadline_ = std::chrono::steady_clock::now() + kDirectoryWait;
   end_of_header();
   if (failure_) return give_up();
   if (body_delivered && keep_body) {

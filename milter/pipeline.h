@@ -118,10 +118,13 @@ class Transaction {
   // The message came by the MTA's listener for our own mail: filters of the early phases wait until it is known whose
   // it is, and a message a little larger than others may be is taken.
   bool own_listener = false;
+  // Whoever sends can be asked to send a recipient in another transaction; a local program cannot.
+  bool may_split = true;
   // Asked between filters at end of message; false gives up with a temporary error (decided_by "deadline").
   std::function<bool()> keep_going;
 
  private:
+  void begin_command();
   Decision run_phase(rules::Phase phase);
   void make_facts();
   void fail_once(base::Error error, std::string_view limit);
@@ -140,6 +143,7 @@ class Transaction {
   message::Message message_;
   std::unique_ptr<message::Spool> spool_;
   RuleDirectory directory_;
+  std::chrono::steady_clock::time_point directory_deadline_;  // of the present step, for all it asks
   std::unique_ptr<rules::Facts> facts_;
   rules::Outcome outcome_;
   const Flow* flow_ = nullptr;

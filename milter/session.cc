@@ -246,6 +246,7 @@ Answer Session::mail(Mta& mta, std::span<const std::string_view> arguments) {
   message::Message& message = open.transaction.message();
   message.connection = connection_;
   open.transaction.own_listener = own_listener();
+  open.transaction.may_split = by_smtp_;
   if (!live_->generation->settings.reinject.server.empty()) {
     open.transaction.mark_key = [this] { return service_.mark_key(); };
   }

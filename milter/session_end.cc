@@ -43,7 +43,7 @@ Answer Session::finish(Mta& mta, Open& open) {
   Decision& decision = finished.decision;
   log_ready(open);
   log_mark(open);
-  log_masquerade(open, finished.masquerade);
+  if (!finished.routing.error) log_masquerade(open, finished.masquerade);
   log_routing(open, finished.routing);
   log_reports(open.transaction, *open.live, open.logged);
   log_signing(open, finished.signing);

@@ -118,7 +118,9 @@ class ProfileReader {
     if (out_.sasl_external && !out_.bind_dn.empty())
       read_.error(*dn, "'bind-dn' and 'sasl: external' exclude each other");
     for (const directory::ServerUrl& server : out_.servers) {
-      const bool near = server.host == "localhost" || server.host == "::1" || server.host.starts_with("127.");
+      const bool digits = server.host.find_first_not_of("0123456789.") == std::string::npos;
+      const bool near =
+          server.host == "localhost" || server.host == "::1" || (digits && server.host.starts_with("127."));
       if (server.kind != directory::ServerUrl::Kind::ldap || out_.starttls || near) continue;
       const bool secret = !out_.bind_dn.empty();
       const std::string what = "what is asked of " + server.text + " can be read and changed on its way";
@@ -167,6 +169,8 @@ class ProfileReader {
       const Node& node = *map->get(each.name);
       const bool uses = each.filter.uses(directory::Token::dn) || (each.base && each.base->uses(directory::Token::dn));
       const auto other = std::ranges::find(out_.queries, each.dn_query, &directory::QuerySettings::name);
+      // Whose name it is must not be left to chance.
+      if (other != out_.queries.end()) other->any_entry = false;
       if (uses && each.dn_query.empty()) read_.error(node, "{dn} needs 'dn-query', the query that finds the entry");
       if (!each.dn_query.empty() && (other == out_.queries.end() || !other->dn_query.empty())) {
         read_.error(*node.get("dn-query"),

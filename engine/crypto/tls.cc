@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/store.h>
+#include <openssl/ui.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <unistd.h>
@@ -47,7 +48,7 @@ base::Result<KeyHandle> load_key(const TlsOptions& options) {
   }
   ERR_clear_error();
   const StoreHandle store(
-      OSSL_STORE_open_ex(options.key.c_str(), options.library, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr));
+      OSSL_STORE_open_ex(options.key.c_str(), options.library, nullptr, UI_null(), nullptr, nullptr, nullptr, nullptr));
   KeyHandle key;
   while (store != nullptr && key == nullptr && OSSL_STORE_eof(store.get()) == 0) {
     const base::Handle<OSSL_STORE_INFO, OSSL_STORE_INFO_free> info(OSSL_STORE_load(store.get()));

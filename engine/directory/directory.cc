@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -19,6 +21,9 @@ namespace {
 
 using base::Cause;
 using base::fail;
+
+// Local part, sign and domain (RFC 5321 section 4.5.3.1).
+constexpr size_t kMaxAddress = 64 + 1 + 255;
 
 // unescape_url undoes %XX; nullopt when it is broken or hides a control byte.
 std::optional<std::string> unescape_url(std::string_view text) {
@@ -112,7 +117,11 @@ struct Profile::State {
   std::vector<std::unique_ptr<Server>> servers;
   Cache cache;
   std::mutex tls_mutex;
+  std::condition_variable tls_made;
   std::shared_ptr<const crypto::TlsClient> tls;
+  bool tls_making = false;
+  std::optional<base::Error> tls_failure;  // of the last attempt
+  Clock::time_point tls_failed;
   std::atomic<bool> outage{false};
   std::atomic<uint32_t> turn{0};
   std::atomic<uint64_t> hits{0};
@@ -131,16 +140,25 @@ struct Profile::State {
   void note_failure(const ProfileSettings& settings, Server& server, const std::string& reason) {
     if (server.failed(reason, Clock::now())) tell(EventKind::server_down, settings, server.url().text, reason);
   }
-  void note_outage(const ProfileSettings& settings, std::string_view reason) {
-    if (!outage.exchange(true)) tell(EventKind::outage, settings, {}, reason);
+  // Somebody else may have had an answer meanwhile.
+  const Server* one_up() const {
+    const auto up = std::ranges::find_if(servers, [](const auto& server) { return server->up(); });
+    return up == servers.end() ? nullptr : up->get();
   }
-  base::Result<std::shared_ptr<const crypto::TlsClient>> tls_client(const ProfileSettings& settings);
+  void note_outage(const ProfileSettings& settings, std::string_view reason) {
+    if (one_up() != nullptr || outage.exchange(true)) return;
+    tell(EventKind::outage, settings, {}, reason);
+    if (const Server* up = one_up(); up != nullptr && outage.exchange(false)) {
+      tell(EventKind::recovery, settings, up->url().text, {});
+    }
+  }
+  base::Result<std::shared_ptr<const crypto::TlsClient>> tls_client(const ProfileSettings& settings, Deadline deadline);
+  base::Result<std::shared_ptr<const crypto::TlsClient>> make_tls(const ProfileSettings& settings, Deadline deadline);
   base::Result<std::unique_ptr<Connection>> open(const ProfileSettings& settings, Server& server, Deadline deadline);
 };
 
-base::Result<std::shared_ptr<const crypto::TlsClient>> Profile::State::tls_client(const ProfileSettings& settings) {
-  const std::lock_guard<std::mutex> guard(tls_mutex);
-  if (tls != nullptr) return tls;
+base::Result<std::shared_ptr<const crypto::TlsClient>> Profile::State::make_tls(const ProfileSettings& settings,
+                                                                                Deadline deadline) {
   crypto::TlsOptions options;
   options.trusted = settings.trusted;
   options.certificate = settings.certificate;
@@ -148,15 +166,46 @@ base::Result<std::shared_ptr<const crypto::TlsClient>> Profile::State::tls_clien
   options.distrust = settings.distrust;
   options.library = keys.library;
   if (settings.certificate.empty() && !settings.key.empty()) {
-    auto chain = keys.chain ? keys.chain(settings.key)
+    auto chain = keys.chain ? keys.chain(settings.key, deadline)
                             : base::Result<std::string>(fail(Cause::misconfigured, "no source of keys"));
     if (!chain) return std::unexpected(std::move(chain.error()).in("the certificate of " + settings.key));
     options.chain = std::move(*chain);
   }
   auto made = crypto::TlsClient::make(options);
   if (!made) return std::unexpected(std::move(made.error()).in("TLS"));
-  tls = std::move(*made);
-  return tls;
+  return std::move(*made);
+}
+
+// One caller makes it, which may take a while where fipsd is asked; the others wait for that, and no longer than they
+// may. After a failure the next attempt is made a second later.
+base::Result<std::shared_ptr<const crypto::TlsClient>> Profile::State::tls_client(const ProfileSettings& settings,
+                                                                                  Deadline deadline) {
+  constexpr std::chrono::seconds kPause{1};
+  std::unique_lock<std::mutex> lock(tls_mutex);
+  if (!tls_made.wait_until(lock, deadline, [&] { return tls != nullptr || !tls_making; })) {
+    return fail(Cause::unavailable, "TLS: the keys are still being looked for");
+  }
+  if (tls != nullptr) return tls;
+  if (tls_failure && Clock::now() - tls_failed < kPause) return std::unexpected(*tls_failure);
+  tls_making = true;
+  lock.unlock();
+  base::Result<std::shared_ptr<const crypto::TlsClient>> made = fail(Cause::internal, "TLS: out of memory");
+  try {
+    made = make_tls(settings, deadline);
+  } catch (const std::bad_alloc&) {
+    // It stays the failure that it is.
+  }
+  lock.lock();
+  tls_making = false;
+  tls_failure.reset();
+  if (made) {
+    tls = *made;
+  } else {
+    tls_failure = made.error();
+    tls_failed = Clock::now();
+  }
+  tls_made.notify_all();
+  return made;
 }
 
 base::Result<std::unique_ptr<Connection>> Profile::State::open(const ProfileSettings& settings, Server& server,
@@ -164,7 +213,7 @@ base::Result<std::unique_ptr<Connection>> Profile::State::open(const ProfileSett
   std::shared_ptr<const crypto::TlsClient> client;
   const ServerUrl::Kind kind = server.url().kind;
   if (kind == ServerUrl::Kind::ldaps || (kind == ServerUrl::Kind::ldap && settings.starttls)) {
-    auto made = tls_client(settings);
+    auto made = tls_client(settings, deadline);
     if (!made) return std::unexpected(std::move(made.error()));
     client = std::move(*made);
   }
@@ -191,6 +240,16 @@ std::vector<Found> Profile::find(const QuerySettings& query, std::span<const Key
   std::vector<Found> answers(keys.size(), Found(fail(Cause::unavailable, "no server answers")));
   std::vector<std::string> names(keys.size());
   std::vector<bool> settled(keys.size(), false);
+  const auto settle = [&](size_t i) {
+    auto none = std::make_shared<Answer>();
+    none->values.resize(query.attributes.size());
+    settled[i] = true;
+    answers[i] = std::shared_ptr<const Answer>(std::move(none));
+  };
+  // No directory has an address that is too long to be one, and servers hang up on whoever asks about it.
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i].address.size() > kMaxAddress || keys[i].sender.size() > kMaxAddress) settle(i);
+  }
   if (!query.dn_query.empty()) {
     const QuerySettings* first = this->query(query.dn_query);
     if (first == nullptr || first == &query || !first->dn_query.empty()) {
@@ -202,16 +261,12 @@ std::vector<Found> Profile::find(const QuerySettings& query, std::span<const Key
     for (size_t i = 0; i < keys.size(); ++i) {
       if (entries[i] && (*entries[i])->found) {
         names[i] = (*entries[i])->dn;
-        continue;
-      }
-      settled[i] = true;
-      if (!entries[i]) {
+      } else if (entries[i]) {
+        settle(i);
+      } else {
+        settled[i] = true;
         answers[i] = std::move(entries[i]);
-        continue;
       }
-      auto none = std::make_shared<Answer>();
-      none->values.resize(query.attributes.size());
-      answers[i] = std::shared_ptr<const Answer>(std::move(none));
     }
   }
 
@@ -261,14 +316,19 @@ std::vector<Found> Profile::find(const QuerySettings& query, std::span<const Key
       if (reason.empty()) reason = status.url + ": " + status.reason;
       continue;
     }
+    Server::Visit visit(server);
     // A connection that lay idle may be dead without a word; that says nothing about the server yet.
     for (bool again = true; again;) {
       again = false;
       bool reused = false;
-      const Clock::time_point started = Clock::now();
-      auto connection = server.take([&] { return state.open(settings_, server, deadline); }, deadline, reused);
+      // Waiting for a connection that is in use is not the server's time.
+      Clock::time_point started = Clock::now();
+      const auto opener = [&] {
+        started = Clock::now();
+        return state.open(settings_, server, deadline);
+      };
+      auto connection = server.take(opener, deadline, reused);
       if (connection && *connection == nullptr) {
-        server.leave();
         reason = server.url().text + ": all connections are in use";
         tried_all = false;
         break;
@@ -277,51 +337,66 @@ std::vector<Found> Profile::find(const QuerySettings& query, std::span<const Key
         reason = server.url().text + ": " + connection.error().text();
         // Time that the caller did not have is not the server's fault.
         if (Clock::now() >= deadline && Clock::now() - started < settings_.connect_timeout) {
-          server.leave();
           tried_all = false;
         } else {
+          visit.over();
           state.note_failure(settings_, server, connection.error().text());
         }
         break;
       }
       std::vector<Question> batch;
-      for (const size_t i : open) batch.push_back(questions[i]);
-      std::vector<Found> got = (*connection)->ask(batch, deadline);
+      std::vector<Found> got;
+      bool timed_out = false;
+      bool broken = false;
+      {
+        const Server::Lease lease(server, std::move(*connection));
+        for (const size_t i : open) batch.push_back(questions[i]);
+        started = Clock::now();
+        got = lease.connection->ask(batch, deadline);
+        timed_out = lease.connection->timed_out();
+        broken = !lease.connection->usable();
+      }
       server.count(batch.size());
-      const bool timed_out = (*connection)->timed_out();
-      const bool broken = !(*connection)->usable();
-      server.give(broken ? nullptr : std::move(*connection));
       std::vector<size_t> left;
       std::string failure;
+      std::string refusal;
       for (size_t k = 0; k < got.size(); ++k) {
+        const size_t i = open[k];
         if (!got[k] && got[k].error().cause() == Cause::unavailable) {
           failure = got[k].error().text();
-          left.push_back(open[k]);
+          left.push_back(i);
           continue;
         }
-        const size_t i = open[k];
         if (got[k]) {
           state.cache.keep(cache_keys[i], *got[k], Clock::now());
         } else {
           state.tell(EventKind::bad_answer, settings_, server.url().text,
                      got[k].error().text() + ": " + questions[i].filter);
         }
+        // Another server may have other limits.
+        if (!got[k] && got[k].error().cause() == Cause::limit) {
+          refusal = got[k].error().text();
+          left.push_back(i);
+          continue;
+        }
         for (const size_t asker : askers[i]) answers[asker] = got[k];
       }
       const bool some = left.size() < open.size();
       open = std::move(left);
-      if (open.empty()) {
+      if (failure.empty()) {
+        visit.over();
         state.note_answer(settings_, server);
+        if (!refusal.empty()) reason = server.url().text + ": " + refusal;
       } else if (reused && broken && !timed_out) {
         server.forget();
         again = true;
       } else if (timed_out && Clock::now() >= deadline && Clock::now() - started < settings_.timeout) {
-        server.leave();
         reason = server.url().text + ": " + failure;
         tried_all = false;
       } else {
         reason = server.url().text + ": " + failure;
-        if (some) state.note_answer(settings_, server);
+        visit.over();
+        if (some || !refusal.empty()) state.note_answer(settings_, server);
         state.note_failure(settings_, server, failure);
       }
     }
@@ -348,17 +423,21 @@ Clock::time_point Profile::probe() {
   std::string reason;
   for (const auto& server : state.servers) {
     if (server->due() <= Clock::now() && server->enter(Clock::now())) {
+      Server::Visit visit(*server);
       bool reused = false;
       const Deadline deadline = Clock::now() + settings_.connect_timeout + settings_.timeout;
       auto connection = server->take([&] { return state.open(settings_, *server, deadline); }, deadline, reused);
       if (!connection) {
+        visit.over();
         state.note_failure(settings_, *server, connection.error().text());
-      } else if (*connection == nullptr) {
-        server->leave();
-      } else {
+      } else if (*connection != nullptr) {
         const Question question{settings_.base, "(objectClass=*)", &kProbe, true};
-        const Found answer = std::move((*connection)->ask({&question, 1}, deadline).front());
-        server->give((*connection)->usable() ? std::move(*connection) : nullptr);
+        Found answer = fail(Cause::internal, "not asked");
+        {
+          const Server::Lease lease(*server, std::move(*connection));
+          answer = std::move(lease.connection->ask({&question, 1}, deadline).front());
+        }
+        visit.over();
         if (!answer && answer.error().cause() == Cause::unavailable) {
           state.note_failure(settings_, *server, answer.error().text());
         } else {

@@ -127,7 +127,7 @@ struct ProfileStatus {
 // and what gives the certificates that belong to them, in PEM, by the key's name.
 struct KeySource {
   ossl_lib_ctx_st* library = nullptr;
-  std::function<base::Result<std::string>(const std::string& key)> chain;
+  std::function<base::Result<std::string>(const std::string& key, Deadline deadline)> chain;
 };
 
 class Profile {

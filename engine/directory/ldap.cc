@@ -399,21 +399,24 @@ void Connection::settle(Pending& pending, void* message) {
       break;
     case LDAP_SIZELIMIT_EXCEEDED:
       if (any && pending.entries > 0) break;
-      pending.end(fail(Cause::unavailable, text));
+      pending.end(fail(Cause::limit, text));
       return;
     case LDAP_SUCCESS:
       break;
     case LDAP_REFERRAL:
       pending.end(fail(Cause::malformed, "the server refers to another directory"));
       return;
+    case LDAP_BUSY:
+    case LDAP_UNAVAILABLE:
+      pending.end(fail(Cause::unavailable, text));
+      return;
+    // About this question, which anybody who writes an address can choose, and not about the server.
     case LDAP_OPERATIONS_ERROR:
     case LDAP_TIMELIMIT_EXCEEDED:
     case LDAP_ADMINLIMIT_EXCEEDED:
-    case LDAP_BUSY:
-    case LDAP_UNAVAILABLE:
     case LDAP_UNWILLING_TO_PERFORM:
     case LDAP_OTHER:
-      pending.end(fail(Cause::unavailable, text));
+      pending.end(fail(Cause::limit, text));
       return;
     default:
       pending.end(fail(Cause::misconfigured, text));

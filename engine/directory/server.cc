@@ -44,6 +44,16 @@ bool Server::succeeded() {
   return !std::exchange(up_, true);
 }
 
+Server::Lease::~Lease() {
+  if (server_ == nullptr) return;
+  const bool usable = connection != nullptr && connection->usable();
+  server_->give(usable ? std::move(connection) : nullptr);
+}
+
+Server::Visit::~Visit() {
+  if (!over_) server_.leave();
+}
+
 void Server::leave() {
   const std::lock_guard<std::mutex> guard(mutex_);
   trying_ = false;
@@ -68,8 +78,9 @@ base::Result<std::unique_ptr<Connection>> Server::take(const Opener& open, Deadl
   }
   closed.clear();
   reused = false;
+  Lease place(*this);
   auto opened = open();
-  if (!opened) give(nullptr);
+  if (opened) place.keep();
   return opened;
 }
 

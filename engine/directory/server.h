@@ -40,6 +40,37 @@ class Server {
   // forget closes all idle connections.
   void forget();
 
+  // Lease gives a connection back, or the place of one, whatever happens.
+  class Lease {
+   public:
+    explicit Lease(Server& server, std::unique_ptr<Connection> taken = nullptr)
+        : connection(std::move(taken)), server_(&server) {}
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease();
+    // keep leaves the place to somebody else.
+    void keep() { server_ = nullptr; }
+
+    std::unique_ptr<Connection> connection;
+
+   private:
+    Server* server_;
+  };
+
+  // Visit ends what enter() began with leave(), unless it ended otherwise.
+  class Visit {
+   public:
+    explicit Visit(Server& server) : server_(server) {}
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit();
+    void over() { over_ = true; }
+
+   private:
+    Server& server_;
+    bool over_ = false;
+  };
+
   // due is when a server that failed may be tried again; never for one that answers.
   Clock::time_point due() const;
   bool up() const;

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "engine/crypto/tls.h"
@@ -60,7 +61,7 @@ base::Result<Addresses> resolve(const ServerUrl& server, Deadline deadline) {
   auto lookup = std::make_shared<Lookup>();
   lookup->host = server.host;
   lookup->port = port;
-  std::thread([lookup] {
+  const auto ask = [lookup] {
     Addresses found;
     const int error = resolve_now(lookup->host, lookup->port, AI_ADDRCONFIG, found);
     const std::lock_guard<std::mutex> guard(lookup->mutex);
@@ -69,7 +70,13 @@ base::Result<Addresses> resolve(const ServerUrl& server, Deadline deadline) {
     lookup->done = true;
     lookup->done_changed.notify_all();
     lookups.fetch_sub(1);
-  }).detach();
+  };
+  try {
+    std::thread(ask).detach();
+  } catch (const std::system_error&) {
+    lookups.fetch_sub(1);
+    return fail(Cause::unavailable, "no thread for the name look-up of " + server.host);
+  }
   std::unique_lock<std::mutex> lock(lookup->mutex);
   if (!lookup->done_changed.wait_until(lock, deadline, [&] { return lookup->done; })) {
     return fail(Cause::unavailable, "name look-up of " + server.host + ": no answer in time");

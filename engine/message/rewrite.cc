@@ -13,7 +13,6 @@
 namespace postern::message {
 namespace {
 
-constexpr size_t kMaxAddress = 320;
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 

@@ -40,7 +40,12 @@ AddressTable AddressTable::read(std::string_view text, std::vector<Fault>& fault
   uint32_t number = 0;
   size_t at = 0;
   constexpr size_t kMaxFaults = 100;
-  while (at < text.size() && faults.size() < kMaxFaults) {
+  size_t warnings = 0;
+  // What is odd is told so often and no more; the lines after it count all the same.
+  const auto warn = [&](uint32_t line, std::string what) {
+    if (++warnings <= kMaxFaults) faults.push_back({line, std::move(what), false});
+  };
+  while (at < text.size() && faults.size() - std::min(warnings, kMaxFaults) < kMaxFaults) {
     const size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line = base::trim(text.substr(at, end - at));
     at = end + 1;
@@ -69,16 +74,13 @@ AddressTable AddressTable::read(std::string_view text, std::vector<Fault>& fault
     if (sign != std::string::npos && sign > 0) {
       const auto earlier = table.entries_.find(folded.substr(sign));
       if (earlier != table.entries_.end()) {
-        faults.push_back(
-            {number,
-             "no address reaches this line: line " + std::to_string(earlier->second.line) + " takes all of its domain",
-             false});
+        warn(number,
+             "no address reaches this line: line " + std::to_string(earlier->second.line) + " takes all of its domain");
       }
     }
     const auto [entry, fresh] = table.entries_.emplace(folded, Entry{number, std::string(value)});
     if (!fresh) {
-      faults.push_back(
-          {number, "the key stands in line " + std::to_string(entry->second.line) + " already, which wins", false});
+      warn(number, "the key stands in line " + std::to_string(entry->second.line) + " already, which wins");
     }
   }
   return table;
@@ -99,6 +101,7 @@ base::Result<AddressTable> AddressTable::load(const std::string& path, std::vect
 }
 
 std::optional<std::string> AddressTable::find(std::string_view address) const {
+  if (address.size() > message::kMaxAddress) return std::nullopt;
   const std::string folded = base::lower(address);
   const size_t sign = folded.rfind('@');
   const std::string local = folded.substr(0, sign);

@@ -74,7 +74,7 @@ class Run {
       Field& entry = fields_.emplace_back();
       entry.index = i;
       entry.name = field.name;
-      entry.read = message::read_address_field(field.value, message_.limits().addresses);
+      entry.read = message::read_address_field(field.value, room());
       if (!entry.read.doubt.empty()) {
         leave(entry, entry.read.doubt);
         continue;
@@ -84,6 +84,12 @@ class Run {
         places_.push_back({mailbox.addr_spec(), fields_.size() - 1, k, {}});
       }
     }
+  }
+
+  // room is how many addresses the message may have yet: the limit holds for all its fields together.
+  size_t room() const {
+    const size_t most = message_.limits().addresses;
+    return places_.size() < most ? most - places_.size() : 0;
   }
 
   void leave(const Field& field, const std::string& reason) {
@@ -125,7 +131,10 @@ class Run {
       if (!hits[i]) return std::unexpected(hits[i].error());
       auto becomes = replacement(*hits[i], keys[i].address);
       if (!becomes) return std::unexpected(std::move(becomes.error()));
-      for (Place* place : askers[i]) place->becomes = *becomes;
+      for (Place* place : askers[i]) {
+        place->becomes = *becomes;
+        if (place->becomes && place->becomes->address.empty()) place->becomes->address = place->address;
+      }
     }
     return {};
   }
@@ -140,7 +149,7 @@ class Run {
                                         " for " + base::escape_for_log(address, 200));
     };
     if (addresses.empty() && names.empty()) return std::nullopt;
-    message::Replacement out{address, std::nullopt};
+    message::Replacement out{{}, std::nullopt};  // without an address each place keeps its own
     if (!addresses.empty()) {
       if (addresses.size() > 1) return bad("more than one address");
       if (!message::is_one_address(addresses[0], message_.envelope.smtputf8))
@@ -160,13 +169,19 @@ class Run {
   }
 
   void compose() {
+    // Places come in the order of fields.
+    auto next = places_.begin();
     for (size_t i = 0; i < fields_.size(); ++i) {
       Field& field = fields_[i];
-      if (!field.read.doubt.empty()) continue;
+      while (next != places_.end() && (next->field == SIZE_MAX || next->field < i)) ++next;
+      const auto first = next;
+      while (next != places_.end() && next->field == i) ++next;
+      if (first == next) continue;
       std::vector<std::optional<message::Replacement>> replacements(field.read.list.mailboxes.size());
       bool any = false;
-      for (const Place& place : places_) {
-        if (place.field != i || !place.becomes) continue;
+      for (auto at = first; at != next; ++at) {
+        const Place& place = *at;
+        if (!place.becomes) continue;
         const message::Mailbox& mailbox = field.read.list.mailboxes[place.mailbox];
         const bool same_name = !place.becomes->name || *place.becomes->name == mailbox.display;
         if (place.becomes->address == place.address && same_name) continue;

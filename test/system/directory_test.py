@@ -334,9 +334,12 @@ class Faults(Base):
         self.outcome(fake_ldap.dripping(stop), self.DOWN, "no answer in time")
 
     def test_errors_of_the_server(self):
-        for number in (1, 3, 11, 51, 52, 53, 80):
+        for number in (51, 52):
             self.outcome(fake_ldap.code(number, "not today"), self.DOWN, "not today")
-        self.outcome(fake_ldap.code(4), self.DOWN, "Size limit")
+        # About the question: whoever writes an address must not be able to take a directory away from everybody.
+        for number in (1, 3, 11, 53, 80):
+            self.outcome(fake_ldap.code(number, "not today"), ["bad_answer"], "not today")
+        self.outcome(fake_ldap.code(4), ["bad_answer"], "Size limit")
         for number in (50, 34, 18, 2):
             self.outcome(fake_ldap.code(number), ["bad_answer"], "", "misconfigured")
         self.outcome(fake_ldap.code(32), ["bad_answer"], "there is no", "misconfigured")
@@ -371,6 +374,16 @@ class Faults(Base):
             answer = asker.ask("mail", *[f"old{i}@example.org" for i in range(50)])
             self.assertTrue(all(one["values"][0] == ["new@example.org"] for one in answer))
             self.assertEqual(asker.kinds(), ["server_down"])
+        asker = self.asker([self.fake(fake_ldap.code(11)), good])
+        self.assertEqual(asker.ask("mail", "old@example.org")[0]["values"][0], ["new@example.org"])
+        self.assertEqual(asker.kinds(), ["bad_answer"])
+
+    def test_too_long_an_address_is_not_asked_about(self):
+        server = self.fake(fake_ldap.one())
+        asker = self.asker([server])
+        answers = asker.ask("mail", "a" * 309 + "@example.org", "a" * 308 + "@example.org")
+        self.assertEqual([answer["found"] for answer in answers], [False, True])
+        self.assertEqual(len(server.searches), 1)
 
     def test_a_dead_idle_connection_is_no_outage(self):
         server = self.fake(fake_ldap.one())

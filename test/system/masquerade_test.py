@@ -330,8 +330,8 @@ class Storm(Base):
     senders = 20
 
     def storm(self, world, trouble, each):
-        """`trouble(finished)` does harm until `finished` is set and leaves all well."""
-        problems, deferrals, finished = [], [0], threading.Event()
+        """`trouble(finished, deferred)` does harm until `finished` is set and leaves all well; `deferred` is set once a message was."""
+        problems, deferrals, finished, deferred = [], [0], threading.Event(), threading.Event()
         lock = threading.Lock()
 
         def sender(name):
@@ -347,6 +347,7 @@ class Storm(Base):
                             replies, queue_id, code = {}, None, 421
                         if queue_id:
                             break
+                        deferred.set()
                         with lock:
                             deferrals[0] += 1
                             if not 400 <= code < 500:
@@ -358,7 +359,7 @@ class Storm(Base):
                 problems.append((name, repr(error)))
 
         threads = [threading.Thread(target=sender, args=(n,)) for n in range(self.senders)]
-        harm = threading.Thread(target=trouble, args=(finished,))
+        harm = threading.Thread(target=trouble, args=(finished, deferred))
         for thread in [*threads, harm]:
             thread.start()
         for thread in threads:
@@ -386,7 +387,10 @@ class Storm(Base):
         world = self.world({"one": profile(one.url), "two": profile(two.url, spare.url)})
         rng = random.Random(20261126)
 
-        def trouble(finished):
+        def trouble(finished, deferred):
+            one.kill()
+            deferred.wait(process.DEADLINE)
+            one.start()
             while not finished.is_set():
                 server = rng.choice((one, two, spare))
                 if rng.random() < 0.6:
@@ -415,7 +419,9 @@ class Storm(Base):
         random.Random(20261127).shuffle(variants)
         seen = []
 
-        def trouble(finished):
+        def trouble(finished, deferred):
+            two.behaviour = fake_ldap.code(51)
+            deferred.wait(process.DEADLINE)
             while not finished.is_set() or len(seen) < len(variants):
                 name, fault = variants[len(seen) % len(variants)]
                 if isinstance(fault, tuple):

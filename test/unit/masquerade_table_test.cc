@@ -77,5 +77,20 @@ TEST(AddressTable, FaultsAreNamedByLine) {
   EXPECT_FALSE(AddressTable::load("/no/such/table", faults).has_value());
 }
 
+TEST(AddressTable, WarningsDoNotEndIt) {
+  std::string text = "@in.example @example.org\n";
+  for (int i = 0; i < 500; ++i) text += "user" + std::to_string(i) + "@in.example other@example.org\n";
+  text += "last@elsewhere.example found@example.org\n";
+  std::vector<AddressTable::Fault> faults;
+  const AddressTable table = AddressTable::read(text, faults);
+  EXPECT_EQ(faults.size(), 100u);
+  EXPECT_EQ(table.find("last@elsewhere.example"), "found@example.org");
+  std::string wrong;
+  for (int i = 0; i < 500; ++i) wrong += "a b c\n@ x\n";
+  faults.clear();
+  (void)AddressTable::read(wrong, faults);
+  EXPECT_EQ(faults.size(), 100u);
+}
+
 }  // namespace
 }  // namespace postern::stages
