@@ -12,6 +12,8 @@ namespace postern::store {
 
 // kMaxShown is the most bytes of a text that is only shown.
 inline constexpr size_t kMaxShown = 500;
+// kMaxTrackedLine is the most bytes of a line that is tracked.
+inline constexpr size_t kMaxTrackedLine = 8192;
 
 // escape_address and unescape_address are each other's inverse.
 std::string escape_address(std::string_view address);

@@ -29,6 +29,17 @@ struct Row {
 };
 using Rows = std::vector<Row>;
 
+// Tables is a set of tables that belong together; a database may hold several.
+struct Tables {
+  std::string_view meta;  // its table of single values, among them 'version'
+  int64_t version = 0;
+  bool contents = false;  // contents are kept beside them
+  // The statements that make them; `id` is the type of a row's own number.
+  std::vector<std::string> (*statements)(std::string_view id) = nullptr;
+};
+extern const Tables kStoreTables;
+extern const Tables kTrackingTables;
+
 class Database {
  public:
   virtual ~Database() = default;
@@ -46,9 +57,12 @@ class Database {
   // in_doubt tells, after a commit that failed, whether the transaction may be there all the same.
   virtual bool in_doubt() const = 0;
 
-  // make_schema creates all tables in a database that has none, inside a transaction of its own, and checks the version
-  // of one that has; `create` false: one without is not_found.
-  virtual base::Result<void> make_schema(bool create) = 0;
+  // make_schema creates `tables` in a database that has them not, inside a transaction of its own, and checks the
+  // version where it has; `create` false: one without is not_found.
+  virtual base::Result<void> make_schema(const Tables& tables, bool create) = 0;
+  // in_turn makes the transaction wait for others that called it, until their ends: what it writes then stands, by its
+  // numbers, after all that they wrote.
+  virtual base::Result<void> in_turn() = 0;
 
   // Contents that are kept in the database, and files where it has files: put_inside runs in the transaction in which
   // `name` gets its row in `content`, and does nothing where the bytes are a file, which is there before. has tells
@@ -63,20 +77,20 @@ class Database {
   // contains is SQL for "the text `column` contains `parameter`", ASCII letters without case; the parameter must be in
   // lower case.
   virtual std::string contains(std::string_view column, std::string_view parameter) const = 0;
+  // contains_exactly is the same with the case as it is.
+  virtual std::string contains_exactly(std::string_view column, std::string_view parameter) const = 0;
   // for_update ends a SELECT whose rows are to be changed; skip_locked passes over those another gateway is changing.
   virtual std::string_view for_update() const = 0;
   virtual std::string_view skip_locked() const = 0;
 };
 
-// open_sqlite opens the database at `path`; its contents are in `files`.
-base::Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool create,
-                                                    std::shared_ptr<const Files> files);
+// open_sqlite opens the database at `path`; its contents are in `files`, where it has any. `synced`: a commit is on the
+// disk when it returns; else a power cut may take the last ones.
+base::Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, const Tables& tables, bool create,
+                                                    bool synced, std::shared_ptr<const Files> files);
 base::Result<std::unique_ptr<Database>> open_postgres(const std::string& conninfo);
 
-// schema returns the statements that make the tables; `id` is the type of a row's own number, `blob` that of bytes.
-std::vector<std::string> schema(std::string_view id);
-inline constexpr int64_t kSchemaVersion = 1;
-// check_version reads the version in `meta`; false where it must still be made.
-base::Result<void> check_version(const Rows& rows);
+// check_version compares the version read from the meta table.
+base::Result<void> check_version(const Tables& tables, const Rows& rows);
 
 }  // namespace postern::store

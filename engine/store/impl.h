@@ -18,6 +18,36 @@ namespace postern::store {
 // Dropped collects contents that lost their last use in a transaction; they go after it.
 using Dropped = std::vector<std::string>;
 
+inline constexpr int kConflictTries = 5;
+
+template <class Work>
+auto transact_once(Database& database, Work&& work) -> decltype(work()) {
+  if (auto begun = database.begin(); !begun) return std::unexpected(std::move(begun.error()));
+  // Also when an exception passes: the connection must not be given back in the middle of a transaction.
+  struct Rollback {
+    Database* database;
+    ~Rollback() {
+      if (database != nullptr) database->rollback();
+    }
+  } guard{&database};
+  auto result = work();
+  if (!result) return result;
+  if (auto done = database.commit(); !done) return std::unexpected(std::move(done.error()));
+  guard.database = nullptr;
+  return result;
+}
+
+// transact runs `work` in a transaction of `database` and makes it durable; on any error nothing of it stays. `work`
+// runs again where another gateway was in the way.
+template <class Work>
+auto transact(Database& database, Work&& work) -> decltype(work()) {
+  auto result = transact_once(database, work);
+  for (int again = 0; again < kConflictTries && !result && database.conflicted(); ++again) {
+    result = transact_once(database, work);
+  }
+  return result;
+}
+
 struct Store::Impl {
   std::string owner;
   std::shared_ptr<const Files> files;  // of the contents, where they are files
@@ -41,35 +71,6 @@ struct Store::Impl {
     Impl& impl_;
     std::unique_ptr<Database> database_;
   };
-
-  // transact runs `work` in a transaction of `database` and makes it durable; on any error nothing of it stays. `work`
-  // runs again where another gateway was in the way.
-  template <class Work>
-  static auto transact(Database& database, Work&& work) -> decltype(work()) {
-    auto result = transact_once(database, work);
-    for (int again = 0; again < kConflictTries && !result && database.conflicted(); ++again) {
-      result = transact_once(database, work);
-    }
-    return result;
-  }
-  static constexpr int kConflictTries = 5;
-
-  template <class Work>
-  static auto transact_once(Database& database, Work&& work) -> decltype(work()) {
-    if (auto begun = database.begin(); !begun) return std::unexpected(std::move(begun.error()));
-    // Also when an exception passes: the connection must not be given back in the middle of a transaction.
-    struct Rollback {
-      Database* database;
-      ~Rollback() {
-        if (database != nullptr) database->rollback();
-      }
-    } guard{&database};
-    auto result = work();
-    if (!result) return result;
-    if (auto done = database.commit(); !done) return std::unexpected(std::move(done.error()));
-    guard.database = nullptr;
-    return result;
-  }
 
   // apply_confirmations writes down, inside a transaction, what confirm() remembered; `written` are to be given to
   // confirmations_written() after it.

@@ -124,7 +124,7 @@ Result<void> Store::queue(const Mail& mail, uint64_t cause_mid, int64_t now) {
   const std::string digest = sha256_hex(mail.content);
   if (auto stored = impl_->put_early(row.content, mail.content); !stored) return stored;
   const Impl::Lease database(*impl_);
-  auto done = Impl::transact(*database, [&]() -> Result<void> {
+  auto done = transact(*database, [&]() -> Result<void> {
     if (auto made = insert_content(*database, row.content, mail.content, digest); !made) return made;
     if (auto put = database->put_inside(row.content, mail.content); !put) return put;
     return insert_mail(*database, row, now);
@@ -140,7 +140,7 @@ Result<std::vector<Outgoing>> Store::claim_due(int64_t now, size_t most) {
       database->run("SELECT 1 FROM outbox WHERE state = 'waiting' AND next <= $1 AND leased <= $1 LIMIT 1", {now});
   if (!due) return std::unexpected(std::move(due.error()));
   if (due->empty()) return std::vector<Outgoing>();
-  auto claimed = Impl::transact(*database, [&]() -> Result<Rows> {
+  auto claimed = transact(*database, [&]() -> Result<Rows> {
     return database->run(
         fmt::format("UPDATE outbox SET owner = $1, leased = $2 WHERE id IN (SELECT id FROM outbox WHERE "
                     "state = 'waiting' AND next <= $3 AND leased <= $3 ORDER BY next, id LIMIT $4{}) RETURNING {}",
@@ -163,7 +163,7 @@ Result<void> Store::sent(int64_t id) { return remove(id); }
 Result<void> Store::remove(int64_t id) {
   const Impl::Lease database(*impl_);
   Dropped dropped;
-  auto done = Impl::transact(*database, [&]() -> Result<void> {
+  auto done = transact(*database, [&]() -> Result<void> {
     auto rows = database->run("DELETE FROM outbox WHERE id = $1 RETURNING content", {id});
     if (!rows || rows->empty()) return one(std::move(rows), id);
     return drop_unused(*database, rows->front().text(0), dropped);

@@ -90,17 +90,18 @@ class Postgres final : public Database {
   // Contents are part of the transaction, so nothing hangs on the answer.
   bool in_doubt() const override { return true; }
 
-  Result<void> make_schema(bool create) override {
-    auto found = run("SELECT to_regclass('meta') IS NOT NULL", {});
+  Result<void> make_schema(const Tables& tables, bool create) override {
+    auto found = run("SELECT to_regclass($1) IS NOT NULL", {std::string(tables.meta)});
     if (!found) return std::unexpected(std::move(found.error()));
     if (found->front().text(0) != "t") {
       if (!create) return fail(Cause::not_found, "the database is no store yet");
-      if (auto made = make_tables(); !made) return made;
+      if (auto made = make_tables(tables); !made) return made;
     }
-    auto version = run("SELECT value FROM meta WHERE name = 'version'", {});
+    auto version = run(fmt::format("SELECT value FROM {} WHERE name = 'version'", tables.meta), {});
     if (!version) return std::unexpected(std::move(version.error()));
-    return check_version(*version);
+    return check_version(tables, *version);
   }
+  Result<void> in_turn() override { return plain("SELECT pg_advisory_xact_lock(7077838218)"); }
 
   Result<void> put_inside(const std::string& name, const Content& content) override {
     std::string chunk;
@@ -159,6 +160,9 @@ class Postgres final : public Database {
     // The collation "C" folds ASCII letters alone, as SQLite does.
     return fmt::format("strpos(lower({} COLLATE \"C\"), {}) > 0", column, parameter);
   }
+  std::string contains_exactly(std::string_view column, std::string_view parameter) const override {
+    return fmt::format("strpos({}, {}) > 0", column, parameter);
+  }
   std::string_view for_update() const override { return " FOR UPDATE"; }
   std::string_view skip_locked() const override { return " FOR UPDATE SKIP LOCKED"; }
 
@@ -196,17 +200,18 @@ class Postgres final : public Database {
     return fail(Cause::unavailable, fmt::format("PostgreSQL, {}: {}", doing, why.empty() ? "no answer" : why));
   }
 
-  Result<void> make_tables() {
+  Result<void> make_tables(const Tables& tables) {
     if (auto begun = begin(); !begun) return begun;
     // Gateways that start together: one makes the tables, the others find them.
     auto work = [&]() -> Result<void> {
       if (auto locked = plain("SELECT pg_advisory_xact_lock(7077838217)"); !locked) return locked;
-      auto found = run("SELECT to_regclass('meta') IS NOT NULL", {});
+      auto found = run("SELECT to_regclass($1) IS NOT NULL", {std::string(tables.meta)});
       if (!found) return std::unexpected(std::move(found.error()));
       if (found->front().text(0) == "t") return {};
-      for (const std::string& sql : schema("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")) {
+      for (const std::string& sql : tables.statements("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")) {
         if (auto made = plain(sql); !made) return made;
       }
+      if (!tables.contents) return {};
       return plain(
           "CREATE TABLE chunk (content TEXT NOT NULL REFERENCES content (name) ON DELETE CASCADE, part BIGINT NOT "
           "NULL, "

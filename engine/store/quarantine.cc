@@ -140,13 +140,13 @@ Result<Listed> Store::show(int64_t id) {
 
 Result<bool> Store::release(int64_t id, std::string_view quarantine, std::string_view by, int64_t now) {
   const Impl::Lease database(*impl_);
-  return Impl::transact(*database, [&] { return let_go(*database, id, quarantine, by, now); });
+  return transact(*database, [&] { return let_go(*database, id, quarantine, by, now); });
 }
 
 Result<void> Store::erase(int64_t id, std::string_view by, int64_t now) {
   const Impl::Lease database(*impl_);
   Dropped dropped;
-  auto done = Impl::transact(*database, [&] {
+  auto done = transact(*database, [&] {
     dropped.clear();
     return end_entry(*database, id, by, now, dropped);
   });
@@ -158,7 +158,7 @@ Result<void> Store::erase(int64_t id, std::string_view by, int64_t now) {
 Result<void> Store::forward(int64_t id, std::string_view from, const std::vector<std::string>& recipients,
                             int64_t now) {
   const Impl::Lease database(*impl_);
-  return Impl::transact(*database, [&]() -> Result<void> {
+  return transact(*database, [&]() -> Result<void> {
     auto rows = database->run(
         fmt::format("SELECT content, size, mid FROM entry WHERE id = $1 AND state = 'held'{}", database->for_update()),
         {id});
@@ -217,7 +217,7 @@ Result<std::vector<Ended>> Store::expire(const Policies& policies, int64_t now) 
     if (!due) return std::unexpected(std::move(due.error()));
     for (const Row& row : *due) {
       Dropped dropped;
-      auto ended = Impl::transact(*database, [&]() -> Result<void> {
+      auto ended = transact(*database, [&]() -> Result<void> {
         dropped.clear();
         if (!policy.release_at_end) return end_entry(*database, row.number(0), "expired", now, dropped);
         auto gone = let_go(*database, row.number(0), name.text(0), "expired", now);
@@ -240,7 +240,7 @@ Result<void> Store::tidy(int64_t now) {
   const int64_t records = now - kRecordDays * 86400;
   // A transaction that a failed commit may have left in SQLite's log is either seen by this one or written over by it:
   // after it, what has no row will have none.
-  auto done = Impl::transact(*database, [&]() -> Result<void> {
+  auto done = transact(*database, [&]() -> Result<void> {
     dropped.clear();
     // What two gateways let go at the same moment, each seeing the other's use of it.
     auto unused = database->run(

@@ -6,6 +6,10 @@
 #include "engine/store/database.h"
 
 namespace postern::store {
+namespace {
+
+constexpr int64_t kSchemaVersion = 1;
+constexpr int64_t kTrackingVersion = 1;
 
 std::vector<std::string> schema(std::string_view id) {
   return {
@@ -51,11 +55,52 @@ std::vector<std::string> schema(std::string_view id) {
   };
 }
 
-base::Result<void> check_version(const Rows& rows) {
-  if (rows.size() == 1 && rows[0].number(0) == kSchemaVersion) return {};
+// Lines of the log by the message they are about. A `…_key` is the column before it in lower case, for look-ups by
+// index.
+std::vector<std::string> tracking(std::string_view id) {
+  return {
+      "CREATE TABLE tracking_meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+      fmt::format("INSERT INTO tracking_meta VALUES ('version', {})", kTrackingVersion),
+      "CREATE TABLE tracking_writer (gateway TEXT PRIMARY KEY, batch TEXT NOT NULL)",
+
+      fmt::format("CREATE TABLE tracked (id {}, gateway TEXT NOT NULL, mid BIGINT NOT NULL, icid BIGINT NOT NULL, "
+                  "started BIGINT NOT NULL, queue_id TEXT NOT NULL, client TEXT NOT NULL, client_name TEXT NOT NULL, "
+                  "helo TEXT NOT NULL, auth TEXT NOT NULL, flow TEXT NOT NULL, sender TEXT NOT NULL, sender_key TEXT "
+                  "NOT NULL, author TEXT NOT NULL, author_key TEXT NOT NULL, header_from TEXT NOT NULL, subject TEXT "
+                  "NOT NULL, message_id TEXT NOT NULL, message_id_key TEXT NOT NULL, size BIGINT NOT NULL, verdict "
+                  "TEXT NOT NULL, reply TEXT NOT NULL)",
+                  id),
+      "CREATE INDEX tracked_mid ON tracked (mid)",
+      "CREATE INDEX tracked_started ON tracked (started)",
+      "CREATE INDEX tracked_queue_id ON tracked (queue_id) WHERE queue_id <> ''",
+      "CREATE INDEX tracked_sender ON tracked (sender_key)",
+      "CREATE INDEX tracked_author ON tracked (author_key) WHERE author_key <> ''",
+      "CREATE INDEX tracked_message_id ON tracked (message_id_key) WHERE message_id_key <> ''",
+      "CREATE INDEX tracked_verdict ON tracked (verdict, id)",
+
+      "CREATE TABLE tracked_recipient (message BIGINT NOT NULL, address TEXT NOT NULL, "
+      "address_key TEXT NOT NULL, PRIMARY KEY (message, address))",
+      "CREATE INDEX tracked_recipient_address ON tracked_recipient (address_key, message)",
+
+      fmt::format(
+          "CREATE TABLE tracked_line (id {}, message BIGINT NOT NULL, time BIGINT NOT NULL, level INT NOT NULL, "
+          "event TEXT NOT NULL, filter TEXT NOT NULL, text TEXT NOT NULL)",
+          id),
+      "CREATE INDEX tracked_line_message ON tracked_line (message, id)",
+      "CREATE INDEX tracked_line_filter ON tracked_line (filter, message) WHERE filter <> ''",
+  };
+}
+
+}  // namespace
+
+constexpr Tables kStoreTables{"meta", kSchemaVersion, true, schema};
+constexpr Tables kTrackingTables{"tracking_meta", kTrackingVersion, false, tracking};
+
+base::Result<void> check_version(const Tables& tables, const Rows& rows) {
+  if (rows.size() == 1 && rows[0].number(0) == tables.version) return {};
   const std::string found = rows.empty() ? "none" : rows[0].text(0);
   return base::fail(base::Cause::misconfigured,
-                    fmt::format("the store has tables of version {}, this program needs {}", found, kSchemaVersion));
+                    fmt::format("the store has tables of version {}, this program needs {}", found, tables.version));
 }
 
 }  // namespace postern::store

@@ -60,16 +60,16 @@ class Sqlite final : public Database {
     if (sqlite3_get_autocommit(connection_.get()) == 0) (void)plain("ROLLBACK");
   }
 
-  Result<void> make_schema(bool create) override {
+  Result<void> make_schema(const Tables& tables, bool create) override {
     if (auto begun = begin(); !begun) return begun;
-    auto found = run("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'", {});
+    auto found = run("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1", {std::string(tables.meta)});
     if (found && found->empty() && !create) found = fail(Cause::not_found, path_ + " is no store yet");
     if (!found) {
       rollback();
       return std::unexpected(found.error());
     }
     if (found->empty()) {
-      for (const std::string& sql : schema("INTEGER PRIMARY KEY AUTOINCREMENT")) {
+      for (const std::string& sql : tables.statements("INTEGER PRIMARY KEY AUTOINCREMENT")) {
         if (auto made = plain(sql); !made) {
           rollback();
           return made;
@@ -80,10 +80,12 @@ class Sqlite final : public Database {
       rollback();
       return done;
     }
-    auto version = run("SELECT value FROM meta WHERE name = 'version'", {});
+    auto version = run(fmt::format("SELECT value FROM {} WHERE name = 'version'", tables.meta), {});
     if (!version) return std::unexpected(version.error());
-    return check_version(*version);
+    return check_version(tables, *version);
   }
+  // Writers stand in one queue.
+  Result<void> in_turn() override { return {}; }
 
   Result<void> put_inside(const std::string&, const Content&) override { return {}; }
   Result<std::string> get(const std::string& name, uint64_t size) override { return files_->read(name, size); }
@@ -100,6 +102,9 @@ class Sqlite final : public Database {
 
   std::string contains(std::string_view column, std::string_view parameter) const override {
     return fmt::format("instr(lower({}), {}) > 0", column, parameter);
+  }
+  std::string contains_exactly(std::string_view column, std::string_view parameter) const override {
+    return fmt::format("instr({}, {}) > 0", column, parameter);
   }
   std::string_view for_update() const override { return ""; }
   std::string_view skip_locked() const override { return ""; }
@@ -167,7 +172,7 @@ class Sqlite final : public Database {
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool create,
+Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, const Tables& tables, bool create, bool synced,
                                               std::shared_ptr<const Files> files) {
   if (!create && ::access(path.c_str(), F_OK) != 0) {
     return std::unexpected(base::system_error("store " + path, errno));
@@ -182,15 +187,16 @@ Result<std::unique_ptr<Database>> open_sqlite(const std::string& path, bool crea
   if (wrong.empty()) {
     sqlite3_busy_timeout(opened, kBusyMilliseconds);
     char* message = nullptr;
-    if (sqlite3_exec(opened, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = FAST;",
-                     nullptr, nullptr, &message) != SQLITE_OK) {
+    const std::string pragmas = fmt::format(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA secure_delete = FAST;", synced ? "FULL" : "NORMAL");
+    if (sqlite3_exec(opened, pragmas.c_str(), nullptr, nullptr, &message) != SQLITE_OK) {
       wrong = message == nullptr ? sqlite3_errmsg(opened) : message;
     }
     sqlite3_free(message);
   }
   if (!wrong.empty()) return fail(Cause::unavailable, "store " + path + ": " + wrong);
   auto database = std::make_unique<Sqlite>(path, std::move(connection), std::move(files));
-  if (auto made = database->make_schema(create); !made) return std::unexpected(std::move(made.error()));
+  if (auto made = database->make_schema(tables, create); !made) return std::unexpected(std::move(made.error()));
   return database;
 }
 

@@ -230,11 +230,12 @@ Result<std::unique_ptr<Store>> Store::open(const Open& how) {
     impl->files = std::make_shared<const Files>(std::move(*files));
   }
   for (size_t i = 0; i < connections; ++i) {
-    auto database = sqlite ? open_sqlite(how.where.substr(kSqlite.size()), how.create, impl->files)
+    auto database = sqlite ? open_sqlite(how.where.substr(kSqlite.size()), kStoreTables, how.create, true, impl->files)
                            : open_postgres(how.where.substr(kPostgres.size()));
     if (!database) return std::unexpected(std::move(database.error()));
     if (!sqlite && i == 0) {
-      if (auto made = (*database)->make_schema(how.create); !made) return std::unexpected(std::move(made.error()));
+      if (auto made = (*database)->make_schema(kStoreTables, how.create); !made)
+        return std::unexpected(std::move(made.error()));
     }
     impl->idle.push_back(std::move(*database));
   }
@@ -294,7 +295,7 @@ Result<Kept> Store::keep(const Batch& batch, const Policies& policies, int64_t n
     kept.id = row->front().number(0);
     return insert_batch(*database, batch, contents, kept.id, now);
   };
-  if (auto done = Impl::transact(*database, work); !done) {
+  if (auto done = transact(*database, work); !done) {
     if (!database->in_doubt()) impl_->take_back(unused);
     return std::unexpected(std::move(done.error()));
   }
@@ -315,7 +316,7 @@ Result<void> Store::settle(int64_t now) {
   }
   const Impl::Lease database(*impl_);
   std::vector<int64_t> confirmations;
-  auto done = Impl::transact(*database, [&] { return impl_->apply_confirmations(*database, now, confirmations); });
+  auto done = transact(*database, [&] { return impl_->apply_confirmations(*database, now, confirmations); });
   if (done) impl_->confirmations_written(confirmations);
   return done;
 }
