@@ -13,6 +13,7 @@ constexpr AlertRow kAlerts[] = {
     {Event::sign_failed, "profile", Event::message_signed, "Keys"},
     {Event::keep_failed, "", {}, "Store"},
     {Event::store_failed, "", {}, "Store"},
+    {Event::tracking_failed, "", Event::tracking_good, "Store"},
     {Event::outbox_failed, "", Event::outbox_good, "Store"},
     {Event::submit_down, "", Event::submit_up, "Mail"},
     {Event::mail_failed, "kind", {}, "Mail"},

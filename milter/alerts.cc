@@ -51,7 +51,7 @@ std::string key_of(const AlertRow& row, std::span<const base::LogValue> values) 
   return {};
 }
 
-void observe(const base::LogId& id, std::span<const base::LogValue> values) {
+void observe(const base::LogId& id, std::span<const base::LogValue> values, std::string_view) {
   const std::span<const base::LogId> all = events();
   if (&id < all.data() || &id >= all.data() + all.size()) return;
   const auto at = static_cast<size_t>(&id - all.data());
@@ -153,7 +153,7 @@ void Alerts::start() {
 
 void Alerts::stop() {
   if (!thread_.started()) return;
-  base::observe_log(nullptr);
+  base::unobserve_log(observe);
   g_alerts.store(nullptr, std::memory_order_release);
   thread_.stop();
 }

@@ -11,26 +11,13 @@ namespace postern::milter {
 
 void log_ended(const store::Ended& ended, std::string_view why) {
   base::emit(event(ended.released ? Event::quarantine_released : Event::quarantine_deleted),
-             {{"mid", std::to_string(ended.mid)}, {"quarantine", ended.quarantine}, {"why", why}});
-}
-
-bool Keeper::frozen(int64_t now, Clock::time_point steady) {
-  if (last_now_) {
-    const int64_t passed = std::chrono::duration_cast<std::chrono::seconds>(steady - last_steady_).count();
-    const int64_t jump = now - *last_now_ - passed;
-    if (jump > kJump) {
-      frozen_until_ = steady + kFrozen;
-      base::emit(event(Event::quarantine_frozen), {{"seconds", std::to_string(jump)}});
-    }
-  }
-  last_now_ = now;
-  last_steady_ = steady;
-  if (frozen_until_ && steady >= *frozen_until_) frozen_until_.reset();
-  return frozen_until_.has_value();
+             {{"mid", std::to_string(ended.mid)}, {"quarantine", ended.quarantine}, {"why", why}}, ended.queue_id);
 }
 
 void Keeper::step(int64_t now, Clock::time_point steady) {
-  const bool rests = frozen(now, steady);
+  std::optional<int64_t> jump;
+  const bool rests = clock_.frozen(now, steady, jump);
+  if (jump) base::emit(event(Event::quarantine_frozen), {{"seconds", std::to_string(*jump)}});
   auto store = service_.store();
   base::Result<void> done = store ? base::Result<void>() : std::unexpected(store.error());
   if (done && (!tidied_ || steady - *tidied_ >= std::chrono::hours(24))) {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "milter/background.h"
+#include "milter/clock_watch.h"
 #include "milter/service.h"
 
 namespace postern::milter {
@@ -19,10 +20,6 @@ void log_ended(const store::Ended& ended, std::string_view why);
 class Keeper {
  public:
   using Clock = std::chrono::steady_clock;
-  // kJump is how far the clock may move against the steady one between two steps; kFrozen how long nothing expires
-  // then.
-  static constexpr int64_t kJump = 86400;
-  static constexpr std::chrono::hours kFrozen{24};
 
   explicit Keeper(Service& service) : service_(service) {}
 
@@ -37,14 +34,11 @@ class Keeper {
   void step(int64_t now, Clock::time_point steady);
 
  private:
-  bool frozen(int64_t now, Clock::time_point steady);
   void settle();
   void run();
 
   Service& service_;
-  std::optional<int64_t> last_now_;
-  Clock::time_point last_steady_;
-  std::optional<Clock::time_point> frozen_until_;
+  ClockWatch clock_;
   std::optional<Clock::time_point> tidied_;
   bool failing_ = false;
   Background thread_;  // last: it ends before what it uses goes

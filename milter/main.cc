@@ -33,6 +33,7 @@
 #include "milter/mfapi.h"
 #include "milter/reload.h"
 #include "milter/service.h"
+#include "milter/tracker.h"
 
 extern "C" {
 void __gcov_dump(void) __attribute__((weak));
@@ -100,7 +101,8 @@ class Daemon {
         courier_(service),
         alerts_(service),
         keeper_(service),
-        directories_(service) {}
+        directories_(service),
+        tracker_(service) {}
 
   int run(base::UniqueFd signals, uint64_t watchdog_microseconds);
 
@@ -117,6 +119,7 @@ class Daemon {
   Alerts alerts_;
   Keeper keeper_;
   DirectoryWatch directories_;
+  Tracker tracker_;
   base::UniqueFd milter_ended_;
 };
 
@@ -171,6 +174,7 @@ void Daemon::drain(int signals) {
   alerts_.stop();
   keeper_.stop();
   directories_.stop();
+  tracker_.stop();
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});
   end_process(kDone);
@@ -179,6 +183,7 @@ void Daemon::drain(int signals) {
 int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   service_.set_on_mail([this] { courier_.wake(); });
   service_.set_on_confirmed([this] { keeper_.wake(); });
+  tracker_.start();
   if (!start_milter()) {
     std::fprintf(stderr, "posternd: libmilter did not start, or keeps the signals to itself\n");
     end_process(kSoftware);

@@ -66,6 +66,7 @@ Negotiable wants_of(const Generation& generation) {
       if (use.roles.host >= 0) wants.actions |= kActionChangeHeader | kActionAddHeader;
     }
   }
+  const bool tracks = !generation.settings.store.empty() && generation.settings.tracking_keep != 0;
   const bool keeps = quarantine && !generation.settings.store.empty();
   if (quarantine && !keeps) wants.actions |= kActionQuarantine;
 
@@ -94,7 +95,7 @@ Negotiable wants_of(const Generation& generation) {
   const uint32_t body = rules::kNeedBody | rules::kNeedStructure | rules::kEditBody;
   wants.keep_body = (needs & body) != 0 || sign || keeps;
   if (!wants.keep_body && !count_size) wants.steps_off |= kNoBody;
-  if (!wants.keep_body && !(needs & rules::kNeedHeader) && !masquerade && !count_size && !own_mail) {
+  if (!wants.keep_body && !(needs & rules::kNeedHeader) && !masquerade && !count_size && !own_mail && !tracks) {
     wants.steps_off |= kNoHeader;
   }
 

@@ -89,6 +89,8 @@ class Service {
   // again, but not within store_retry (2 s): who comes then has the failure at once. Never nullptr; misconfigured where
   // there is none. From any thread; may wait.
   base::Result<std::shared_ptr<store::Store>> store();
+  // store_place is where that store is, and who we are in it.
+  const store::Store::Open& store_place() const { return store_place_; }
   void set_store_retry(std::chrono::nanoseconds after) { store_retry_ = after; }
 
   // mark_key returns the secret by which our own mail is known, read or made when it is first asked for and, after a

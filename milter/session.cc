@@ -4,6 +4,7 @@
 #include "milter/session.h"
 
 #include <charconv>
+#include <ctime>
 
 #include "engine/base/text.h"
 #include "engine/message/address.h"
@@ -183,6 +184,7 @@ void Session::confirm() {
 Answer Session::connect(Mta& mta, const Peer& peer) {
   confirm();
   connection_ = {};
+  connected_ = static_cast<uint64_t>(std::time(nullptr));
   before_mail_.reset();
   before_mail_logged_ = {};
   if (!peer.address.empty()) connection_.client_ip = std::string(peer.address);
@@ -257,7 +259,14 @@ Answer Session::mail(Mta& mta, std::span<const std::string_view> arguments) {
   if (auto path = message::parse_path(arguments.empty() ? std::string_view() : arguments[0])) {
     message.envelope.from = std::move(*path);
     read_mail_parameters(message.envelope, arguments.subspan(arguments.empty() ? 0 : 1));
-    base::emit(event(Event::message_start), {{"mid", Number(open.mid())}, {"icid", Number(icid_)}});
+    base::emit(event(Event::message_start), {{"mid", Number(open.mid())},
+                                             {"icid", Number(icid_)},
+                                             {"connected", Number(connected_)},
+                                             {"interface", connection_.interface.value_or("-")},
+                                             {"address", connection_.client_ip.value_or("-")},
+                                             {"host", connection_.client_name.value_or("-")},
+                                             {"helo", connection_.helo.value_or("")},
+                                             {"auth", message.envelope.auth_user.value_or("")}});
     base::emit(event(Event::message_from),
                {{"mid", Number(open.mid())}, {"icid", Number(icid_)}, {"from", *message.envelope.from}});
     decision = open.transaction.mail();
@@ -400,7 +409,10 @@ void Session::abort() {
 }
 
 Answer Session::failed(Mta& mta, std::string_view callback, std::string_view reason) {
-  base::emit(event(Event::callback_failed), {{"icid", Number(icid_)}, {"callback", callback}, {"reason", reason}});
+  base::emit(event(Event::callback_failed), {{"icid", Number(icid_)},
+                                             {"callback", callback},
+                                             {"reason", reason},
+                                             {"mid", Number(open_ == nullptr ? 0 : open_->mid())}});
   service_.counters().failed.fetch_add(1, std::memory_order_relaxed);
   const Decision decision = temporary(451, "4.3.0", "Temporary processing failure, try again later");
   if (callback == "header" || callback == "eoh" || callback == "body") {

@@ -97,6 +97,7 @@ class Session {
   bool by_smtp_ = true;   // false: mail the MTA itself submitted, which has no SMTP client to refuse to
   std::string missing_;   // what it cannot do
   message::Connection connection_;
+  uint64_t connected_ = 0;                    // when, Unix time
   std::unique_ptr<Transaction> before_mail_;  // filters of the connect and HELO phases
   Logged before_mail_logged_;
   std::unique_ptr<Open> open_;

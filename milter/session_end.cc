@@ -206,6 +206,14 @@ void Session::log_mark(Open& open) {
 
 void Session::log_ready(Open& open) {
   message::Message& message = open.transaction.message();
+  const auto value = [&message](std::string_view name) {
+    const size_t at = message.headers.find(name);
+    return at == mime::HeaderList::npos ? std::string_view() : base::trim(message.headers[at].value);
+  };
+  base::emit(event(Event::message_flow),
+             {{"mid", Number(open.mid())},
+              {"flow", open.transaction.flow() == nullptr ? "-" : std::string_view(open.transaction.flow()->name)},
+              {"header-from", value("From")}});
   const size_t id = message.headers.find("Message-ID");
   if (id != mime::HeaderList::npos) {
     base::emit(event(Event::message_id),
@@ -230,13 +238,15 @@ void Session::log_reports(Transaction& transaction, Live& live, Logged& logged) 
     const size_t index = static_cast<size_t>(report.filter - filters.data());
     if (index >= live.filters.size()) continue;
     FilterCounter& counter = live.filters[index];
+    const std::string where = report.filter->file + ":" + std::to_string(report.filter->line);
     if (report.result.is_unknown()) {
       counter.unknown.fetch_add(1, std::memory_order_relaxed);
       base::emit(event(Event::filter_unknown),
                  {{"mid", mid},
                   {"filter", report.filter->name},
                   {"reason", rules::unknown_name(report.result.reason)},
-                  {"detail", report.detail}},
+                  {"detail", report.detail},
+                  {"where", where}},
                  queue_id);
       continue;
     }
@@ -244,7 +254,11 @@ void Session::log_reports(Transaction& transaction, Live& live, Logged& logged) 
     std::string actions;
     for (const std::string& action : report.actions) actions += (actions.empty() ? "" : "; ") + action;
     base::emit(event(report.observed ? Event::filter_observed : Event::filter_match),
-               {{"mid", mid}, {"filter", report.filter->name}, {"actions", actions.empty() ? "no action" : actions}},
+               {{"mid", mid},
+                {"filter", report.filter->name},
+                {"actions", actions.empty() ? "no action" : actions},
+                {"why", report.detail},
+                {"where", where}},
                queue_id);
   }
   for (; logged.entries < outcome.log_entries.size(); ++logged.entries) {

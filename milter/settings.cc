@@ -349,6 +349,13 @@ class Loader {
 
   void read_store(const Node& root) {
     read_.text(root, "store", settings_.store);
+    if (const Node* tracking = read_.map(root, "tracking")) {
+      read_.duration(*tracking, "tracking.keep", settings_.tracking_keep);
+      if (settings_.store.empty()) {
+        read_.warning(*root.key_node("tracking"), "messages are tracked in the store, and there is none",
+                      "for example store: sqlite:/var/lib/postern/postern.db");
+      }
+    }
     const Node* node = root.get("store");
     if (node == nullptr || settings_.store.empty()) return;
     if (const std::string fault = store::Store::where_fault(settings_.store); !fault.empty()) {

@@ -107,8 +107,9 @@ struct Settings {
   std::vector<std::string> templates;           // patterns, absolute
   std::map<std::string, std::string> archives;  // name → file
   std::vector<AlertProfile> alerts;
-  std::string store;         // "sqlite:/path", "postgresql:…"; empty: the MTA holds quarantined mail
-  store::Policies policies;  // of all quarantines, complete; for the store
+  std::string store;                    // "sqlite:/path", "postgresql:…"; empty: the MTA holds quarantined mail
+  uint64_t tracking_keep = 30 * 86400;  // seconds that messages can be found for in the store; 0: they are not tracked
+  store::Policies policies;             // of all quarantines, complete; for the store
   std::vector<directory::ProfileSettings> ldap;
   std::map<std::string, stages::Roles, std::less<>> ldap_roles;  // by PROFILE.QUERY
   std::vector<stages::MasqueradeProfile> masquerade;

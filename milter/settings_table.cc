@@ -69,6 +69,8 @@ constexpr OptionRow kOptions[] = {
      "Whether bodies that servers may change are encoded before they are signed."},
     {"store", OptionType::text, "", "",
      "Where quarantined mail is kept: sqlite:/path or postgresql:conninfo; in the MTA's own queue where not given."},
+    {"tracking.keep", OptionType::duration, "30d", "",
+     "How long postern findevent finds a message in the store; 0s: messages are not tracked.", 0, 36500ull * 86400},
     {"state-directory", OptionType::text, "/var/lib/postern", "",
      "Folder for what this machine must remember: the secret by which it knows its own mail, archives."},
     {"templates", OptionType::list, "[\"templates.d/*.txt\"]", "", "Texts of notices, as paths or patterns."},

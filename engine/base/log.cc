@@ -73,7 +73,7 @@ Queue& queue() {
   return instance;
 }
 
-std::atomic<LogObserver> g_observer{nullptr};
+std::array<std::atomic<LogObserver>, kMaxObservers> g_observers{};
 std::atomic<int> g_level{static_cast<int>(Level::info)};
 std::atomic<bool> g_fields{false};
 std::atomic<bool> g_queued{false};
@@ -291,7 +291,19 @@ Result<void> open_log(const LogTarget& target) {
   return {};
 }
 
-void observe_log(LogObserver observer) { g_observer.store(observer, std::memory_order_release); }
+void observe_log(LogObserver observer) {
+  for (std::atomic<LogObserver>& place : g_observers) {
+    LogObserver none = nullptr;
+    if (place.compare_exchange_strong(none, observer)) return;
+  }
+}
+
+void unobserve_log(LogObserver observer) {
+  for (std::atomic<LogObserver>& place : g_observers) {
+    LogObserver there = observer;
+    place.compare_exchange_strong(there, nullptr);
+  }
+}
 
 std::string log_text(const LogId& id, std::span<const LogValue> values) {
   std::string out;
@@ -301,7 +313,9 @@ std::string log_text(const LogId& id, std::span<const LogValue> values) {
 
 void emit(const LogId& id, std::initializer_list<LogValue> listed, std::string_view queue_id) {
   const std::span<const LogValue> values(listed.begin(), listed.size());
-  if (const LogObserver observer = g_observer.load(std::memory_order_acquire)) observer(id, values);
+  for (const std::atomic<LogObserver>& place : g_observers) {
+    if (const LogObserver observer = place.load(std::memory_order_acquire)) observer(id, values, queue_id);
+  }
   if (static_cast<int>(id.level) > g_level.load(std::memory_order_relaxed)) return;
   const size_t limit = id.level == Level::error ? kErrorValueLimit : kValueLimit;
   thread_local std::string record;

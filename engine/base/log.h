@@ -50,10 +50,12 @@ Result<void> open_log(const LogTarget& target);
 // escaped and cut to 512 bytes (4,096 for errors). Costs a comparison where the level is off and nobody observes.
 void emit(const LogId& id, std::initializer_list<LogValue> values, std::string_view queue_id = {});
 
-// observe_log has `observer` called for every emit(), also of levels that are off, on the thread that logs; nullptr
-// ends that. It must be quick and must not log.
-using LogObserver = void (*)(const LogId& id, std::span<const LogValue> values);
+// observe_log has `observer` called for every emit(), also of levels that are off, on the thread that logs;
+// unobserve_log ends that. It must be quick and must not log. At most kMaxObservers; one too many is not called.
+using LogObserver = void (*)(const LogId& id, std::span<const LogValue> values, std::string_view queue_id);
+inline constexpr size_t kMaxObservers = 2;
 void observe_log(LogObserver observer);
+void unobserve_log(LogObserver observer);
 // log_text is the line of an event, escaped, without queue id and identifier.
 std::string log_text(const LogId& id, std::span<const LogValue> values);
 

@@ -211,8 +211,9 @@ Result<std::vector<Ended>> Store::expire(const Policies& policies, int64_t now) 
     if (known == policies.end()) continue;
     const Policy& policy = known->second;
     auto due = database->run(
-        "SELECT entry.id, entry.mid FROM hold JOIN entry ON entry.id = hold.entry WHERE hold.quarantine = $1 AND "
-        "hold.state = 'held' AND entry.on_hold = 0 AND entry.created <= $2 ORDER BY entry.id LIMIT $3",
+        "SELECT entry.id, entry.mid, entry.queue_id FROM hold JOIN entry ON entry.id = hold.entry WHERE "
+        "hold.quarantine = $1 AND hold.state = 'held' AND entry.on_hold = 0 AND entry.created <= $2 ORDER BY entry.id "
+        "LIMIT $3",
         {name.text(0), now - policy.retention, static_cast<int64_t>(kMaxExpire - std::min(kMaxExpire, out.size()))});
     if (!due) return std::unexpected(std::move(due.error()));
     for (const Row& row : *due) {
@@ -228,7 +229,8 @@ Result<std::vector<Ended>> Store::expire(const Policies& policies, int64_t now) 
       if (!ended && ended.error().cause() == Cause::not_found) continue;
       if (!ended) return std::unexpected(std::move(ended.error()));
       for (const std::string& content : dropped) database->drop(content);
-      out.push_back({row.number(0), static_cast<uint64_t>(row.number(1)), name.text(0), policy.release_at_end});
+      out.push_back(
+          {row.number(0), static_cast<uint64_t>(row.number(1)), name.text(0), policy.release_at_end, row.text(2)});
     }
   }
   return out;

@@ -73,6 +73,7 @@ struct Ended {
   uint64_t mid = 0;
   std::string quarantine;
   bool released = false;  // from this quarantine; else deleted
+  std::string queue_id{};
 };
 
 }  // namespace postern::store

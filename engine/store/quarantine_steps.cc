@@ -160,7 +160,8 @@ Result<void> make_room(Database& database, const Entry& entry, const Policies& p
       const uint64_t used = usage->empty() ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, usage->front().number(0)));
       if (used + size <= policy.size) break;
       auto oldest = database.run(
-          "SELECT entry.id, entry.mid FROM hold JOIN entry ON entry.id = hold.entry WHERE hold.quarantine = $1 AND "
+          "SELECT entry.id, entry.mid, entry.queue_id FROM hold JOIN entry ON entry.id = hold.entry WHERE "
+          "hold.quarantine = $1 AND "
           "hold.state = 'held' AND entry.on_hold = 0 ORDER BY entry.id LIMIT 1",
           {name});
       if (!oldest) return std::unexpected(std::move(oldest.error()));
@@ -168,7 +169,8 @@ Result<void> make_room(Database& database, const Entry& entry, const Policies& p
         return fail(Cause::unavailable, fmt::format("quarantine {} is full and all of it is on hold", name));
       }
       const int64_t id = oldest->front().number(0);
-      expired.push_back({id, static_cast<uint64_t>(oldest->front().number(1)), name, policy.release_at_end});
+      expired.push_back(
+          {id, static_cast<uint64_t>(oldest->front().number(1)), name, policy.release_at_end, oldest->front().text(2)});
       if (policy.release_at_end) {
         if (auto done = let_go(database, id, name, "queue full", now); !done) return std::unexpected(done.error());
       } else if (auto done = end_entry(database, id, "queue full", now, dropped); !done) {

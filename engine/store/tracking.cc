@@ -128,7 +128,6 @@ Result<int64_t> Tracking::place(const TrackedMessage& message) {
     return made->front().number(0);
   }
   const int64_t id = row->front().number(0);
-  if (message.elsewhere) return id;
   std::string set;
   Values values;
   const auto text = [&](std::string_view column, std::string value) {

@@ -58,18 +58,18 @@ struct TrackedMessage {
 // TrackSearch narrows; what is empty does not. An address with something on both sides of its @ is meant whole; other
 // texts match anywhere. The rest is exact.
 struct TrackSearch {
-  std::string from;  // envelope sender, or From
-  std::string to;    // an envelope recipient
-  std::string subject;
-  std::string message_id;
-  std::optional<uint64_t> mid;
-  std::string queue_id;
-  std::string filter;  // one that matched, would have, or could not tell
-  std::string verdict;
-  std::optional<int64_t> since;  // begun at or after, Unix time
-  std::optional<int64_t> until;
-  bool fold = false;                  // ASCII letters without case, in all texts but the queue id
-  std::optional<int64_t> line_after;  // with a line of a higher id than this
+  std::string from{};  // envelope sender, or From
+  std::string to{};    // an envelope recipient
+  std::string subject{};
+  std::string message_id{};
+  std::optional<uint64_t> mid{};
+  std::string queue_id{};
+  std::string filter{};  // one that matched, would have, or could not tell
+  std::string verdict{};
+  std::optional<int64_t> since{};  // begun at or after, Unix time
+  std::optional<int64_t> until{};
+  bool fold = false;                  // ASCII letters without case, in the first four
+  std::optional<int64_t> line_after{};  // with a line of a higher id than this
   size_t most = 100;                  // the newest
 };
 

@@ -101,6 +101,26 @@ struct QuarantineOptions {
 };
 int run_quarantine(const QuarantineOptions& options);
 
+struct FindEventOptions {
+  std::string config{kDefaultConfig};
+  std::string from;
+  std::string to;
+  std::string subject;
+  std::string message_id;
+  std::string mid;
+  std::string queue_id;
+  std::string filter;
+  std::string verdict;
+  std::string since;
+  std::string until;
+  bool fold = false;
+  size_t limit = 100;
+  bool follow = false;
+  bool json = false;
+  std::vector<std::string> logs;  // files to look in instead of the store
+};
+int run_findevent(const FindEventOptions& options);
+
 struct SchemaOptions {
   std::string which = "postern";  // postern or rules
 };

@@ -73,6 +73,32 @@ void add_quarantine(CLI::App& app, QuarantineOptions& options, int& status) {
   add_json(add("stats", "how much each quarantine holds"), options.json);
 }
 
+void add_findevent(CLI::App& app, FindEventOptions& options, int& status) {
+  CLI::App* command = app.add_subcommand("findevent", "what became of messages: every line of the log about them");
+  add_config(command, options.config);
+  command->add_option("--from", options.from, "of this sender or From: an address, or text anywhere in it");
+  command->add_option("--to", options.to, "to this recipient: an address, or text anywhere in it");
+  command->add_option("--subject", options.subject, "with this text in the Subject");
+  command->add_option("--message-id", options.message_id, "with this Message-ID");
+  command->add_option("--mid", options.mid, "with this MID");
+  command->add_option("--queue-id", options.queue_id, "with this queue id of the MTA");
+  command->add_option("--filter", options.filter, "that this filter matched, or could not judge");
+  command->add_option("--verdict", options.verdict, "that ended so")
+      ->check(CLI::IsMember({"accept", "reject", "tempfail", "discard", "quarantine", "aborted", "generated",
+                             "submitted", "archived", "failed"}));
+  command->add_option("--since", options.since, "begun after this: 2026-01-31, '2026-01-31 12:00', or an age, as 2h");
+  command->add_option("--until", options.until, "begun before this");
+  command->add_flag("-i", options.fold, "upper and lower case are the same");
+  command->add_option("--limit", options.limit, "at most so many messages, the newest")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000));
+  command->add_flag("--follow", options.follow, "go on with what comes, until interrupted");
+  command->add_option("--log", options.logs, "look in this log file, - for standard input, repeatable")
+      ->allow_extra_args(false);
+  add_json(command, options.json);
+  command->callback([&options, &status] { status = run_findevent(options); });
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Postern, a mail-policy gateway for Postfix and Sendmail", "postern");
   app.set_version_flag("--version", std::string("postern ") + std::string(milter::kVersion));
@@ -176,6 +202,9 @@ int run(int argc, char** argv) {
   command->add_option("--socket", directories.socket, "the daemon's control socket");
   add_json(command, directories.json);
   command->callback([&] { status = run_ldap_status(directories); });
+
+  FindEventOptions findevent;
+  add_findevent(app, findevent, status);
 
   SchemaOptions schema;
   command = app.add_subcommand("schema", "print a JSON Schema for editors");

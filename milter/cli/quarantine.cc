@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
@@ -15,7 +16,9 @@
 #include "engine/base/text.h"
 #include "engine/message/address.h"
 #include "engine/store/store.h"
+#include "engine/store/tracking.h"
 #include "milter/cli/commands.h"
+#include "milter/events.h"
 #include "milter/settings.h"
 
 namespace postern::cli {
@@ -295,20 +298,69 @@ int forward(const Place& place, const QuarantineOptions& options) {
   return kDone;
 }
 
+// Ends are tracked: what an administrator did stands with the lines of the message it was done to. A message that has
+// ended has, whether that can be written down or not.
+class Ends {
+ public:
+  explicit Ends(const Place& place) : place_(place) {}
+
+  // add is told about an entry as it was before, and what was done to it.
+  void add(const store::Listed& entry, milter::Event what, const std::string& quarantine) {
+    std::string names = quarantine;
+    for (const store::Held& hold : entry.holds) {
+      if (quarantine.empty() && hold.state == "held") names += (names.empty() ? "" : ", ") + hold.quarantine;
+    }
+    const std::string mid = std::to_string(entry.mid);
+    const std::string why = "by " + caller();
+    const std::array<base::LogValue, 3> values{{{"mid", mid}, {"quarantine", names}, {"why", why}}};
+    const base::LogId& id = milter::event(what);
+    store::TrackedMessage& message = messages_.emplace_back();
+    message.mid = entry.mid;
+    message.queue_id = entry.queue_id;
+    message.started = now();
+    message.elsewhere = true;
+    message.lines.push_back(
+        {0, now(), static_cast<uint8_t>(id.level), std::string(id.id), {}, base::log_text(id, values)});
+  }
+
+  void write() {
+    if (messages_.empty() || place_.settings.tracking_keep == 0) return;
+    auto tracking = store::Tracking::open({place_.settings.store, place_.settings.hostname, false, 1});
+    base::Result<void> done = tracking ? base::Result<void>() : std::unexpected(tracking.error());
+    if (done) {
+      const std::string batch = std::to_string(::getpid()) + "." + std::to_string(now());
+      done = (*tracking)->write(messages_, batch);
+    }
+    if (!done && done.error().cause() != Cause::not_found) {
+      std::fprintf(stderr, "postern quarantine: done, but not tracked: %s\n",
+                   base::escape_for_log(done.error().text(), 2000).c_str());
+    }
+  }
+
+ private:
+  const Place& place_;
+  std::vector<store::TrackedMessage> messages_;
+};
+
 // each does one thing to each id; the worst outcome is the exit status.
 int each(const Place& place, const QuarantineOptions& options) {
   int status = kDone;
+  Ends ends(place);
   for (const int64_t id : options.ids) {
+    const auto before = place.store->show(id);
+    std::optional<milter::Event> ended;
     std::string done;
     base::Result<void> result;
     if (options.command == "release") {
       const auto out = place.store->release(id, options.quarantine, caller(), now());
       if (!out) result = std::unexpected(out.error());
+      ended = milter::Event::quarantine_released;
       done = !out   ? ""
              : *out ? "released; it goes out as soon as posternd runs"
                     : "released here; others hold it still";
     } else if (options.command == "delete") {
       result = place.store->erase(id, caller(), now());
+      ended = milter::Event::quarantine_deleted;
       done = "deleted";
     } else {
       const bool on = options.command == "hold";
@@ -320,7 +372,9 @@ int each(const Place& place, const QuarantineOptions& options) {
       continue;
     }
     std::printf("%lld: %s\n", static_cast<long long>(id), done.c_str());
+    if (ended && before) ends.add(*before, *ended, options.command == "release" ? options.quarantine : "");
   }
+  ends.write();
   return status;
 }
 

@@ -243,14 +243,21 @@ TEST(LogLevels, HaveNames) {
 TEST_F(Log, AnObserverSeesEveryEvent) {
   static constexpr LogId kDebug{"observed-debug", Level::debug, "value {a} and {b}"};
   static std::vector<std::string> seen;
-  observe_log([](const LogId& id, std::span<const LogValue> values) {
-    seen.push_back(std::string(id.id) + "|" + log_text(id, values));
-  });
-  emit(kDebug, {{"a", "x\ny"}});  // also of a level that is off
-  observe_log(nullptr);
+  const LogObserver first = [](const LogId& id, std::span<const LogValue> values, std::string_view queue_id) {
+    seen.push_back(std::string(id.id) + "|" + log_text(id, values) + "|" + std::string(queue_id));
+  };
+  static int counted = 0;
+  const LogObserver second = [](const LogId&, std::span<const LogValue>, std::string_view) { ++counted; };
+  observe_log(first);
+  observe_log(second);
+  emit(kDebug, {{"a", "x\ny"}}, "4XyZ");  // also of a level that is off
+  unobserve_log(first);
   emit(kDebug, {{"a", "later"}});
+  unobserve_log(second);
+  emit(kDebug, {{"a", "later still"}});
+  EXPECT_EQ(counted, 2);
   ASSERT_EQ(seen.size(), 1u);
-  EXPECT_EQ(seen[0], "observed-debug|value x\\x0ay and ?");
+  EXPECT_EQ(seen[0], "observed-debug|value x\\x0ay and ?|4XyZ");
 }
 
 }  // namespace
