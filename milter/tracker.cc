@@ -59,12 +59,16 @@ void observe(const base::LogId& id, std::span<const base::LogValue> values, std:
 
 }  // namespace
 
+Tracker::Tracker(Service& service, size_t queue_bytes) : service_(service), queue_bytes_(queue_bytes) {
+  const auto live = service_.current();
+  const Settings& settings = live->generation->settings;
+  on_.store(!settings.store.empty() && settings.tracking_keep != 0, std::memory_order_relaxed);
+}
+
 Tracker::~Tracker() { stop(); }
 
 void Tracker::start() {
-  const auto live = service_.current();
-  if (live->generation->settings.store.empty()) return;
-  on_.store(live->generation->settings.tracking_keep != 0, std::memory_order_relaxed);
+  if (service_.store_place().where.empty()) return;
   g_tracker.store(this, std::memory_order_release);
   base::observe_log(observe);
   thread_.start("tracker", [this] { run(); });
@@ -77,7 +81,11 @@ void Tracker::stop() {
   thread_.stop();
   retry_ = {};
   forget_ = Clock::time_point::max();
-  while (turn(static_cast<int64_t>(std::time(nullptr)), Clock::now())) {
+  const auto waits = [this] {
+    const std::lock_guard lock(mutex_);
+    return !queue_.empty();
+  };
+  while (turn(static_cast<int64_t>(std::time(nullptr)), Clock::now()) || (waits() && retry_ == Clock::time_point())) {
   }
 }
 

@@ -28,7 +28,7 @@ class Tracker {
   // kQueueBytes is how much may wait for the store.
   static constexpr size_t kQueueBytes = 16u << 20;
 
-  explicit Tracker(Service& service, size_t queue_bytes = kQueueBytes) : service_(service), queue_bytes_(queue_bytes) {}
+  explicit Tracker(Service& service, size_t queue_bytes = kQueueBytes);
   Tracker(const Tracker&) = delete;
   Tracker& operator=(const Tracker&) = delete;
   ~Tracker();

@@ -100,30 +100,13 @@ Result<int64_t> Tracking::place(const TrackedMessage& message) {
   if (row->empty()) {
     auto made = database_->run(
         "INSERT INTO tracked (gateway, mid, icid, started, queue_id, client, client_name, helo, auth, flow, sender, "
-        "sender_key, author, author_key, header_from, subject, message_id, message_id_key, size, verdict, reply) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) "
-        "RETURNING id",
-        {gateway_,
-         mid,
-         static_cast<int64_t>(message.icid),
-         message.started,
-         shown(message.queue_id),
-         shown(message.client),
-         shown(message.client_name),
-         shown(message.helo),
-         shown(message.auth),
-         shown(message.flow),
-         sender,
-         key_of(sender),
-         shown(message.author),
-         key_of(shown(message.author)),
-         shown(message.header_from),
-         shown(message.subject),
-         shown(message.message_id),
-         key_of(shown(message.message_id)),
-         static_cast<int64_t>(message.size),
-         shown(message.verdict),
-         shown(message.reply)});
+        "sender_key, author, author_key, message_id, message_id_key, size, verdict, reply) VALUES ($1, $2, $3, $4, $5, "
+        "$6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) RETURNING id",
+        {gateway_, mid, static_cast<int64_t>(message.icid), message.started, shown(message.queue_id),
+         shown(message.client), shown(message.client_name), shown(message.helo), shown(message.auth),
+         shown(message.flow), sender, key_of(sender), shown(message.author), key_of(shown(message.author)),
+         shown(message.message_id), key_of(shown(message.message_id)), static_cast<int64_t>(message.size),
+         shown(message.verdict), shown(message.reply)});
     if (!made) return std::unexpected(std::move(made.error()));
     return made->front().number(0);
   }
@@ -141,8 +124,6 @@ Result<int64_t> Tracking::place(const TrackedMessage& message) {
   text("sender_key", key_of(sender));
   text("author", shown(message.author));
   text("author_key", key_of(shown(message.author)));
-  text("header_from", shown(message.header_from));
-  text("subject", shown(message.subject));
   text("message_id", shown(message.message_id));
   text("message_id_key", key_of(shown(message.message_id)));
   text("reply", shown(message.reply));
@@ -169,6 +150,18 @@ Result<int64_t> Tracking::place(const TrackedMessage& message) {
 Result<void> Tracking::add(const TrackedMessage& message) {
   auto id = place(message);
   if (!id) return std::unexpected(std::move(id.error()));
+  if (message.from || !message.header_from.empty() || !message.subject.empty()) {
+    const auto keep = [](std::string_view column) {
+      return fmt::format("{0} = CASE WHEN excluded.{0} = '' THEN tracked_text.{0} ELSE excluded.{0} END", column);
+    };
+    auto text = execute(
+        *database_,
+        fmt::format("INSERT INTO tracked_text (message, sender, header_from, subject) VALUES ($1, $2, $3, $4) ON "
+                    "CONFLICT (message) DO UPDATE SET {}, {}, {}",
+                    keep("sender"), keep("header_from"), keep("subject")),
+        {*id, sender_of(message.from), shown(message.header_from), shown(message.subject)});
+    if (!text) return text;
+  }
   Values recipients;
   for (const std::string& recipient : message.recipients) {
     const std::string address = shown(recipient);
@@ -216,7 +209,7 @@ Result<size_t> Tracking::forget(int64_t before, size_t most) {
     for (const Row& row : *old) {
       for (const std::string_view sql :
            {"DELETE FROM tracked_line WHERE message = $1", "DELETE FROM tracked_recipient WHERE message = $1",
-            "DELETE FROM tracked WHERE id = $1"}) {
+            "DELETE FROM tracked_text WHERE message = $1", "DELETE FROM tracked WHERE id = $1"}) {
         if (auto deleted = execute(*database_, sql, {row.number(0)}); !deleted) return deleted;
       }
     }

@@ -61,26 +61,42 @@ class Condition {
   Values values_;
 };
 
+// is_narrow tells whether an index finds few messages, so that it is quicker to look at each than at all that have a
+// text.
+bool is_narrow(const TrackSearch& search) {
+  return search.mid || !search.queue_id.empty() || !search.message_id.empty() || !search.filter.empty() ||
+         is_whole_address(search.from) || is_whole_address(search.to);
+}
+
+// among is "a row of `table` about the message is so".
+std::string among(std::string_view table, const std::string& so, bool narrow) {
+  return narrow ? fmt::format("EXISTS (SELECT 1 FROM {0} WHERE {0}.message = tracked.id AND {1})", table, so)
+                : fmt::format("id IN (SELECT message FROM {} WHERE {})", table, so);
+}
+
 std::string where_of(Condition& condition, const TrackSearch& search) {
+  const bool narrow = is_narrow(search);
   if (!search.from.empty()) {
     const std::string wanted = as_tracked(search.from);
     if (is_whole_address(search.from)) {
       const std::string sender = condition.same("sender", wanted);
       condition.term("(" + sender + " OR " + condition.same("author", wanted) + " AND author_key <> '')", {});
     } else {
-      const std::string sender = condition.anywhere("sender", wanted);
-      condition.term("(" + sender + " OR " + condition.anywhere("header_from", wanted) + ")", {});
+      const std::string sender = condition.anywhere("tracked_text.sender", wanted);
+      const std::string so = "(" + sender + " OR " + condition.anywhere("tracked_text.header_from", wanted) + ")";
+      condition.term(among("tracked_text", so, narrow), {});
     }
   }
   if (!search.to.empty()) {
     const std::string wanted = as_tracked(search.to);
-    condition.term(
-        "id IN (SELECT message FROM tracked_recipient WHERE " +
-            (is_whole_address(search.to) ? condition.same("address", wanted) : condition.anywhere("address", wanted)) +
-            ")",
-        {});
+    const bool whole = is_whole_address(search.to);
+    const std::string so = whole ? condition.same("address", wanted) : condition.anywhere("address", wanted);
+    condition.term(among("tracked_recipient", so, narrow && !whole), {});
   }
-  if (!search.subject.empty()) condition.term(condition.anywhere("subject", as_tracked(search.subject)), {});
+  if (!search.subject.empty()) {
+    condition.term(
+        among("tracked_text", condition.anywhere("tracked_text.subject", as_tracked(search.subject)), narrow), {});
+  }
   if (!search.message_id.empty()) {
     condition.term(condition.same("message_id", as_tracked(search.message_id)) + " AND message_id_key <> ''", {});
   }
@@ -114,12 +130,10 @@ TrackedMessage message_of(const Row& row) {
   out.flow = row.text(10);
   if (!row.text(11).empty()) out.from = row.text(11) == "<>" ? "" : row.text(11);
   out.author = row.text(12);
-  out.header_from = row.text(13);
-  out.subject = row.text(14);
-  out.message_id = row.text(15);
-  out.size = static_cast<uint64_t>(row.number(16));
-  out.verdict = row.text(17);
-  out.reply = row.text(18);
+  out.message_id = row.text(13);
+  out.size = static_cast<uint64_t>(row.number(14));
+  out.verdict = row.text(15);
+  out.reply = row.text(16);
   return out;
 }
 
@@ -140,7 +154,7 @@ Result<std::vector<TrackedMessage>> Tracking::find(const TrackSearch& search) {
   Condition condition(*database_, search.fold);
   std::string sql =
       "SELECT id, gateway, mid, icid, started, queue_id, client, client_name, helo, auth, flow, sender, author, "
-      "header_from, subject, message_id, size, verdict, reply FROM tracked" +
+      "message_id, size, verdict, reply FROM tracked" +
       where_of(condition, search);
   sql += " ORDER BY id DESC LIMIT " + condition.parameter(static_cast<int64_t>(search.most));
   auto rows = database_->run(sql, condition.take_values());
@@ -160,6 +174,14 @@ Result<std::vector<TrackedMessage>> Tracking::find(const TrackSearch& search) {
     for (size_t i = 0; i < kIdsAtOnce; ++i) {
       ids.emplace_back(at + i < out.size() ? out[at + i].id : int64_t{-1});
       fmt::format_to(std::back_inserter(list), "{}${}", i == 0 ? "" : ", ", i + 1);
+    }
+    auto texts = database_->run(
+        fmt::format("SELECT message, header_from, subject FROM tracked_text WHERE message IN ({})", list), ids);
+    if (!texts) return std::unexpected(std::move(texts.error()));
+    for (const Row& row : *texts) {
+      TrackedMessage& message = out[place[row.number(0)]];
+      message.header_from = row.text(1);
+      message.subject = row.text(2);
     }
     auto recipients =
         database_->run(fmt::format("SELECT message, address FROM tracked_recipient WHERE message IN ({})", list), ids);

@@ -62,11 +62,13 @@ std::string date_of(int64_t time) {
   return {text, std::strftime(text, sizeof text, "%a %b %e %H:%M:%S %Y", &parts)};
 }
 
+json time_json(int64_t time) { return time == 0 ? json() : json(base::format_time(time)); }
+
 json message_json(const store::TrackedMessage& message) {
   json lines = json::array();
   std::set<std::string> fired;
   for (const store::TrackedLine& line : message.lines) {
-    lines.push_back({{"time", base::format_time(line.time)},
+    lines.push_back({{"time", time_json(line.time)},
                      {"level", base::level_name(static_cast<base::Level>(line.level))},
                      {"event", line.event},
                      {"filter", line.filter},
@@ -76,7 +78,7 @@ json message_json(const store::TrackedMessage& message) {
   return {{"gateway", message.gateway},
           {"mid", message.mid},
           {"icid", message.icid},
-          {"started", base::format_time(message.started)},
+          {"started", time_json(message.started)},
           {"queue_id", message.queue_id},
           {"client", message.client},
           {"client_name", message.client_name},

@@ -74,16 +74,20 @@ std::optional<size_t> read_event(std::string_view& line) {
 
 }  // namespace
 
-std::optional<std::vector<base::LogValue>> match_shape(std::string_view shape, std::string_view text) {
+std::vector<base::LogValue> match_shape(std::string_view shape, std::string_view text, bool& whole) {
+  whole = false;
   std::vector<base::LogValue> out;
   for (;;) {
     const size_t open = shape.find('{');
     const std::string_view literal = shape.substr(0, open);
-    if (!text.starts_with(literal)) return std::nullopt;
+    if (!text.starts_with(literal)) return out;
     text.remove_prefix(literal.size());
-    if (open == std::string_view::npos) return text.empty() ? std::optional(std::move(out)) : std::nullopt;
+    if (open == std::string_view::npos) {
+      whole = text.empty();
+      return out;
+    }
     const size_t close = shape.find('}', open);
-    if (close == std::string_view::npos) return std::nullopt;
+    if (close == std::string_view::npos) return out;
     const std::string_view name = shape.substr(open + 1, close - open - 1);
     shape.remove_prefix(close + 1);
     const size_t next = shape.find('{');
@@ -91,13 +95,13 @@ std::optional<std::vector<base::LogValue>> match_shape(std::string_view shape, s
     size_t end = text.size();
     if (is_number(name)) {
       end = static_cast<size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
-      if (end == 0) return std::nullopt;
+      if (end == 0) return out;
     } else if (next == std::string_view::npos) {
-      if (!text.ends_with(after)) return std::nullopt;
+      if (!text.ends_with(after)) return out;
       end = text.size() - after.size();
     } else {
       end = text.find(after);
-      if (end == std::string_view::npos) return std::nullopt;
+      if (end == std::string_view::npos) return out;
     }
     out.push_back({name, text.substr(0, end)});
     text.remove_prefix(end);
@@ -134,8 +138,10 @@ LogLine read_log_line(std::string_view line) {
       out.queue_id = line.substr(at + 10);
       line = line.substr(0, at);
     }
-    if (auto values = match_shape(milter::events()[*event].shape, line)) {
-      out.values = std::move(*values);
+    bool all = false;
+    out.values = match_shape(milter::events()[*event].shape, line, all);
+    // A text from outside may hold what should end it; what stands before it is told all the same.
+    if (all || !out.values.empty()) {
       out.event = event;
       return out;
     }
@@ -143,9 +149,10 @@ LogLine read_log_line(std::string_view line) {
     // Without an identifier: the first shape that fits.
     for (size_t i = 0; i < milter::events().size(); ++i) {
       if (!milter::TrackedEvents::is_tracked(i)) continue;
-      auto values = match_shape(milter::events()[i].shape, line);
-      if (!values) continue;
-      out.values = std::move(*values);
+      bool all = false;
+      auto values = match_shape(milter::events()[i].shape, line, all);
+      if (!all) continue;
+      out.values = std::move(values);
       out.event = i;
       return out;
     }

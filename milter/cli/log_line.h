@@ -4,7 +4,6 @@
 #pragma once
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,8 +24,9 @@ struct LogLine {
 // read_log_line never fails: a line about nothing has neither event nor MIDs.
 LogLine read_log_line(std::string_view line);
 
-// match_shape undoes what emit() makes of a shape: the values in `text`, or nullopt where it has another shape.
-std::optional<std::vector<base::LogValue>> match_shape(std::string_view shape, std::string_view text);
+// match_shape undoes what emit() makes of a shape: the values in `text`, as far as it has that shape; `whole` tells
+// whether all of it has.
+std::vector<base::LogValue> match_shape(std::string_view shape, std::string_view text, bool& whole);
 
 // mids_in returns the numbers that stand behind "MID " outside of quotes and brackets, whatever follows them.
 std::vector<uint64_t> mids_in(std::string_view text);

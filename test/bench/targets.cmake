@@ -13,3 +13,9 @@ set_tests_properties(bench-runner PROPERTIES LABELS "ci;bench" TIMEOUT 300)
 # Run by hand: Token::sign against bare PKCS#11 calls.
 add_executable(tokenbench bench/tokenbench.cc)
 target_link_libraries(tokenbench PRIVATE postern_client postern_token pkcs11_header PkgConfig::FMT)
+# Run by hand, or with the long tests: look-ups in the tracking store by every key, with SQLite and PostgreSQL.
+add_executable(trackfill bench/trackfill.cc)
+target_link_libraries(trackfill PRIVATE postern_store PkgConfig::FMT)
+add_test(NAME bench-findevent
+  COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/bench/findevent ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} $<TARGET_FILE:trackfill>)
+set_tests_properties(bench-findevent PROPERTIES LABELS "long;bench" TIMEOUT 1800 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")

@@ -231,7 +231,7 @@ TEST_F(MilterKeep, TheClockEndsRetentionButAJumpDoesNot) {
     EXPECT_THAT(list(), SizeIs(1));
     keeper.step(start + kMonth + 90000, steady + std::chrono::hours(25));
     EXPECT_THAT(list(), IsEmpty());
-    EXPECT_EQ(log.matching("deleted from quarantine \"Policy\" (expired) [quarantine-deleted]"), 1u);
+    EXPECT_EQ(log.matching("deleted from quarantine \"Policy\" (expired) queue-id=4QueueId [quarantine-deleted]"), 1u);
   }
   EXPECT_EQ(send(), Answer::discard);
   Keeper keeper(*service);
@@ -249,7 +249,7 @@ TEST_F(MilterKeep, RetentionMayEndInDelivery) {
   Keeper keeper(*service);
   for (int day = 0; day <= 31; ++day) keeper.step(start + day * 86400, steady + std::chrono::hours(24 * day));
   EXPECT_THAT(list(), IsEmpty());
-  EXPECT_EQ(log.matching("released from quarantine \"Policy\" (expired) [quarantine-released]"), 1u);
+  EXPECT_EQ(log.matching("released from quarantine \"Policy\" (expired) queue-id=4QueueId [quarantine-released]"), 1u);
 }
 
 TEST_F(MilterKeep, AStoreThatFailsIsSaidOnce) {
