@@ -25,6 +25,8 @@ constexpr AlertRow kAlerts[] = {
     {Event::connection_refused, "", {}, "System"},
     {Event::watchdog_failed, "", {}, "System"},
     {Event::log_target_failed, "", {}, "System"},
+    {Event::log_rotation_failed, "", {}, "System"},
+    {Event::log_file_removed, "", {}, "System", true},
     {Event::reload_failed, "", Event::reload_done, "Configuration"},
 };
 

@@ -15,6 +15,7 @@ struct AlertRow {
   std::string_view key;          // name of the value by which cases differ; empty: all are one
   std::optional<Event> cleared;  // with the same key, where that line has it; none: it is over when it stays away
   std::string_view what;         // the class in the subject
+  bool on_request = false;       // only for who names it in `events`
 };
 
 std::span<const AlertRow> alert_table();

@@ -85,6 +85,9 @@ std::string_view state_name(Alert::What what) {
 
 std::string_view severity(const Alert& alert) {
   if (alert.what == Alert::What::cleared) return "Information";
+  for (const AlertRow& row : alert_table()) {
+    if (event(row.raised).id == alert.event && event(row.raised).level == base::Level::info) return "Information";
+  }
   return alert.critical ? "Critical" : "Warning";
 }
 
@@ -195,7 +198,8 @@ void Alerts::take(const Noted& noted, const Settings& settings) {
   const base::LogId& id = event(row.raised);
   const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count();
   for (const AlertProfile& profile : settings.alerts) {
-    const bool wanted = profile.events.empty() || std::ranges::find(profile.events, id.id) != profile.events.end();
+    const bool wanted =
+        (profile.events.empty() && !row.on_request) || std::ranges::find(profile.events, id.id) != profile.events.end();
     if (!wanted) continue;
     AlertState& state = listeners_[profile.name].state;
     if (noted.cleared) {

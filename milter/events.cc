@@ -23,6 +23,8 @@ constexpr base::LogId kEvents[] = {
     {"reload-failed", Level::error, "Reload failed, generation {generation} stays: {diagnostics}"},
     {"log-reopened", Level::info, "Log reopened"},
     {"log-target-failed", Level::error, "Log target not changed: {reason}"},
+    {"log-file-removed", Level::info, "Log file {file}, the oldest, was removed"},
+    {"log-rotation-failed", Level::error, "The log file grows on: {reason}"},
     {"control-failed", Level::warning, "Control socket: {reason}"},
     {"control-request", Level::info, "Control request '{command}' from uid {uid}"},
     {"connection-new", Level::info,

@@ -21,6 +21,8 @@ enum class Event : uint8_t {
   reload_failed,
   log_reopened,
   log_target_failed,
+  log_file_removed,
+  log_rotation_failed,
   control_failed,
   control_request,
   connection_new,

@@ -38,7 +38,7 @@ constexpr size_t kMaxRuleFiles = 10'000;
 constexpr size_t kMaxTexts = 1000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"scan", "engines", "encryption", "smime", "tracking"};
+constexpr std::string_view kLaterKeys[] = {"scan", "engines", "encryption", "smime"};
 constexpr std::string_view kLaterFlowKeys[] = {"verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.
@@ -143,7 +143,7 @@ class Loader {
     check_masquerade(read_, root, settings_);
     read_limits(root);
     read_on_unknown(root);
-    read_log(root);
+    read_logging(read_, root, folder_, settings_);
     check_hostname(root);
   }
 
@@ -349,13 +349,6 @@ class Loader {
 
   void read_store(const Node& root) {
     read_.text(root, "store", settings_.store);
-    if (const Node* tracking = read_.map(root, "tracking")) {
-      read_.duration(*tracking, "tracking.keep", settings_.tracking_keep);
-      if (settings_.store.empty()) {
-        read_.warning(*root.key_node("tracking"), "messages are tracked in the store, and there is none",
-                      "for example store: sqlite:/var/lib/postern/postern.db");
-      }
-    }
     const Node* node = root.get("store");
     if (node == nullptr || settings_.store.empty()) return;
     if (const std::string fault = store::Store::where_fault(settings_.store); !fault.empty()) {
@@ -445,11 +438,6 @@ class Loader {
         }
       }
     }
-  }
-
-  void read_log(const Node& root) {
-    settings_.log.to = "journal";
-    read_.log(root, folder_, settings_.log);
   }
 
   // read_files adds the files to the sources, in order; what cannot be read is an error.

@@ -207,6 +207,10 @@ std::string dump_settings(const Settings& settings) {
   out += "log:\n";
   line("  to", quote_scalar(settings.log.to));
   line("  level", std::string(base::level_name(settings.log.level)));
+  const base::LogRotation& rotation = settings.log.rotation;
+  if (rotation.size != 0) line("  rotate-size", base::format_size(rotation.size));
+  if (rotation.seconds != 0) line("  rotate-time", base::format_duration(rotation.seconds));
+  line("  keep", std::to_string(rotation.keep));
   return out;
 }
 

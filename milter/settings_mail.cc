@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mail of our own: where it is submitted, how long that is tried, where archives lie, who hears of alerts.
+// Mail of our own: where it is submitted, how long that is tried, where archives lie, who hears of alerts; and the log.
 #include "milter/settings_mail.h"
 
 #include <algorithm>
@@ -173,6 +173,33 @@ void read_mail(config::OptionReader& read, const Node& root, const std::string& 
   read_reinject(read, root, folder, settings.reinject);
   read_archives(read, root, folder, settings);
   read_alerts(read, root, folder, settings);
+}
+
+void read_logging(config::OptionReader& read, const Node& root, const std::string& folder, Settings& settings) {
+  if (const Node* tracking = read.map(root, "tracking")) {
+    read.duration(*tracking, "tracking.keep", settings.tracking_keep);
+    if (settings.store.empty()) {
+      read.warning(*root.key_node("tracking"), "messages are tracked in the store, and there is none",
+                   "for example store: sqlite:/var/lib/postern/postern.db");
+    }
+  }
+  settings.log.to = "journal";
+  base::LogRotation& rotation = settings.log.rotation;
+  rotation.told = [](bool removed, std::string_view what) {
+    base::emit(event(removed ? Event::log_file_removed : Event::log_rotation_failed),
+               {{removed ? "file" : "reason", what}});
+  };
+  read.log(root, folder, settings.log);
+  const Node* map = root.get("log");
+  if (map == nullptr || map->kind != NodeKind::map) return;
+  read.size(*map, "log.rotate-size", rotation.size);
+  read.duration(*map, "log.rotate-time", rotation.seconds);
+  read.integer(*map, "log.keep", rotation.keep);
+  for (const char* key : {"rotate-size", "rotate-time"}) {
+    if (map->get(key) != nullptr && !settings.log.to.starts_with("file:")) {
+      read.warning(*map->key_node(key), "only a log file is moved aside", "with log.to: file:PATH");
+    }
+  }
 }
 
 void dump_mail(const Settings& settings, std::string& out) {

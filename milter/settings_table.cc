@@ -191,6 +191,11 @@ constexpr OptionRow kOptions[] = {
     {"on-unknown.dns", OptionType::choice, "skip", kOnUnknown, "What happens when DNS did not answer."},
     {"log.to", OptionType::text, "journal", "", "journal, syslog, stderr or file:PATH."},
     {"log.level", OptionType::choice, "info", "error|warning|info|debug", "Lowest level that is logged."},
+    {"log.rotate-size", OptionType::size, "", "", "Size at which a log file is moved aside; any where not given.", 4096,
+     1024 * kGigabyte},
+    {"log.rotate-time", OptionType::duration, "", "",
+     "Period, by local time, after which a log file is moved aside; none where not given.", 60, 3650ull * 86400},
+    {"log.keep", OptionType::integer, "10", "", "Log files kept besides the one that is written.", 1, 1000},
 };
 
 }  // namespace

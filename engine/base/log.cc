@@ -270,7 +270,7 @@ std::string_view level_name(Level level) {
 }
 
 Result<void> open_log(const LogTarget& target) {
-  auto sink = make_sink(target.to);
+  auto sink = make_sink(target.to, target.rotation);
   if (!sink) return std::unexpected(std::move(sink.error()));
   const bool fields = (*sink)->takes_fields();
   Queue& shared = queue();

@@ -33,11 +33,24 @@ struct LogValue {
   std::string_view value;
 };
 
+// LogRotation says when a log file is moved aside, to PATH.1, and those before it to PATH.2 and so on; files beyond
+// `keep` are removed. A file grows over `size` by nothing but one line that is longer; a period of `seconds` begins by
+// local time, so that one of 86400 is a day. 0: not for that. `told` hears, on the log's own thread, of a file that was
+// removed, and, once for each time this begins, why a file could not be moved.
+struct LogRotation {
+  uint64_t size = 0;
+  uint64_t seconds = 0;
+  uint32_t keep = 10;
+  void (*told)(bool removed, std::string_view what) = nullptr;
+  bool operator==(const LogRotation&) const = default;
+};
+
 // LogTarget says where lines go: "journal" (standard error where there is no journald), "syslog", "stderr" or
 // "file:PATH" (opened for append, not through a symbolic link, mode 0640).
 struct LogTarget {
   std::string to = "stderr";
   Level level = Level::info;
+  LogRotation rotation{};  // of a file
 };
 
 // open_log sets the process's log target; safe to call again (reload, reopen after rotation). On error the old target

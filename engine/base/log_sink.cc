@@ -16,6 +16,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <ctime>
+#include <utility>
 
 #include "engine/base/handle.h"
 
@@ -72,6 +74,17 @@ class DescriptorSink : public spdlog::sinks::base_sink<spdlog::details::null_mut
 
   void flush_() override {
     lost_ = 0;
+    if (batch_.empty()) return;
+    write_batch();
+  }
+
+  virtual void write_batch() {
+    write_out();
+    batch_.clear();
+  }
+
+  // write_out writes the batch to the descriptor and counts what was lost of it.
+  void write_out() {
     // A line that was cut short by a full disk is ended before the next one, so that the two do not run together.
     const bool repaired = torn_ && !batch_.empty();
     if (repaired) batch_.insert(0, 1, '\n');
@@ -90,17 +103,144 @@ class DescriptorSink : public spdlog::sinks::base_sink<spdlog::details::null_mut
         break;
       }
     }
-    lost_ = static_cast<size_t>(std::ranges::count(rest, '\n'));
-    if (repaired && rest.size() == batch_.size()) --lost_;
-    batch_.clear();
+    size_t lost = static_cast<size_t>(std::ranges::count(rest, '\n'));
+    if (repaired && rest.size() == batch_.size()) --lost;
+    lost_ += lost;
   }
+
+  void use(UniqueFd file) {
+    owned_ = std::move(file);
+    fd_ = owned_.get();
+    torn_ = false;
+  }
+  int fd() const { return fd_; }
+
+  std::string batch_;
 
  private:
   UniqueFd owned_;
   int fd_;
-  std::string batch_;
   bool torn_ = false;
   size_t lost_ = 0;
+};
+
+constexpr int kFileFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+
+// open_log_file makes the file at `path`, or opens it where it is there.
+Result<UniqueFd> open_log_file(const std::string& path) {
+  UniqueFd file(::open(path.c_str(), kFileFlags | O_CREAT | O_EXCL, 0640));
+  if (file) {
+    // The process's umask is meant for mail, not for the log that its administrators' group reads.
+    if (::fchmod(file.get(), 0640) != 0) return std::unexpected(system_error("log file " + path, errno));
+  } else if (errno == EEXIST) {
+    file.reset(::open(path.c_str(), kFileFlags, 0));
+  }
+  if (file) return file;
+  if (errno == ELOOP) return fail(Cause::denied, "log file " + path + " is a symbolic link");
+  return std::unexpected(system_error("log file " + path, errno));
+}
+
+// RotatingSink moves its file aside between two lines. The file at the path is a new one only once the old one has its
+// last line; where it cannot be moved, lines go on into it.
+class RotatingSink final : public DescriptorSink {
+ public:
+  RotatingSink(UniqueFd owned, int fd, std::string path, const LogRotation& rotation)
+      : DescriptorSink(std::move(owned), fd), path_(std::move(path)), rotation_(rotation) {
+    look();
+  }
+
+ protected:
+  void write_batch() override {
+    const std::string all = std::exchange(batch_, {});
+    std::string_view rest = all;
+    const time_t now = ::time(nullptr);
+    if (size_ > 0 && period_of(now) != period_) rotate(now);
+    period_ = period_of(now);
+    while (!rest.empty()) {
+      size_t end = rest.size();
+      if (rotation_.size != 0 && now >= retry_ && size_ + rest.size() > rotation_.size) {
+        // As many whole lines as there is room for; one in a new file, whatever its length.
+        const uint64_t room = rotation_.size > size_ ? rotation_.size - size_ : 0;
+        const size_t last = room == 0 ? std::string_view::npos : rest.rfind('\n', room - 1);
+        if (last == std::string_view::npos && size_ > 0) {
+          rotate(now);
+          continue;
+        }
+        end = (last == std::string_view::npos ? rest.find('\n') : last) + 1;
+      }
+      batch_.assign(rest.substr(0, end));
+      write_out();
+      size_ += end;
+      rest.remove_prefix(end);
+    }
+    batch_.clear();
+  }
+
+ private:
+  static constexpr time_t kRetry = 60;
+
+  // The number of the period a moment is in; by local time, so that a day begins at midnight.
+  int64_t period_of(time_t moment) const {
+    if (rotation_.seconds == 0) return 0;
+    tm local{};
+    ::localtime_r(&moment, &local);
+    return (static_cast<int64_t>(moment) + local.tm_gmtoff) / static_cast<int64_t>(rotation_.seconds);
+  }
+
+  void look() {
+    struct stat status{};
+    if (::fstat(fd(), &status) != 0) return;
+    size_ = static_cast<uint64_t>(status.st_size);
+    period_ = period_of(size_ == 0 ? ::time(nullptr) : status.st_mtime);
+  }
+
+  std::string numbered(uint32_t number) const { return path_ + "." + std::to_string(number); }
+
+  bool refuse(const char* what, int error, time_t now) {
+    retry_ = now + kRetry;
+    if (!failing_ && rotation_.told != nullptr) rotation_.told(false, system_error(what + (" " + path_), error).text());
+    failing_ = true;
+    return false;
+  }
+
+  bool move_aside(time_t now) {
+    struct stat here{};
+    struct stat there{};
+    const bool same = ::fstat(fd(), &here) == 0 && ::lstat(path_.c_str(), &there) == 0 && here.st_ino == there.st_ino &&
+                      here.st_dev == there.st_dev;
+    // Somebody else has moved it, or removed it.
+    if (!same) return true;
+    const std::string oldest = numbered(rotation_.keep);
+    const bool removes = ::lstat(oldest.c_str(), &there) == 0;
+    for (uint32_t number = rotation_.keep; number > 1; --number) {
+      if (::rename(numbered(number - 1).c_str(), numbered(number).c_str()) != 0 && errno != ENOENT) {
+        return refuse("moving aside", errno, now);
+      }
+    }
+    if (::rename(path_.c_str(), numbered(1).c_str()) != 0) return refuse("moving aside", errno, now);
+    if (removes && rotation_.told != nullptr) rotation_.told(true, oldest);
+    return true;
+  }
+
+  void rotate(time_t now) {
+    if (now < retry_ || !move_aside(now)) return;
+    auto next = open_log_file(path_);
+    if (!next) {
+      refuse("opening after rotation", errno, now);
+      return;
+    }
+    use(std::move(*next));
+    look();
+    retry_ = 0;
+    failing_ = false;
+  }
+
+  const std::string path_;
+  const LogRotation rotation_;
+  uint64_t size_ = 0;
+  int64_t period_ = 0;
+  time_t retry_ = 0;  // after a failure
+  bool failing_ = false;
 };
 
 class SpdlogSink : public LogSink {
@@ -183,21 +323,20 @@ class JournalSink : public LogSink {
 constexpr const char* kDatedPattern = "%c %v";
 constexpr const char* kBarePattern = "%v";
 
-Result<std::unique_ptr<LogSink>> open_file(const std::string& path) {
-  constexpr int kFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
-  UniqueFd file(::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0640));
-  if (file) {
-    // The process's umask is meant for mail, not for the log that its administrators' group reads.
-    if (::fchmod(file.get(), 0640) != 0) return std::unexpected(system_error("log file " + path, errno));
-  } else if (errno == EEXIST) {
-    file.reset(::open(path.c_str(), kFlags, 0));
+Result<std::unique_ptr<LogSink>> open_file(const std::string& path, const LogRotation& rotation) {
+  auto file = open_log_file(path);
+  if (!file) return std::unexpected(std::move(file.error()));
+  const int fd = file->get();
+  std::shared_ptr<DescriptorSink> sink;
+  struct stat status{};
+  const bool rotates =
+      (rotation.size != 0 || rotation.seconds != 0) && ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  if (rotates) {
+    sink = std::make_shared<RotatingSink>(std::move(*file), fd, path, rotation);
+  } else {
+    sink = std::make_shared<DescriptorSink>(std::move(*file), fd);
   }
-  if (!file) {
-    if (errno == ELOOP) return fail(Cause::denied, "log file " + path + " is a symbolic link");
-    return std::unexpected(system_error("log file " + path, errno));
-  }
-  const int fd = file.get();
-  return std::make_unique<SpdlogSink>(std::make_shared<DescriptorSink>(std::move(file), fd), kDatedPattern);
+  return std::make_unique<SpdlogSink>(std::move(sink), kDatedPattern);
 }
 
 }  // namespace
@@ -220,7 +359,7 @@ bool has_journal() { return ::access(kJournalSocket, F_OK) == 0; }
 
 std::unique_ptr<LogSink> make_journal_sink(JournalSend send) { return std::make_unique<JournalSink>(send); }
 
-Result<std::unique_ptr<LogSink>> make_sink(const std::string& to) {
+Result<std::unique_ptr<LogSink>> make_sink(const std::string& to, const LogRotation& rotation) {
   if (to == "journal" && has_journal()) return make_journal_sink(&sd_journal_sendv);
   if (to == "syslog") return std::make_unique<SyslogSink>();
   if (to == "stderr" || to == "journal") {
@@ -228,7 +367,7 @@ Result<std::unique_ptr<LogSink>> make_sink(const std::string& to) {
     const char* pattern = std::getenv("JOURNAL_STREAM") != nullptr ? kBarePattern : kDatedPattern;
     return std::make_unique<SpdlogSink>(std::make_shared<DescriptorSink>(UniqueFd(), STDERR_FILENO), pattern);
   }
-  if (to.starts_with("file:") && to.size() > 5) return open_file(to.substr(5));
+  if (to.starts_with("file:") && to.size() > 5) return open_file(to.substr(5), rotation);
   return fail(Cause::misconfigured, "log target '" + to + "': expected journal, syslog, stderr or file:PATH");
 }
 

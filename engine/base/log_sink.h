@@ -36,7 +36,7 @@ class LogSink {
 bool has_journal();
 
 // make_sink opens the sink that `to` names (see LogTarget); standard error stands in for a journal that is not there.
-Result<std::unique_ptr<LogSink>> make_sink(const std::string& to);
+Result<std::unique_ptr<LogSink>> make_sink(const std::string& to, const LogRotation& rotation = {});
 
 // JournalSend is sd_journal_sendv or what a test puts in its place.
 using JournalSend = int (*)(const struct iovec* fields, int count);

@@ -260,5 +260,115 @@ TEST_F(Log, AnObserverSeesEveryEvent) {
   EXPECT_EQ(seen[0], "observed-debug|value x\\x0ay and ?|4XyZ");
 }
 
+class LogRotationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "rotate-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    directory = pattern;
+    path = directory + "/mail.log";
+    told.clear();
+  }
+  void TearDown() override { std::filesystem::remove_all(directory); }
+
+  std::unique_ptr<LogSink> sink(uint64_t size, uint64_t seconds, uint32_t keep) {
+    auto made = make_sink("file:" + path, {size, seconds, keep, [](bool removed, std::string_view what) {
+                                             told.push_back((removed ? "removed " : "failed ") + std::string(what));
+                                           }});
+    EXPECT_TRUE(made);
+    return std::move(*made);
+  }
+  static size_t write(LogSink& to, const std::vector<std::string>& lines) {
+    std::vector<LogRecord> records;
+    for (const std::string& line : lines) records.push_back({std::chrono::system_clock::now(), Level::info, line, {}});
+    return to.write(records);
+  }
+  // The last words of all lines, from the oldest file to the newest.
+  std::vector<std::string> words(uint32_t files) {
+    std::vector<std::string> out;
+    for (uint32_t number = files; number != UINT32_MAX; --number) {
+      std::ifstream file(number == 0 ? path : path + "." + std::to_string(number));
+      for (std::string line; std::getline(file, line);) out.push_back(line.substr(line.rfind(' ') + 1));
+    }
+    return out;
+  }
+
+  std::string directory;
+  std::string path;
+  static inline std::vector<std::string> told;
+};
+
+TEST_F(LogRotationTest, NoLineIsLostAndNoFileIsTooLarge) {
+  std::vector<std::string> expected;
+  auto to = sink(4096, 0, 100);
+  for (int batch = 0; batch < 40; ++batch) {
+    std::vector<std::string> lines;
+    for (int i = 0; i < 1 + batch * 3; ++i) {
+      expected.push_back(std::to_string(expected.size()));
+      lines.push_back("a line of some length, number " + expected.back());
+    }
+    EXPECT_EQ(write(*to, lines), 0u);
+    if (batch % 7 == 0) to = sink(4096, 0, 100);  // a start goes on with the file that is there
+  }
+  expected.push_back(std::to_string(expected.size()));
+  EXPECT_EQ(write(*to, {std::string(10'000, 'x') + " " + expected.back()}), 0u);
+  expected.push_back(std::to_string(expected.size()));
+  EXPECT_EQ(write(*to, {"after a long line " + expected.back()}), 0u);
+  EXPECT_EQ(words(100), expected);
+  size_t files = 0;
+  size_t large = 0;
+  for (const auto& file : std::filesystem::directory_iterator(directory)) {
+    ++files;
+    large += file.file_size() > 4096 ? 1 : 0;
+    EXPECT_EQ(file.status().permissions(), std::filesystem::perms(0640));
+  }
+  EXPECT_GT(files, 20u);
+  EXPECT_EQ(large, 1u) << "a line that is longer has a file of its own";
+  EXPECT_EQ(told, std::vector<std::string>());
+}
+
+TEST_F(LogRotationTest, OldestFilesGoAndThatIsTold) {
+  auto to = sink(4096, 0, 2);
+  for (int i = 0; i < 200; ++i) write(*to, {"a line of some length, number " + std::to_string(i)});
+  EXPECT_TRUE(std::filesystem::exists(path + ".2"));
+  EXPECT_FALSE(std::filesystem::exists(path + ".3"));
+  EXPECT_EQ(words(2).back(), "199");
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told[0], "removed " + path + ".2");
+}
+
+TEST_F(LogRotationTest, APeriodThatEndedMovesTheFile) {
+  write(*sink(0, 86400, 5), {"yesterday"});
+  const timespec old[2] = {{::time(nullptr) - 86400, 0}, {::time(nullptr) - 86400, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), old, 0), 0);
+  auto to = sink(0, 86400, 5);
+  write(*to, {"today"});
+  write(*to, {"too"});
+  EXPECT_EQ(words(0), (std::vector<std::string>{"today", "too"}));
+  EXPECT_EQ(words(1), (std::vector<std::string>{"yesterday", "today", "too"}));
+}
+
+TEST_F(LogRotationTest, AFileThatCannotBeMovedGrowsOn) {
+  std::filesystem::create_directories(path + ".1/in the way");
+  auto to = sink(4096, 0, 1);
+  std::vector<std::string> expected;
+  for (int i = 0; i < 200; ++i) {
+    expected.push_back(std::to_string(i));
+    EXPECT_EQ(write(*to, {"a line of some length, number " + expected.back()}), 0u);
+  }
+  EXPECT_EQ(words(0), expected);
+  ASSERT_EQ(told.size(), 1u) << "once";
+  EXPECT_EQ(told[0].substr(0, 7), "failed ");
+}
+
+TEST_F(LogRotationTest, AFileThatSomebodyElseMovedIsLeftAlone) {
+  auto to = sink(4096, 0, 5);
+  write(*to, {"first 1"});
+  std::filesystem::rename(path, directory + "/mine");
+  for (int i = 0; i < 200; ++i) write(*to, {"a line of some length, number " + std::to_string(i)});
+  EXPECT_TRUE(std::filesystem::exists(directory + "/mine"));
+  EXPECT_EQ(words(5).back(), "199");
+}
+
 }  // namespace
 }  // namespace postern::base

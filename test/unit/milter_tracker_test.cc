@@ -160,6 +160,7 @@ TEST_F(TrackerTest, AStoreThatIsAwayLosesNothingButWhatTheQueueCannotHold) {
   ASSERT_EQ(::rmdir((directory + "/tracking.db").c_str()), 0);
   tracker->stop();
   EXPECT_EQ(log.matching("[tracking-failed]"), 1u) << "once per episode";
+  EXPECT_EQ(log.matching("lines are missing [tracking-good]"), 1u);
   const auto messages = found({.most = 20'000});
   EXPECT_GT(messages.size(), 100u);
   EXPECT_LT(messages.size(), 10'000u);
