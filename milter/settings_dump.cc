@@ -172,10 +172,8 @@ std::string dump_settings(const Settings& settings) {
   for (const Flow& flow : settings.flows) dump_flow(settings, flow, out);
   dump_signing(settings, out);
   line("store", quote_scalar(settings.store));
-  if (!settings.store.empty()) {
-    out += "tracking:\n";
-    line("  keep", base::format_duration(settings.tracking_keep));
-  }
+  out += "tracking:\n";
+  line("  keep", base::format_duration(settings.tracking_keep));
   dump_mail(settings, out);
   dump_directories(settings, out);
   dump_quarantines(settings, out);

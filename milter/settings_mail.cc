@@ -178,7 +178,7 @@ void read_mail(config::OptionReader& read, const Node& root, const std::string& 
 void read_logging(config::OptionReader& read, const Node& root, const std::string& folder, Settings& settings) {
   if (const Node* tracking = read.map(root, "tracking")) {
     read.duration(*tracking, "tracking.keep", settings.tracking_keep);
-    if (settings.store.empty()) {
+    if (settings.store.empty() && settings.tracking_keep != Settings().tracking_keep) {
       read.warning(*root.key_node("tracking"), "messages are tracked in the store, and there is none",
                    "for example store: sqlite:/var/lib/postern/postern.db");
     }

@@ -172,6 +172,34 @@ class Events(unittest.TestCase):
         with open(stderr, encoding="utf-8") as file:
             self.assertNotIn("MID", file.read())
 
+    def test_log_rotation(self):
+        """Files are moved aside by size, the oldest goes with a line; one that cannot be moved grows on."""
+        path = os.path.join(scratch(), "mail.log")
+        directory = scratch()
+        daemon = Posternd(directory, os.path.join(directory, "milter.sock"), rules=RULES,
+                          config={"log": {"to": "file:" + path, "rotate-size": "8k", "rotate-time": "1d", "keep": 2}})
+        self.addCleanup(daemon.discard)
+        daemon.log = path
+        daemon.start()
+
+        def text():
+            return "".join(open(path + end, encoding="utf-8").read() for end in (".2", ".1", "") if os.path.isfile(path + end))
+
+        def until(identifier):
+            for _ in range(200):
+                self.message(daemon, "plain")
+                if f"[{identifier}]" in text():
+                    return
+            self.fail(f"no {identifier}")
+        until("log-file-removed")
+        self.assertEqual(sorted(os.listdir(os.path.dirname(path))), ["mail.log", "mail.log.1", "mail.log.2"])
+        os.unlink(path + ".1")
+        os.makedirs(os.path.join(path + ".1", "in the way"))
+        os.unlink(path + ".2")
+        os.makedirs(os.path.join(path + ".2", "in the way"))
+        until("log-rotation-failed")
+        daemon.stop()
+
     def test_control(self):
         daemon = self.daemon()
         daemon.status()
