@@ -249,6 +249,10 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"on-unknown.dns", "quarantine"},
       {"log.to", "file:" + folder + "/postern.log"},
       {"log.level", "debug"},
+      {"log.rotate-size", "5M"},
+      {"log.rotate-time", "7d"},
+      {"log.keep", "3"},
+      {"tracking.keep", "45d"},
   };
 }
 
@@ -303,7 +307,7 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "  mime-depth: 9, mime-parts: 99, addresses: 98, decoded-text: 5M}\n"
       "regex: {match-limit: 5000, depth-limit: 600, heap-limit: 1M, milliseconds: 7}\n"
       "on-unknown: {regex-limit: tempfail, unscannable: match, directory: skip, dns: quarantine}\n"
-      "log: {to: 'file:postern.log', level: debug}\n";
+      "log: {to: 'file:postern.log', level: debug, rotate-size: 5M, rotate-time: 7d, keep: 3}\ntracking: {keep: 45d}\n";
   write("generics", "@in.example @example.org\n");
   const auto first = load_text(text);
   ASSERT_TRUE(first->generation) << first->text;
@@ -635,7 +639,7 @@ TEST_F(SettingsFile, MailOfOurOwn) {
 }
 
 TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
-  for (const std::string key : {"scan", "engines", "encryption", "tracking"}) {
+  for (const std::string key : {"scan", "engines", "encryption"}) {
     const auto loaded = load_text(key + ": {a: 1}\n");
     EXPECT_FALSE(loaded->generation);
     EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
