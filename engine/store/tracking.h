@@ -68,9 +68,9 @@ struct TrackSearch {
   std::string verdict{};
   std::optional<int64_t> since{};  // begun at or after, Unix time
   std::optional<int64_t> until{};
-  bool fold = false;                  // ASCII letters without case, in the first four
+  bool fold = false;                    // ASCII letters without case, in the first four
   std::optional<int64_t> line_after{};  // with a line of a higher id than this
-  size_t most = 100;                  // the newest
+  size_t most = 100;                    // the newest
 };
 
 // is_whole_address tells how from and to are read.
