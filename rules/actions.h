@@ -40,7 +40,6 @@ std::span<const NamedAction> text_actions();
 std::span<const NamedAction> mail_actions();
 std::span<const NamedAction> keep_actions();
 
-
 // run_action does one action.
 ActionResult run_action(const Action& action, ActionContext& context);
 // has_variable tells whether the variable called `name` (without $) has a value.

@@ -56,9 +56,10 @@ constexpr std::array kChecks = {
         "message-size", Concern::info,
         "let the MTA's size limit be at most limits.message-size, so that large mail is refused before it is sent"},
     CheckRow{"header-size", Concern::info, "the MTA cuts header fields at its limit before posternd sees them"},
-    CheckRow{"headers-rewritten", Concern::info,
-             "set local_header_rewrite_clients to nothing where clients write well-formed addresses: Postfix takes apart "
-             "broken ones before masquerade could mend them"},
+    CheckRow{
+        "headers-rewritten", Concern::info,
+        "set local_header_rewrite_clients to nothing where clients write well-formed addresses: Postfix takes apart "
+        "broken ones before masquerade could mend them"},
     CheckRow{"local-mail-unfiltered", Concern::info,
              "set non_smtpd_milters as well if mail from the sendmail command is to be filtered"},
     CheckRow{
