@@ -66,7 +66,10 @@ def read_element(data, at=0):
 def elements(data):
     at, out = 0, []
     while at < len(data):
-        tag, body, at = read_element(data, at)
+        found = read_element(data, at)
+        if found is None:
+            raise ValueError("an element that is cut off")
+        tag, body, at = found
         out.append((tag, body))
     return out
 
