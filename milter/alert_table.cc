@@ -14,6 +14,7 @@ constexpr AlertRow kAlerts[] = {
     {Event::keep_failed, "", {}, "Store"},
     {Event::store_failed, "", {}, "Store"},
     {Event::tracking_failed, "", Event::tracking_good, "Store"},
+    {Event::store_key_failed, "", Event::store_key_good, "Keys"},
     {Event::outbox_failed, "", Event::outbox_good, "Store"},
     {Event::submit_down, "", Event::submit_up, "Mail"},
     {Event::mail_failed, "kind", {}, "Mail"},

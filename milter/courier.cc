@@ -130,12 +130,20 @@ Courier::Turn Courier::failed(store::Store& store, const store::Outgoing& mail, 
   return turn;
 }
 
+// What was changed on the disk stays so however often it is read: an administrator hears of it at once. A key may come
+// back.
+Courier::Turn Courier::unreadable(store::Store& store, const store::Outgoing& mail, const Settings& settings,
+                                  const base::Error& error) {
+  return error.cause() == base::Cause::internal ? failed(store, mail, error.text())
+                                                : later(store, mail, settings, error.text());
+}
+
 Courier::Turn Courier::archive(store::Store& store, const store::Outgoing& mail, const Settings& settings) {
   const std::string name = mail.recipients.empty() ? std::string() : mail.recipients.front();
   const auto file = settings.archives.find(name);
   if (file == settings.archives.end()) return failed(store, mail, "postern.yaml names no archive '" + name + "'");
   auto content = store.content(mail.content);
-  if (!content) return later(store, mail, settings, content.error().text());
+  if (!content) return unreadable(store, mail, settings, content.error());
   make_folder(file->second);
   const std::string tag = "MID " + std::to_string(mail.cause_mid) + " id " + id_text(mail);
   if (auto done = submit::append_mbox(file->second, tag, mail.from, mail.created, *content); !done) {
@@ -165,7 +173,7 @@ Courier::Turn Courier::submit(store::Store& store, const store::Outgoing& mail, 
   auto key = service_.mark_key();
   if (!key) return later(store, mail, settings, key.error().text());
   auto content = store.content(mail.content);
-  if (!content) return later(store, mail, settings, content.error().text());
+  if (!content) return unreadable(store, mail, settings, content.error());
   submit::SmtpServer server = settings.reinject.smtp;
   server.name = settings.hostname;
   if (client_ == nullptr || !(client_->server() == server)) client_ = std::make_unique<submit::SmtpClient>(server);

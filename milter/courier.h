@@ -41,6 +41,7 @@ class Courier {
   Turn archive(store::Store& store, const store::Outgoing& mail, const Settings& settings);
   Turn submit(store::Store& store, const store::Outgoing& mail, const Settings& settings);
   Turn later(store::Store& store, const store::Outgoing& mail, const Settings& settings, const std::string& reason);
+  Turn unreadable(store::Store& store, const store::Outgoing& mail, const Settings& settings, const base::Error& error);
   Turn failed(store::Store& store, const store::Outgoing& mail, const std::string& reason);
   Turn noted(const base::Result<void>& done);
   void server_state(bool reached, const Settings& settings, const std::string& reason);

@@ -59,6 +59,8 @@ constexpr base::LogId kEvents[] = {
     {"store-failed", Level::error, "Store: {reason}"},
     {"tracking-failed", Level::error, "Messages are not tracked: {reason}"},
     {"tracking-good", Level::info, "Messages are tracked again; {count} lines are missing"},
+    {"store-key-failed", Level::error, "Store: no message can be kept, there is no key to encrypt it with: {reason}"},
+    {"store-key-good", Level::info, "Store: messages are encrypted with the data key under fipsd's key '{key}'"},
     {"message-aborted", Level::info, "Message aborted MID {mid} Given up by the MTA or its client"},
     {"message-oversize", Level::warning, "MID {mid} is larger than {limit}: {bytes} bytes, answered 552 5.3.4"},
     {"message-over-memory", Level::warning,

@@ -52,6 +52,8 @@ enum class Event : uint8_t {
   store_failed,
   tracking_failed,
   tracking_good,
+  store_key_failed,
+  store_key_good,
   message_aborted,
   message_oversize,
   message_over_memory,

@@ -14,6 +14,20 @@ void log_ended(const store::Ended& ended, std::string_view why) {
              {{"mid", std::to_string(ended.mid)}, {"quarantine", ended.quarantine}, {"why", why}}, ended.queue_id);
 }
 
+// check_key has the store's key ready before the first message needs it, and says when it is not.
+void Keeper::check_key(store::Store& store) {
+  const std::string& name = service_.store_key();
+  const auto checked = store.check_key();
+  const KeyState now = checked ? KeyState::good : KeyState::bad;
+  if (now == key_ || name.empty()) return;
+  key_ = now;
+  if (checked) {
+    base::emit(event(Event::store_key_good), {{"key", name}});
+  } else {
+    base::emit(event(Event::store_key_failed), {{"reason", checked.error().text()}});
+  }
+}
+
 void Keeper::step(int64_t now, Clock::time_point steady) {
   std::optional<int64_t> jump;
   const bool rests = clock_.frozen(now, steady, jump);
@@ -24,6 +38,7 @@ void Keeper::step(int64_t now, Clock::time_point steady) {
     done = (*store)->tidy(now);
     if (done) tidied_ = steady;
   }
+  if (store) check_key(**store);
   const auto live = service_.current();
   for (bool more = done && !rests; more;) {
     auto ended = (*store)->expire(live->generation->settings.policies, now);

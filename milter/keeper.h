@@ -34,6 +34,7 @@ class Keeper {
   void step(int64_t now, Clock::time_point steady);
 
  private:
+  void check_key(store::Store& store);
   void settle();
   void run();
 
@@ -41,6 +42,7 @@ class Keeper {
   ClockWatch clock_;
   std::optional<Clock::time_point> tidied_;
   bool failing_ = false;
+  enum class KeyState : uint8_t { unknown, good, bad } key_ = KeyState::unknown;
   Background thread_;  // last: it ends before what it uses goes
 };
 

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "milter/mta.h"
+#include "milter/store_keys.h"
 
 namespace postern::milter {
 namespace {
@@ -115,7 +116,7 @@ Service::Service(std::shared_ptr<const Generation> first)
       memory_(first->settings.limits.memory),
       next_id_(first_id()),
       started_(std::chrono::steady_clock::now()),
-      store_place_{first->settings.store, first->settings.hostname, true, kStoreConnections},
+      store_place_(milter::store_place(first->settings, true, kStoreConnections)),
       mark_path_(first->settings.state_directory + "/mark.key") {}
 
 base::Result<std::shared_ptr<const submit::MarkKey>> Service::mark_key() {

@@ -91,6 +91,8 @@ class Service {
   base::Result<std::shared_ptr<store::Store>> store();
   // store_place is where that store is, and who we are in it.
   const store::Store::Open& store_place() const { return store_place_; }
+  // store_key is the name of fipsd's key by which that store encrypts; empty: it does not.
+  const std::string& store_key() const { return store_place_.key; }
   void set_store_retry(std::chrono::nanoseconds after) { store_retry_ = after; }
 
   // mark_key returns the secret by which our own mail is known, read or made when it is first asked for and, after a

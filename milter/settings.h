@@ -108,6 +108,7 @@ struct Settings {
   std::map<std::string, std::string> archives;  // name → file
   std::vector<AlertProfile> alerts;
   std::string store;                    // "sqlite:/path", "postgresql:…"; empty: the MTA holds quarantined mail
+  std::string store_key;                // name of fipsd's key by which contents are encrypted; empty: they are not
   uint64_t tracking_keep = 30 * 86400;  // seconds that messages can be found for in the store; 0: they are not tracked
   store::Policies policies;             // of all quarantines, complete; for the store
   std::vector<directory::ProfileSettings> ldap;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mail of our own: where it is submitted, how long that is tried, where archives lie, who hears of alerts; and the log.
+// Mail of our own: how it is encrypted while it is kept, where it is submitted, how long that is tried, where archives
+// lie, who hears of alerts; and the log.
 #include "milter/settings_mail.h"
 
 #include <algorithm>
@@ -159,6 +160,26 @@ void read_alerts(config::OptionReader& read, const Node& root, const std::string
   }
 }
 
+void read_store_encryption(config::OptionReader& read, const Node& root, Settings& settings) {
+  const Node* map = read.map(root, "store-encryption");
+  if (map == nullptr) return;
+  std::string& key = settings.store_key;
+  read.text(*map, "store-encryption.key", key);
+  const Node& where = *root.key_node("store-encryption");
+  const bool good = key.size() <= 64 && key.find_first_of("._-") != 0 && std::ranges::all_of(key, [](char c) {
+                      const char l = base::ascii_lower(c);
+                      return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+                    });
+  if (settings.store.empty()) {
+    read.error(where, "there is nothing to encrypt without 'store'",
+               "for example store: sqlite:/var/lib/postern/postern.db");
+  } else if (key.empty()) {
+    read.error(where, "'store-encryption' needs 'key'", "name an RSA key in fipsd, for example key: store");
+  } else if (!good) {
+    read.error(*map->get("key"), shown(key) + " is no name of a key in fipsd");
+  }
+}
+
 std::string list_text(const std::vector<std::string>& items) {
   std::string out = "[";
   for (size_t i = 0; i < items.size(); ++i) out += (i == 0 ? "" : ", ") + config::quote_scalar(items[i]);
@@ -170,6 +191,7 @@ std::string list_text(const std::vector<std::string>& items) {
 void read_mail(config::OptionReader& read, const Node& root, const std::string& folder, Settings& settings) {
   read.text(root, "state-directory", settings.state_directory);
   settings.state_directory = config::absolute_path(folder, settings.state_directory);
+  read_store_encryption(read, root, settings);
   read_reinject(read, root, folder, settings.reinject);
   read_archives(read, root, folder, settings);
   read_alerts(read, root, folder, settings);
@@ -206,6 +228,10 @@ void dump_mail(const Settings& settings, std::string& out) {
   const auto line = [&out](std::string_view key, const std::string& value) {
     out += "  " + std::string(key) + ": " + value + "\n";
   };
+  if (!settings.store_key.empty()) {
+    out += "store-encryption:\n";
+    line("key", config::quote_scalar(settings.store_key));
+  }
   out += "state-directory: " + config::quote_scalar(settings.state_directory) + "\n";
   out += "templates:";
   if (settings.templates.empty()) out += " []";

@@ -14,6 +14,7 @@
 #include "engine/base/error.h"
 #include "engine/store/batch.h"
 #include "engine/store/files.h"
+#include "engine/store/sealed.h"
 
 namespace postern::store {
 
@@ -36,6 +37,8 @@ struct Tables {
   bool contents = false;  // contents are kept beside them
   // The statements that make them; `id` is the type of a row's own number.
   std::vector<std::string> (*statements)(std::string_view id) = nullptr;
+  // The statements that make tables of an older version into those of `version`; none where that cannot be done.
+  std::vector<std::string> (*upgrade)(int64_t from) = nullptr;
 };
 extern const Tables kStoreTables;
 extern const Tables kTrackingTables;
@@ -67,7 +70,7 @@ class Database {
   // Contents that are kept in the database, and files where it has files: put_inside runs in the transaction in which
   // `name` gets its row in `content`, and does nothing where the bytes are a file, which is there before. has tells
   // whether the bytes are there. drop takes place after the transaction in which the row went.
-  virtual base::Result<void> put_inside(const std::string& name, const Content& content) = 0;
+  virtual base::Result<void> put_inside(const std::string& name, const Source& content) = 0;
   virtual base::Result<std::string> get(const std::string& name, uint64_t size) = 0;
   virtual base::Result<bool> has(const std::string& name) = 0;
   virtual void drop(const std::string& name) = 0;

@@ -70,7 +70,7 @@ Result<UniqueFd> Files::shelf(const std::string& name, bool make) const {
   return out;
 }
 
-Result<void> Files::write(const std::string& name, const Content& content) const {
+Result<void> Files::write(const std::string& name, const Source& content) const {
   auto directory = shelf(name, true);
   if (!directory) return fail(Cause::unavailable, directory.error().text());
   const UniqueFd file(
@@ -81,8 +81,12 @@ Result<void> Files::write(const std::string& name, const Content& content) const
     ::unlinkat(directory->get(), name.c_str(), 0);
     return unavailable(std::string(doing) + " a file in " + path_, number);
   };
-  for (const std::string_view piece : content) {
-    if (!base::write_all(file.get(), piece)) return give_up("writing");
+  const Result<void> written = content([&](std::string_view piece) -> Result<void> {
+    return base::write_all(file.get(), piece) ? Result<void>() : unavailable("writing a file in " + path_, errno);
+  });
+  if (!written) {
+    ::unlinkat(directory->get(), name.c_str(), 0);
+    return written;
   }
   if (::fsync(file.get()) != 0) return give_up("syncing");
   if (::fsync(directory->get()) != 0) return give_up("syncing the name of");

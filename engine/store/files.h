@@ -9,7 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/handle.h"
-#include "engine/store/batch.h"
+#include "engine/store/sealed.h"
 
 namespace postern::store {
 
@@ -19,7 +19,7 @@ class Files {
   static base::Result<Files> open(const std::string& directory, bool create);
 
   // write makes the file and everything up to it durable; on failure nothing of it stays.
-  base::Result<void> write(const std::string& name, const Content& content) const;
+  base::Result<void> write(const std::string& name, const Source& content) const;
   // read returns the file's bytes, which must be `size`.
   base::Result<std::string> read(const std::string& name, uint64_t size) const;
   base::Result<bool> has(const std::string& name) const;

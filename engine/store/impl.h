@@ -11,6 +11,7 @@
 
 #include "engine/store/columns.h"
 #include "engine/store/database.h"
+#include "engine/store/key_ring.h"
 #include "engine/store/store.h"
 
 namespace postern::store {
@@ -54,7 +55,7 @@ struct Store::Impl {
 
   // put_early makes a content's file durable, before its transaction and without a connection: the others go on
   // meanwhile. take_back removes such files again, where the transaction did not come about.
-  base::Result<void> put_early(const std::string& name, const Content& content);
+  base::Result<void> put_early(const std::string& name, const Source& content);
   void take_back(const std::vector<std::string>& names);
 
   // Lease is a connection in the hands of one thread.
@@ -77,6 +78,10 @@ struct Store::Impl {
   base::Result<void> apply_confirmations(Database& database, int64_t now, std::vector<int64_t>& written);
   void confirmations_written(const std::vector<int64_t>& written);
 
+  // ask runs one statement on a connection of its own; for `keys`.
+  KeyRing::Ask ask();
+
+  std::unique_ptr<KeyRing> keys;
   std::mutex mutex;
   std::condition_variable returned;
   std::vector<std::unique_ptr<Database>> idle;
@@ -103,9 +108,19 @@ struct NewMail {
 };
 base::Result<void> insert_mail(Database& database, const NewMail& mail, int64_t now);
 
-// new_content gives a content its row; the bytes go by put_early() and put_inside().
-base::Result<void> insert_content(Database& database, const std::string& name, const Content& content,
-                                  const std::string& digest);
+// NewContent is a content of a batch or mail on its way in: encrypted, where there is a key. Its pieces must outlive
+// it.
+struct NewContent {
+  NewContent(const Content& pieces, const KeyRing::Key& key);
+  std::string name;
+  const Content* content;
+  std::string digest;    // of what is stored as it is
+  std::string data_key;  // id of the key
+  Source source;
+};
+
+// insert_content gives a content its row; the bytes go by put_early() and put_inside().
+base::Result<void> insert_content(Database& database, const NewContent& content);
 // drop_unused removes the row of `name` if no entry in a quarantine and no mail needs it any more.
 base::Result<void> drop_unused(Database& database, const std::string& name, Dropped& dropped);
 

@@ -33,10 +33,17 @@ uint64_t size_of(const Content& content) {
   return out;
 }
 
-Result<void> insert_content(Database& database, const std::string& name, const Content& content,
-                            const std::string& digest) {
-  return execute(database, "INSERT INTO content (name, size, digest) VALUES ($1, $2, $3)",
-                 {name, static_cast<int64_t>(size_of(content)), digest});
+// The digest of what is encrypted would tell who has the message what it is; its tags are checked instead.
+NewContent::NewContent(const Content& pieces, const KeyRing::Key& key)
+    : name(random_name()),
+      content(&pieces),
+      digest(key == nullptr ? sha256_hex(pieces) : std::string()),
+      data_key(key == nullptr ? std::string() : key->id),
+      source(key == nullptr ? plain_source(pieces) : sealed_source(key, name, pieces)) {}
+
+Result<void> insert_content(Database& database, const NewContent& content) {
+  return execute(database, "INSERT INTO content (name, size, digest, data_key) VALUES ($1, $2, $3, $4)",
+                 {content.name, static_cast<int64_t>(size_of(*content.content)), content.digest, content.data_key});
 }
 
 Result<void> drop_unused(Database& database, const std::string& name, Dropped& dropped) {
@@ -110,23 +117,25 @@ Result<void> one(Result<Rows> rows, int64_t id) {
 }  // namespace
 
 Result<void> Store::queue(const Mail& mail, uint64_t cause_mid, int64_t now) {
+  auto key = impl_->keys->current(impl_->ask());
+  if (!key) return std::unexpected(std::move(key.error()));
+  const NewContent content(mail.content, *key);
   NewMail row;
   row.kind = mail.kind;
   row.sender = escape_address(mail.from);
   row.recipients = join_addresses(mail.recipients);
-  row.content = random_name();
+  row.content = content.name;
   row.size = size_of(mail.content);
   row.cause_mid = cause_mid;
   row.mid = mail.mid;
   row.host = mail.host;
   row.flow = mail.flow;
   row.next = now;
-  const std::string digest = sha256_hex(mail.content);
-  if (auto stored = impl_->put_early(row.content, mail.content); !stored) return stored;
+  if (auto stored = impl_->put_early(content.name, content.source); !stored) return stored;
   const Impl::Lease database(*impl_);
   auto done = transact(*database, [&]() -> Result<void> {
-    if (auto made = insert_content(*database, row.content, mail.content, digest); !made) return made;
-    if (auto put = database->put_inside(row.content, mail.content); !put) return put;
+    if (auto made = insert_content(*database, content); !made) return made;
+    if (auto put = database->put_inside(content.name, content.source); !put) return put;
     return insert_mail(*database, row, now);
   });
   if (!done && !database->in_doubt()) impl_->take_back({row.content});

@@ -97,13 +97,18 @@ class Postgres final : public Database {
       if (!create) return fail(Cause::not_found, "the database is no store yet");
       if (auto made = make_tables(tables); !made) return made;
     }
-    auto version = run(fmt::format("SELECT value FROM {} WHERE name = 'version'", tables.meta), {});
+    const std::string asked = fmt::format("SELECT value FROM {} WHERE name = 'version'", tables.meta);
+    auto version = run(asked, {});
+    if (version && create && version->size() == 1 && !tables.upgrade(version->front().number(0)).empty()) {
+      if (auto made = make_tables(tables); !made) return made;
+      version = run(asked, {});
+    }
     if (!version) return std::unexpected(std::move(version.error()));
     return check_version(tables, *version);
   }
   Result<void> in_turn() override { return plain("SELECT pg_advisory_xact_lock(7077838218)"); }
 
-  Result<void> put_inside(const std::string& name, const Content& content) override {
+  Result<void> put_inside(const std::string& name, const Source& content) override {
     std::string chunk;
     int64_t part = 0;
     const auto flush = [&]() -> Result<void> {
@@ -117,7 +122,7 @@ class Postgres final : public Database {
       if (!reply) return std::unexpected(std::move(reply.error()));
       return {};
     };
-    for (std::string_view piece : content) {
+    auto put = content([&](std::string_view piece) -> Result<void> {
       while (!piece.empty()) {
         const std::string_view taken = piece.substr(0, kChunk - chunk.size());
         chunk += taken;
@@ -125,7 +130,9 @@ class Postgres final : public Database {
         if (chunk.size() < kChunk) continue;
         if (auto done = flush(); !done) return done;
       }
-    }
+      return {};
+    });
+    if (!put) return put;
     return chunk.empty() && part != 0 ? Result<void>() : flush();
   }
 
@@ -207,7 +214,14 @@ class Postgres final : public Database {
       if (auto locked = plain("SELECT pg_advisory_xact_lock(7077838217)"); !locked) return locked;
       auto found = run("SELECT to_regclass($1) IS NOT NULL", {std::string(tables.meta)});
       if (!found) return std::unexpected(std::move(found.error()));
-      if (found->front().text(0) == "t") return {};
+      if (found->front().text(0) == "t") {
+        auto version = run(fmt::format("SELECT value FROM {} WHERE name = 'version'", tables.meta), {});
+        if (!version) return std::unexpected(std::move(version.error()));
+        for (const std::string& sql : tables.upgrade(version->empty() ? 0 : version->front().number(0))) {
+          if (auto made = plain(sql); !made) return made;
+        }
+        return {};
+      }
       for (const std::string& sql : tables.statements("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")) {
         if (auto made = plain(sql); !made) return made;
       }

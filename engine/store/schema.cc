@@ -8,8 +8,13 @@
 namespace postern::store {
 namespace {
 
-constexpr int64_t kSchemaVersion = 1;
+constexpr int64_t kSchemaVersion = 2;
 constexpr int64_t kTrackingVersion = 1;
+
+// Data keys of encrypted contents, wrapped; content.data_key is empty where the bytes are as they came.
+constexpr const char* kStoreKey =
+    "CREATE TABLE store_key (id TEXT PRIMARY KEY, name TEXT NOT NULL, fingerprint TEXT NOT NULL, wrapped TEXT NOT "
+    "NULL, created BIGINT NOT NULL, UNIQUE (name, fingerprint))";
 
 std::vector<std::string> schema(std::string_view id) {
   return {
@@ -23,7 +28,9 @@ std::vector<std::string> schema(std::string_view id) {
       "CREATE INDEX kept_unconfirmed ON kept (identity) WHERE confirmed = 0",
       "CREATE INDEX kept_created ON kept (created)",
 
-      "CREATE TABLE content (name TEXT PRIMARY KEY, size BIGINT NOT NULL, digest TEXT NOT NULL)",
+      "CREATE TABLE content (name TEXT PRIMARY KEY, size BIGINT NOT NULL, digest TEXT NOT NULL, "
+      "data_key TEXT NOT NULL DEFAULT '')",
+      kStoreKey,
 
       fmt::format("CREATE TABLE entry (id {}, kept BIGINT NOT NULL, copy TEXT NOT NULL, mid BIGINT NOT NULL, "
                   "queue_id TEXT NOT NULL, flow TEXT NOT NULL, client TEXT NOT NULL, sender TEXT NOT NULL, "
@@ -93,10 +100,21 @@ std::vector<std::string> tracking(std::string_view id) {
   };
 }
 
+std::vector<std::string> upgrade(int64_t from) {
+  if (from != 1) return {};
+  return {
+      "ALTER TABLE content ADD COLUMN data_key TEXT NOT NULL DEFAULT ''",
+      kStoreKey,
+      fmt::format("UPDATE meta SET value = {} WHERE name = 'version'", kSchemaVersion),
+  };
+}
+
+std::vector<std::string> no_upgrade(int64_t) { return {}; }
+
 }  // namespace
 
-constexpr Tables kStoreTables{"meta", kSchemaVersion, true, schema};
-constexpr Tables kTrackingTables{"tracking_meta", kTrackingVersion, false, tracking};
+constexpr Tables kStoreTables{"meta", kSchemaVersion, true, schema, upgrade};
+constexpr Tables kTrackingTables{"tracking_meta", kTrackingVersion, false, tracking, no_upgrade};
 
 base::Result<void> check_version(const Tables& tables, const Rows& rows) {
   if (rows.size() == 1 && rows[0].number(0) == tables.version) return {};

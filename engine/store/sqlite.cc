@@ -68,12 +68,17 @@ class Sqlite final : public Database {
       rollback();
       return std::unexpected(found.error());
     }
+    std::vector<std::string> needed;
     if (found->empty()) {
-      for (const std::string& sql : tables.statements("INTEGER PRIMARY KEY AUTOINCREMENT")) {
-        if (auto made = plain(sql); !made) {
-          rollback();
-          return made;
-        }
+      needed = tables.statements("INTEGER PRIMARY KEY AUTOINCREMENT");
+    } else if (create) {
+      auto before = run(fmt::format("SELECT value FROM {} WHERE name = 'version'", tables.meta), {});
+      if (before && !before->empty()) needed = tables.upgrade(before->front().number(0));
+    }
+    for (const std::string& sql : needed) {
+      if (auto made = plain(sql); !made) {
+        rollback();
+        return made;
       }
     }
     if (auto done = commit(); !done) {
@@ -87,7 +92,7 @@ class Sqlite final : public Database {
   // Writers stand in one queue.
   Result<void> in_turn() override { return {}; }
 
-  Result<void> put_inside(const std::string&, const Content&) override { return {}; }
+  Result<void> put_inside(const std::string&, const Source&) override { return {}; }
   Result<std::string> get(const std::string& name, uint64_t size) override { return files_->read(name, size); }
   Result<bool> has(const std::string& name) override { return files_->has(name); }
   void drop(const std::string& name) override { files_->remove(name); }

@@ -40,26 +40,31 @@ std::string plan_of(const Batch& batch) {
   return sha256_hex({text});
 }
 
-// Named is a content of the batch under the name it gets; pieces that are the same pieces are one content.
-struct Named {
-  std::string name;
-  const Content* content;
-  std::string digest;
-};
-
-std::vector<Named> name_contents(const Batch& batch) {
-  std::vector<Named> out;
+// Pieces that are the same pieces are one content.
+std::vector<std::shared_ptr<const NewContent>> new_contents(const Batch& batch, const KeyRing::Key& key) {
+  std::vector<std::shared_ptr<const NewContent>> out;
   const auto same = [](const Content& a, const Content& b) {
     return std::ranges::equal(
         a, b, [](std::string_view x, std::string_view y) { return x.data() == y.data() && x.size() == y.size(); });
   };
   const auto add = [&](const Content& content) {
-    const auto known = std::ranges::find_if(out, [&](const Named& named) { return same(*named.content, content); });
-    out.push_back(known == out.end() ? Named{random_name(), &content, sha256_hex(content)}
-                                     : Named{known->name, &content, known->digest});
+    const auto known = std::ranges::find_if(out, [&](const auto& each) { return same(*each->content, content); });
+    out.push_back(known == out.end() ? std::make_shared<const NewContent>(content, key) : *known);
   };
   for (const Entry& entry : batch.entries) add(entry.content);
   for (const Mail& mail : batch.mails) add(mail.content);
+  return out;
+}
+
+// identities returns what a batch's message may be known by: as it would be written down now, then as it may have been
+// under other keys. The digest of a message that is stored encrypted is nobody's to compare.
+std::vector<std::string> identities(const Batch& batch, const KeyRing::Key& current, const KeyRing& ring) {
+  if (batch.identity.empty()) return {""};
+  std::vector<std::string> out{current == nullptr ? batch.identity : keyed_digest(*current, batch.identity)};
+  for (const KeyRing::Key& key : ring.loaded()) {
+    if (key != current) out.push_back(keyed_digest(*key, batch.identity));
+  }
+  if (current != nullptr) out.push_back(batch.identity);
   return out;
 }
 
@@ -70,15 +75,19 @@ struct Earlier {
   std::string plan;
 };
 
-Result<std::optional<Earlier>> find_earlier(Database& database, const Batch& batch, int64_t now) {
-  if (batch.identity.empty()) return std::nullopt;
-  auto rows = database.run(
-      "SELECT id, mid, plan FROM kept WHERE identity = $1 AND confirmed = 0 AND created > $2 ORDER BY id DESC LIMIT 1",
-      {batch.identity, now - kUnconfirmedAge});
-  if (!rows) return std::unexpected(std::move(rows.error()));
-  if (rows->empty()) return std::nullopt;
-  const Row& row = rows->front();
-  return Earlier{row.number(0), static_cast<uint64_t>(row.number(1)), row.text(2)};
+Result<std::optional<Earlier>> find_earlier(Database& database, const std::vector<std::string>& names, int64_t now) {
+  for (const std::string& identity : names) {
+    if (identity.empty()) continue;
+    auto rows = database.run(
+        "SELECT id, mid, plan FROM kept WHERE identity = $1 AND confirmed = 0 AND created > $2 ORDER BY id DESC LIMIT "
+        "1",
+        {identity, now - kUnconfirmedAge});
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    if (rows->empty()) continue;
+    const Row& row = rows->front();
+    return Earlier{row.number(0), static_cast<uint64_t>(row.number(1)), row.text(2)};
+  }
+  return std::nullopt;
 }
 
 // whole tells whether every content that the batch still needs is there.
@@ -122,19 +131,17 @@ Result<void> supersede(Database& database, const Earlier& earlier, int64_t now, 
   return execute(database, "UPDATE kept SET confirmed = 1 WHERE id = $1", {earlier.id});
 }
 
-Result<void> insert_batch(Database& database, const Batch& batch, const std::vector<Named>& contents, int64_t kept,
-                          int64_t now) {
+Result<void> insert_batch(Database& database, const Batch& batch,
+                          const std::vector<std::shared_ptr<const NewContent>>& contents, int64_t kept, int64_t now) {
   for (size_t i = 0; i < contents.size(); ++i) {
-    const bool again = std::any_of(contents.begin(), contents.begin() + static_cast<ptrdiff_t>(i),
-                                   [&](const Named& named) { return named.name == contents[i].name; });
-    if (again) continue;
-    if (auto done = insert_content(database, contents[i].name, *contents[i].content, contents[i].digest); !done)
-      return done;
-    if (auto done = database.put_inside(contents[i].name, *contents[i].content); !done) return done;
+    const auto end = contents.begin() + static_cast<ptrdiff_t>(i);
+    if (std::find(contents.begin(), end, contents[i]) != end) continue;
+    if (auto done = insert_content(database, *contents[i]); !done) return done;
+    if (auto done = database.put_inside(contents[i]->name, contents[i]->source); !done) return done;
   }
   size_t at = 0;
   for (const Entry& entry : batch.entries) {
-    if (auto done = insert_entry(database, batch, entry, contents[at++].name, kept, now); !done) return done;
+    if (auto done = insert_entry(database, batch, entry, contents[at++]->name, kept, now); !done) return done;
   }
   for (const Mail& mail : batch.mails) {
     NewMail row;
@@ -142,7 +149,7 @@ Result<void> insert_batch(Database& database, const Batch& batch, const std::vec
     row.kind = mail.kind;
     row.sender = escape_address(mail.from);
     row.recipients = join_addresses(mail.recipients);
-    row.content = contents[at++].name;
+    row.content = contents[at++]->name;
     row.size = size_of(mail.content);
     row.cause_mid = batch.mid;
     row.mid = mail.mid;
@@ -173,7 +180,7 @@ Store::Impl::Lease::~Lease() {
   impl_.returned.notify_one();
 }
 
-Result<void> Store::Impl::put_early(const std::string& name, const Content& content) {
+Result<void> Store::Impl::put_early(const std::string& name, const Source& content) {
   return files != nullptr ? files->write(name, content) : Result<void>();
 }
 
@@ -181,6 +188,13 @@ void Store::Impl::take_back(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (files != nullptr) files->remove(name);
   }
+}
+
+KeyRing::Ask Store::Impl::ask() {
+  return [this](std::string_view sql, const Values& values) {
+    const Lease database(*this);
+    return database->run(sql, values);
+  };
 }
 
 Result<void> Store::Impl::apply_confirmations(Database& database, int64_t now, std::vector<int64_t>& written) {
@@ -220,6 +234,7 @@ Result<std::unique_ptr<Store>> Store::open(const Open& how) {
   if (const std::string fault = where_fault(how.where); !fault.empty()) return fail(Cause::misconfigured, fault);
   auto impl = std::make_unique<Impl>();
   impl->owner = shown(how.owner);
+  impl->keys = std::make_unique<KeyRing>(how.keys, how.key, how.key_retry);
   const bool sqlite = how.where.starts_with(kSqlite);
   // SQLite lets one write at a time in any case.
   const size_t connections = sqlite ? 1 : std::max<size_t>(1, how.connections);
@@ -245,18 +260,21 @@ Result<std::unique_ptr<Store>> Store::open(const Open& how) {
 // ---- keeping
 
 Result<Kept> Store::keep(const Batch& batch, const Policies& policies, int64_t now) {
-  const std::vector<Named> contents = name_contents(batch);
+  const auto key = impl_->keys->current(impl_->ask());
+  if (!key) return std::unexpected(key.error());
+  const auto contents = new_contents(batch, *key);
+  const std::vector<std::string> names = identities(batch, *key, *impl_->keys);
   const std::string plan = plan_of(batch);
   // What was stored before the transaction and is not in it goes again. After a commit whose end is not known nothing
   // goes: the rows may be there when the database is next opened.
   Dropped unused;
-  for (const Named& named : contents) {
-    if (std::ranges::find(unused, named.name) != unused.end()) continue;
-    if (auto stored = impl_->put_early(named.name, *named.content); !stored) {
+  for (const auto& content : contents) {
+    if (std::ranges::find(unused, content->name) != unused.end()) continue;
+    if (auto stored = impl_->put_early(content->name, content->source); !stored) {
       impl_->take_back(unused);
       return std::unexpected(std::move(stored.error()));
     }
-    unused.push_back(named.name);
+    unused.push_back(content->name);
   }
 
   const Impl::Lease database(*impl_);
@@ -267,7 +285,7 @@ Result<Kept> Store::keep(const Batch& batch, const Policies& policies, int64_t n
     kept = {};
     dropped.clear();
     if (auto done = impl_->apply_confirmations(*database, now, confirmations); !done) return done;
-    auto earlier = find_earlier(*database, batch, now);
+    auto earlier = find_earlier(*database, names, now);
     if (!earlier) return std::unexpected(std::move(earlier.error()));
     if (*earlier) {
       kept.again = (*earlier)->mid;
@@ -290,7 +308,7 @@ Result<Kept> Store::keep(const Batch& batch, const Policies& policies, int64_t n
     }
     auto row = database->run(
         "INSERT INTO kept (identity, plan, mid, created, confirmed) VALUES ($1, $2, $3, $4, 0) RETURNING id",
-        {batch.identity, plan, static_cast<int64_t>(batch.mid), now});
+        {names.front(), plan, static_cast<int64_t>(batch.mid), now});
     if (!row) return std::unexpected(std::move(row.error()));
     kept.id = row->front().number(0);
     return insert_batch(*database, batch, contents, kept.id, now);
@@ -322,15 +340,38 @@ Result<void> Store::settle(int64_t now) {
 }
 
 Result<std::string> Store::content(const std::string& name) {
-  const Impl::Lease database(*impl_);
-  auto rows = database->run("SELECT size, digest FROM content WHERE name = $1", {name});
-  if (!rows) return std::unexpected(std::move(rows.error()));
-  if (rows->empty()) return fail(Cause::not_found, "there is no content '" + name + "'");
-  auto bytes = database->get(name, static_cast<uint64_t>(rows->front().number(0)));
-  if (bytes && sha256_hex({*bytes}) != rows->front().text(1)) {
-    return fail(Cause::internal, "content " + name + " is not what was stored");
+  std::string key;
+  Result<std::string> bytes;
+  {
+    const Impl::Lease database(*impl_);
+    auto rows = database->run("SELECT size, digest, data_key FROM content WHERE name = $1", {name});
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    if (rows->empty()) return fail(Cause::not_found, "there is no content '" + name + "'");
+    const auto size = static_cast<uint64_t>(rows->front().number(0));
+    key = rows->front().text(2);
+    bytes = database->get(name, key.empty() ? size : sealed_size(size));
+    if (bytes && key.empty() && sha256_hex({*bytes}) != rows->front().text(1)) {
+      return fail(Cause::internal, "content " + name + " is not what was stored");
+    }
   }
-  return bytes;
+  if (!bytes || key.empty()) return bytes;
+  const auto found = impl_->keys->find(impl_->ask(), key);
+  if (!found) return std::unexpected(base::Error(found.error()).in("content " + name + " is encrypted"));
+  return open_sealed(**found, name, std::move(*bytes));
 }
+
+Result<void> Store::check_content(const std::string& name) {
+  {
+    const Impl::Lease database(*impl_);
+    auto rows = database->run("SELECT data_key FROM content WHERE name = $1", {name});
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    if (rows->empty() || rows->front().text(0).empty()) return {};
+  }
+  auto bytes = content(name);
+  if (!bytes) return std::unexpected(std::move(bytes.error()));
+  return {};
+}
+
+Result<void> Store::check_key() { return impl_->keys->check(impl_->ask()); }
 
 }  // namespace postern::store

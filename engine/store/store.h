@@ -11,6 +11,7 @@
 // there is no such id; after any failure nothing has changed, or the change is one that only an unconfirmed message
 // sees.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 
 #include "engine/base/error.h"
 #include "engine/store/batch.h"
+#include "engine/store/content_keys.h"
 #include "engine/store/quarantine.h"
 
 namespace postern::store {
@@ -80,6 +82,11 @@ class Store {
     std::string owner;       // name of this gateway among those that share the store
     bool create = true;      // false: a store that is not there is not_found
     size_t connections = 1;  // to PostgreSQL; as many calls run at a time
+    // Who has the keys by which contents are encrypted, and by which of them new ones are; empty: new ones are stored
+    // as they are. After a failure nobody is asked for key_retry.
+    std::shared_ptr<ContentKeys> keys{};
+    std::string key{};
+    std::chrono::nanoseconds key_retry = std::chrono::seconds(2);
   };
   // where_fault says what is wrong with a `where`; "" when nothing is.
   static std::string where_fault(std::string_view where);
@@ -141,8 +148,14 @@ class Store {
   base::Result<void> tidy(int64_t now);
   static constexpr int64_t kRecordDays = 30;
 
-  // content reads a content whole.
+  // content reads a content whole. What is encrypted needs its key, once in the life of the store: unavailable, denied
+  // or misconfigured as ContentKeys says; internal where it is not what was stored.
   base::Result<std::string> content(const std::string& name);
+  // check_content tells whether an encrypted content can be read; what is stored as it is it does not look at.
+  base::Result<void> check_content(const std::string& name);
+  // check_key sees to it that the key for new contents is in memory while it is good, and not when it is not: keep()
+  // and queue() fail then. For once a minute.
+  base::Result<void> check_key();
 
  private:
   struct Impl;

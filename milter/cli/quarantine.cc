@@ -20,6 +20,7 @@
 #include "milter/cli/commands.h"
 #include "milter/events.h"
 #include "milter/settings.h"
+#include "milter/store_keys.h"
 
 namespace postern::cli {
 namespace {
@@ -81,7 +82,7 @@ Place open_place(const std::string& path, int& status) {
     status = complain({Cause::misconfigured, path + " names no store: quarantined mail is in the MTA's own queue"});
     return place;
   }
-  auto opened = store::Store::open({place.settings.store, place.settings.hostname, false, 1});
+  auto opened = store::Store::open(milter::store_place(place.settings, false, 1));
   if (!opened) {
     const bool missing = opened.error().cause() == Cause::not_found;
     status = complain(missing ? Error(Cause::unavailable, opened.error().text() + "; posternd makes it at its start")
@@ -268,11 +269,27 @@ int stats(const Place& place, const QuarantineOptions& options) {
   return kDone;
 }
 
+// complain_of_content is complain for a message that is there and cannot be read: the store is what is at fault, or
+// fipsd, and never the configuration that names them.
+int complain_of_content(const Error& error) {
+  const bool plain = error.cause() == Cause::denied || error.cause() == Cause::not_found;
+  return complain({plain ? error.cause() : Cause::unavailable, error.text()});
+}
+
+// check_readable sees to it that a message which is to go out can be read: what cannot be stays in quarantine, where it
+// is seen, and not in the outbox. Whether there is such a message is not its business.
+int check_readable(const Place& place, int64_t id) {
+  const auto entry = place.store->show(id);
+  if (!entry || entry->state != "held") return kDone;
+  const auto checked = place.store->check_content(entry->content);
+  return checked ? kDone : complain_of_content(checked.error());
+}
+
 int view(const Place& place, const QuarantineOptions& options) {
   auto entry = place.store->show(options.ids.front());
   if (!entry) return complain(entry.error());
   auto content = place.store->content(entry->content);
-  if (!content) return complain(content.error());
+  if (!content) return complain_of_content(content.error());
   base::UniqueFd file;
   if (!options.out.empty()) {
     file.reset(::open(options.out.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -292,6 +309,7 @@ int forward(const Place& place, const QuarantineOptions& options) {
   }
   auto sender = message::parse_path(options.sender);
   if (!sender) return usage("'" + base::escape_for_log(options.sender, 80) + "' is no mail address");
+  if (const int status = check_readable(place, options.ids.front()); status != kDone) return status;
   auto done = place.store->forward(options.ids.front(), *sender, recipients, now());
   if (!done) return complain(done.error());
   std::printf("%lld: a copy goes out as soon as posternd runs\n", static_cast<long long>(options.ids.front()));
@@ -352,6 +370,10 @@ int each(const Place& place, const QuarantineOptions& options) {
     std::string done;
     base::Result<void> result;
     if (options.command == "release") {
+      if (const int bad = check_readable(place, id); bad != kDone) {
+        status = std::max(status, bad);
+        continue;
+      }
       const auto out = place.store->release(id, options.quarantine, caller(), now());
       if (!out) result = std::unexpected(out.error());
       ended = milter::Event::quarantine_released;

@@ -50,6 +50,7 @@ postern_system_test(ldap-token TIMEOUT 600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/
 postern_system_test(setup COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/setup_test.py")
 postern_system_test(quarantine COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/quarantine_test.py")
 postern_system_test(findevent COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/findevent_test.py")
+postern_system_test(store-encryption COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/store_encryption_test.py")
 postern_system_test(store-kill LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/store_kill_test.py" $<TARGET_FILE:store-steps>)
 postern_system_test(systemd COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/systemd_test.py")
 postern_system_test(service COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/daemon_service_test.py" Service)

@@ -152,6 +152,8 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"dkim.*.when-unavailable", "reject"},
       {"dkim.*.eight-bit", "keep"},
       {"store", "sqlite:/srv/postern.db"},
+      {"store-encryption", ""},
+      {"store-encryption.key", "store-2026"},
       {"state-directory", folder + "/state"},
       {"templates", folder + "/texts.d/*.txt"},
       {"reinject", ""},
@@ -295,7 +297,8 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "body-length: "
       "2048,\n    expiry: 7d, identity: list@mail.B\u00fccher.example, users: [Alice, '@B\u00fccher.example', "
       "Bob@b.example],\n    align: sender, when-unavailable: reject, eight-bit: keep}\n"
-      "store: sqlite:/srv/postern.db\nstate-directory: state\ntemplates: [texts.d/*.txt]\n"
+      "store: sqlite:/srv/postern.db\nstore-encryption: {key: store-2026}\nstate-directory: state\ntemplates: "
+      "[texts.d/*.txt]\n"
       "reinject: {server: '[::1]:10026', tls: require, ca-file: ca.pem, timeout: 20s, from: 'Gate <gate@x.test>',\n"
       "  daemon-name: own, retry-first: 10s, retry-longest: 5m, give-up: 2d}\n"
       "archives: {Legal: {file: /srv/named.mbox}}\n"
@@ -392,6 +395,12 @@ TEST_F(SettingsFile, MistakesAreShownWithTheirPlace) {
       {"limits: {recipients: }\nx: 1\n", "2:1", "unknown key"},
       {"store: /srv/postern.db\n", "1:8", "must begin with sqlite: or postgresql:", "sqlite:/var/lib/postern"},
       {"store: 'sqlite:postern.db'\n", "1:8", "absolute path"},
+      {"store-encryption: {key: a}\n", "1:1", "nothing to encrypt without 'store'", "sqlite:/var/lib/postern"},
+      {"store: sqlite:/s.db\nstore-encryption: {}\n", "2:1", "needs 'key'", "RSA key in fipsd"},
+      {"store: sqlite:/s.db\nstore-encryption: {key: 'a b'}\n", "2:25", "no name of a key"},
+      {"store: sqlite:/s.db\nstore-encryption: {key: -a}\n", "2:25", "no name of a key"},
+      {"store: sqlite:/s.db\nstore-encryption: {key: a, keys: b}\n", "2:28", "keys", "key"},
+      {"store: sqlite:/s.db\nstore-encryption: yes\n", "2:19", "map"},
       {"quarantines: {P: {retention: 30}}\n", "1:30", "is not a time"},
       {"quarantines: {P: {retention: 30d, colour: red}}\n", "1:35", "unknown key 'colour'", "known here: retention"},
       {"quarantines: {P: 30d}\n", "1:18", "a quarantine is a map"},

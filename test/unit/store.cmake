@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The store: one set of tests for SQLite and for a PostgreSQL server that the run starts for itself.
-add_executable(unit-store unit/store_outbox_test.cc unit/store_quarantine_test.cc unit/store_tracking_test.cc)
-target_link_libraries(unit-store PRIVATE postern_store PkgConfig::PQ GTest::gtest_main GTest::gmock)
+add_executable(unit-store unit/store_outbox_test.cc unit/store_quarantine_test.cc unit/store_tracking_test.cc unit/store_sealed_test.cc unit/store_key_test.cc)
+target_link_libraries(unit-store PRIVATE postern_store PkgConfig::PQ PkgConfig::SQLITE GTest::gtest_main GTest::gmock)
 if(NOT POSTERN_SANITIZE)
   target_compile_options(unit-store PRIVATE -O0 -U_FORTIFY_SOURCE)
 endif()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A store of each kind for tests: SQLite in a directory of its own, PostgreSQL in a schema of its own on the server
-// that POSTERN_TEST_POSTGRES names. One test, one thread.
+// that POSTERN_TEST_POSTGRES names; and each once more with encrypted contents. One test, one thread.
 #pragma once
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/store/store.h"
+#include "test/unit/store_soft_keys.h"
 
 namespace postern::store {
 
@@ -22,6 +23,7 @@ inline constexpr int64_t kNow = 1'800'000'000;
 class StoreTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
+    if (GetParam().ends_with("_sealed")) key_ = "one";
     std::string pattern = testing::TempDir() + "store-XXXXXX";
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
@@ -43,11 +45,11 @@ class StoreTest : public testing::TestWithParam<std::string> {
     std::filesystem::remove_all(directory_);
   }
 
-  static bool is_postgres(const std::string& kind) { return kind == "postgresql"; }
+  static bool is_postgres(const std::string& kind) { return kind.starts_with("postgresql"); }
   bool postgres() const { return is_postgres(GetParam()); }
 
   std::unique_ptr<Store> open(const std::string& owner = "mx1") {
-    auto opened = Store::open({where_, owner, true, 1});
+    auto opened = Store::open({where_, owner, true, 1, keys_, key_, std::chrono::nanoseconds(0)});
     EXPECT_TRUE(opened) << (opened ? "" : opened.error().text());
     return opened ? std::move(*opened) : nullptr;
   }
@@ -98,6 +100,8 @@ class StoreTest : public testing::TestWithParam<std::string> {
     return out;
   }
 
+  std::shared_ptr<StoreSoftKeys> keys_ = std::make_shared<StoreSoftKeys>();
+  std::string key_;  // of new contents
   std::string directory_;
   std::string where_;
   std::string schema_;
@@ -105,8 +109,9 @@ class StoreTest : public testing::TestWithParam<std::string> {
   std::unique_ptr<Store> store_;
 };
 
-#define POSTERN_EVERY_STORE(Suite)                                                \
-  INSTANTIATE_TEST_SUITE_P(Every, Suite, testing::Values("sqlite", "postgresql"), \
+#define POSTERN_EVERY_STORE(Suite)                                                                        \
+  INSTANTIATE_TEST_SUITE_P(Every, Suite,                                                                  \
+                           testing::Values("sqlite", "postgresql", "sqlite_sealed", "postgresql_sealed"), \
                            [](const auto& kind) { return kind.param; })
 
 // The value of a Result, or a failed test.

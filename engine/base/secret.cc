@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Secret: pages of their own from mmap, so that nothing else shares them, no allocator keeps a copy, and locking and
 // the exclusion from dumps concern these bytes alone.
-#include "keystore/token/secret.h"
+#include "engine/base/secret.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,7 +10,7 @@
 #include <new>
 #include <utility>
 
-namespace postern::keystore {
+namespace postern::base {
 
 namespace {
 
@@ -84,8 +83,4 @@ void wipe(std::string& text) {
 
 void wipe_view(std::string_view bytes) { explicit_bzero(const_cast<char*>(bytes.data()), bytes.size()); }
 
-bool equal_in_constant_time(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
-}  // namespace postern::keystore
+}  // namespace postern::base
