@@ -13,7 +13,6 @@
 namespace postern::message {
 namespace {
 
-
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 // has_hidden tells whether the decoded text holds what no reader shows as it is.
