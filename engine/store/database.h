@@ -82,6 +82,11 @@ class Database {
   virtual std::string contains(std::string_view column, std::string_view parameter) const = 0;
   // contains_exactly is the same with the case as it is.
   virtual std::string contains_exactly(std::string_view column, std::string_view parameter) const = 0;
+  // contains_rarely is either of them, told to the planner as what few of the rows are that it has to look at: a search
+  // for it begins there.
+  virtual std::string contains_rarely(std::string_view column, std::string_view parameter, bool fold) const {
+    return fold ? contains(column, parameter) : contains_exactly(column, parameter);
+  }
   // for_update ends a SELECT whose rows are to be changed; skip_locked passes over those another gateway is changing.
   virtual std::string_view for_update() const = 0;
   virtual std::string_view skip_locked() const = 0;

@@ -41,8 +41,11 @@ class Condition {
     if (!fold_) out += fmt::format(" AND {} = {}", column, parameter(std::string(wanted)));
     return "(" + out + ")";
   }
-  // anywhere is "the column contains `wanted`".
-  std::string anywhere(std::string_view column, std::string_view wanted) {
+  // anywhere is "the column contains `wanted`"; `first`: the search begins there.
+  std::string anywhere(std::string_view column, std::string_view wanted, bool first) {
+    if (first) {
+      return database_.contains_rarely(column, parameter(fold_ ? base::lower(wanted) : std::string(wanted)), fold_);
+    }
     return fold_ ? database_.contains(column, parameter(base::lower(wanted)))
                  : database_.contains_exactly(column, parameter(std::string(wanted)));
   }
@@ -82,20 +85,22 @@ std::string where_of(Condition& condition, const TrackSearch& search) {
       const std::string sender = condition.same("sender", wanted);
       condition.term("(" + sender + " OR " + condition.same("author", wanted) + " AND author_key <> '')", {});
     } else {
-      const std::string sender = condition.anywhere("tracked_text.sender", wanted);
-      const std::string so = "(" + sender + " OR " + condition.anywhere("tracked_text.header_from", wanted) + ")";
+      const std::string sender = condition.anywhere("tracked_text.sender", wanted, !narrow);
+      const std::string so =
+          "(" + sender + " OR " + condition.anywhere("tracked_text.header_from", wanted, !narrow) + ")";
       condition.term(among("tracked_text", so, narrow), {});
     }
   }
   if (!search.to.empty()) {
     const std::string wanted = as_tracked(search.to);
     const bool whole = is_whole_address(search.to);
-    const std::string so = whole ? condition.same("address", wanted) : condition.anywhere("address", wanted);
+    const std::string so = whole ? condition.same("address", wanted) : condition.anywhere("address", wanted, !narrow);
     condition.term(among("tracked_recipient", so, narrow && !whole), {});
   }
   if (!search.subject.empty()) {
     condition.term(
-        among("tracked_text", condition.anywhere("tracked_text.subject", as_tracked(search.subject)), narrow), {});
+        among("tracked_text", condition.anywhere("tracked_text.subject", as_tracked(search.subject), !narrow), narrow),
+        {});
   }
   if (!search.message_id.empty()) {
     condition.term(condition.same("message_id", as_tracked(search.message_id)) + " AND message_id_key <> ''", {});

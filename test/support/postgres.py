@@ -29,7 +29,8 @@ class Postgres:
     """One server in `directory`. It refuses to run as root, so it then runs as nobody. What is committed survives a kill of the server,
     not a power cut: nothing is synced to disk."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, buffers="16MB"):
+        self.buffers = buffers
         self.data = os.path.join(directory, "data")
         self.log = os.path.join(directory, "postgres.log")
         self.bin = programs()
@@ -45,7 +46,7 @@ class Postgres:
         self.start()
 
     def start(self):
-        command = [*self.as_user, os.path.join(self.bin, "postgres"), "-D", self.data, "-k", self.directory, "-h", "", "-F", "-c", "shared_buffers=16MB",
+        command = [*self.as_user, os.path.join(self.bin, "postgres"), "-D", self.data, "-k", self.directory, "-h", "", "-F", "-c", "shared_buffers=" + self.buffers,
                    "-c", "max_connections=40", "-c", "log_min_messages=warning"]
         # A server that loses its postmaster ends by itself; SIGQUIT is its way to end at once.
         self.process = process.Process(command, "postgres", self.log, death_signal=signal.SIGQUIT, cwd=self.directory)
