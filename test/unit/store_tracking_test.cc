@@ -173,9 +173,10 @@ TEST_P(TrackingTest, ABatchIsWrittenOnce) {
 }
 
 TEST_P(TrackingTest, AnyBytesAreTracked) {
+  using namespace std::string_literals;
   TrackedMessage odd = message(7, "a", "b");
-  odd.subject = std::string("nul \0 and \xff\xfe and \n line", 27);
-  odd.from = std::string("x\0'; DROP TABLE tracked; --@\xe9", 29);
+  odd.subject = "nul \0 and \xff\xfe and \n line"s;
+  odd.from = "x\0'; DROP TABLE tracked; --@\xe9"s;
   odd.recipients = {"\xf0\x9f\x98\x80@example.net", std::string(70'000, 'r')};
   odd.message_id = std::string(100'000, '<');
   odd.lines = {{0, kNow, 2, "odd", "", std::string("a\0b\xff", 4)},
