@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ctime>
+
+#include "engine/scan/worker/context.h"
+
+namespace postern::scan::worker {
+namespace {
+
+// Containers small enough to be in memory anyway are not judged by their ratio.
+constexpr uint64_t kRatioFrom = 10ull << 20;
+
+uint64_t clock_ns(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+Budget::Budget(const ScanLimits& limits) : limits_(limits) {
+  const uint64_t span = static_cast<uint64_t>(limits.time.count()) * 1'000'000u;
+  cpu_deadline_ns_ = clock_ns(CLOCK_PROCESS_CPUTIME_ID) + span;
+  wall_deadline_ns_ = clock_ns(CLOCK_MONOTONIC) + span;
+}
+
+Reason Budget::out(uint64_t bytes, uint64_t before, uint64_t in) {
+  out_ += bytes;
+  const uint64_t now = before + bytes;
+  if (now > limits_.size) return Reason::size;
+  if (out_ > limits_.total) return Reason::size;
+  if (now > kRatioFrom && now / limits_.ratio > in) return Reason::ratio;
+  return expired() ? Reason::time : Reason::none;
+}
+
+bool Budget::expired() const {
+  return clock_ns(CLOCK_PROCESS_CPUTIME_ID) > cpu_deadline_ns_ || clock_ns(CLOCK_MONOTONIC) > wall_deadline_ns_;
+}
+
+uint64_t Budget::take_text(uint64_t bytes) {
+  const uint64_t fits = bytes < limits_.text - text_ ? bytes : limits_.text - text_;
+  text_ += fits;
+  return fits;
+}
+
+bool Budget::take_member() {
+  if (members_ >= limits_.members) return false;
+  ++members_;
+  return true;
+}
+
+}  // namespace postern::scan::worker

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/scan/worker/engine.h"
+
+#include <algorithm>
+#include <deque>
+#include <new>
+#include <vector>
+
+#include "engine/scan/worker/filetype.h"
+#include "engine/scan/worker/readers.h"
+
+namespace postern::scan::worker {
+namespace {
+
+// clean makes `raw` fit for a path or name: control characters and bytes that are no UTF-8 become '?'.
+std::string clean(std::string_view raw, size_t most) {
+  std::string out;
+  for (const char c : raw.substr(0, most)) {
+    const auto byte = static_cast<unsigned char>(c);
+    out.push_back(byte < 0x20 || byte == 0x7f ? '?' : c);
+  }
+  return out;
+}
+
+// Scan is the state of one scan: the leaves so far, and what they may still cost.
+struct Scan {
+  explicit Scan(const Job& asked) : job(asked), budget(asked.limits) {}
+  const Job& job;
+  Budget budget;
+  std::deque<Leaf> leaves;  // a leaf stays where it is while more are added
+};
+
+void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what);
+
+class LeafContext : public Context {
+ public:
+  LeafContext(Scan& scan, uint32_t index, uint32_t depth, std::string_view bytes)
+      : scan_(scan), index_(index), depth_(depth), bytes_(bytes) {}
+
+  const Job& job() const override { return scan_.job; }
+  Budget& budget() override { return scan_.budget; }
+  Leaf& leaf() override { return scan_.leaves[index_]; }
+  std::string_view bytes() const override { return bytes_; }
+  bool wants_text() const override { return scan_.job.want_text && !text_full_; }
+
+  bool child(const Child& found) override {
+    if (depth_ + 1 > scan_.job.limits.depth) {
+      fail(Reason::depth);
+      return false;
+    }
+    if (found.bytes.size() > scan_.job.limits.size) {
+      member_unread(found.name, found.bytes.size(), Reason::size, Protection::unknown);
+      return true;
+    }
+    const std::optional<uint32_t> index = add(found);
+    if (!index) return false;
+    read_leaf(scan_, *index, depth_ + 1, found);
+    if (!scan_.budget.expired()) return true;
+    fail(Reason::time);
+    return false;
+  }
+
+  bool member_unread(std::string_view name, uint64_t size, Reason reason, Protection protection) override {
+    Child found;
+    found.name = name;
+    const std::optional<uint32_t> index = add(found);
+    if (!index) return false;
+    Leaf& added = scan_.leaves[*index];
+    added.size = size;
+    added.reason = reason;
+    added.protection = protection;
+    added.types.push_back(FileType::unknown);
+    added.mime = info(FileType::unknown).mime;
+    return true;
+  }
+
+  bool text(std::string_view utf8) override {
+    if (!wants_text()) return false;
+    const uint64_t fits = scan_.budget.take_text(utf8.size());
+    leaf().text.append(utf8.substr(0, fits));
+    if (fits == utf8.size()) return true;
+    text_full_ = true;
+    fail(Reason::text);
+    return false;
+  }
+
+  void fail(Reason reason) override {
+    if (leaf().reason == Reason::none) leaf().reason = reason;
+  }
+
+ private:
+  std::optional<uint32_t> add(const Child& found) {
+    if (scan_.leaves.size() >= kMaxLeaves || !scan_.budget.take_member()) {
+      fail(Reason::members);
+      return std::nullopt;
+    }
+    Leaf added;
+    added.name = clean(found.name, kMaxName);
+    added.path = leaf().path + found.separator + clean(found.label, kMaxName) + added.name;
+    if (added.path.size() > kMaxPath) added.path.resize(kMaxPath);
+    added.declared_mime = clean(found.declared_mime, kMaxMime);
+    added.size = found.bytes.size();
+    added.parent = index_;
+    if (found.embedded) added.marks = static_cast<uint16_t>(Mark::embedded);
+    scan_.leaves.push_back(std::move(added));
+    return static_cast<uint32_t>(scan_.leaves.size() - 1);
+  }
+
+  Scan& scan_;
+  uint32_t index_;
+  uint32_t depth_;
+  std::string_view bytes_;
+  bool text_full_ = false;
+};
+
+// Recursion is as deep as limits.depth, at most 50.
+void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
+  LeafContext context(scan, index, depth, what.bytes);
+  TypeGuess guess = guess_types(what.bytes, context.leaf().name, context.leaf().declared_mime);
+  if (what.is_message && std::ranges::find(guess.types, FileType::rfc822) == guess.types.end()) {
+    guess.types.insert(guess.types.begin(), FileType::rfc822);
+    guess.mime = info(FileType::rfc822).mime;
+  }
+  if (guess.types.size() > kMaxTypes) guess.types.resize(kMaxTypes);
+  context.leaf().types = guess.types;
+  context.leaf().mime = guess.mime;
+  std::vector<Reader> done;
+  for (const FileType type : guess.types) {
+    for (const Reading& row : readings()) {
+      if (row.type != type || std::ranges::find(done, row.reader) != done.end()) continue;
+      done.push_back(row.reader);
+      try {
+        row.reader(context);
+      } catch (const std::bad_alloc&) {
+        context.fail(Reason::memory);
+      } catch (const std::exception&) {
+        context.fail(Reason::corrupt);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void prepare() { prepare_types(); }
+
+Verdict scan_job(const Job& job) {
+  Scan scan(job);
+  Leaf first;
+  first.name = clean(job.name, kMaxName);
+  first.declared_mime = clean(job.declared_mime, kMaxMime);
+  first.size = job.bytes.size();
+  scan.leaves.push_back(std::move(first));
+  Child whole;
+  whole.bytes = job.bytes;
+  whole.name = job.name;
+  whole.charset = job.charset;
+  whole.is_message = job.is_message;
+  read_leaf(scan, 0, 0, whole);
+  Verdict verdict;
+  verdict.leaves.assign(std::make_move_iterator(scan.leaves.begin()), std::make_move_iterator(scan.leaves.end()));
+  return verdict;
+}
+
+}  // namespace postern::scan::worker

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Types by content: every kind of file that bytes can be taken for. A polyglot is each of its kinds.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/scan/client/file_type.h"
+
+namespace postern::scan::worker {
+
+// prepare loads what detection reads from files (libmagic's database); once, before the worker gives up its rights.
+// false: detection goes on without it.
+bool prepare_types();
+
+// TypeGuess is what content says: plausible types, best first, never empty, and the MIME type of the best.
+struct TypeGuess {
+  std::vector<FileType> types;
+  std::string mime;
+};
+// guess_types looks at `bytes`; `name` and `declared_mime` decide only between kinds that content cannot tell apart
+// (text that is a script by its name, an unlabelled vCard).
+TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string_view declared_mime);
+
+}  // namespace postern::scan::worker

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// scan-file [--text] [--message] FILE…: scans files in this process, without a sandbox, one JSON object a leaf and
+// line. For developers of readers, and for tests that compare readers with other programs.
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "engine/scan/worker/engine.h"
+
+using namespace postern::scan;
+
+int main(int argc, char** argv) {
+  worker::prepare();
+  bool text = false;
+  bool message = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--text" || argument == "--message") {
+      (argument == "--text" ? text : message) = true;
+      continue;
+    }
+    std::ifstream file(argv[i], std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    Job job;
+    job.bytes = bytes;
+    job.is_message = message;
+    const size_t slash = argument.rfind('/');
+    job.name = slash == std::string_view::npos ? argument : argument.substr(slash + 1);
+    const Verdict verdict = worker::scan_job(job);
+    for (const Leaf& leaf : verdict.leaves) {
+      nlohmann::json types = nlohmann::json::array();
+      for (const FileType type : leaf.types) types.push_back(info(type).name);
+      nlohmann::json row = {{"file", argument},
+                            {"path", leaf.path},
+                            {"name", leaf.name},
+                            {"size", leaf.size},
+                            {"types", types},
+                            {"mime", leaf.mime},
+                            {"protected", protection_name(leaf.protection)},
+                            {"marks", leaf.marks},
+                            {"reason", reason_name(leaf.reason)},
+                            {"text_bytes", leaf.text.size()}};
+      if (text) row["text"] = leaf.text;
+      std::puts(row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    }
+  }
+  return 0;
+}
