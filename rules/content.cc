@@ -344,8 +344,8 @@ void Content::read_text(const mime::Part& part, uint32_t index, std::vector<Cont
   std::vector<ContentText> files;
   if (!called_html) {
     std::string rest;
-    read_uuencoded(index, text.utf8, files, rest);
-    if (rest.size() != text.utf8.size()) add_own(main, std::move(rest), html);
+    const bool cut = read_uuencoded(index, text.utf8, files, rest);
+    if (cut) add_own(main, std::move(rest), html);
   }
   // Readers that know no uuencoded files show them as they stand.
   add(main, text.utf8, html);
@@ -359,7 +359,10 @@ void Content::read_text(const mime::Part& part, uint32_t index, std::vector<Cont
     // The one text of a document is another reading of what is read here, not more of it.
     if (out.size() == first + 3) {
       std::ranges::move(out.back().readings, std::back_inserter(out[first].readings));
-      out[first].complete = out[first].complete && out.back().complete;
+      if (out[first].complete && !out.back().complete) {
+        out[first].complete = false;
+        out[first].reason = std::move(out.back().reason);
+      }
       out.pop_back();
     }
   }
@@ -389,7 +392,7 @@ std::string_view Content::read_against_label(const mime::Part& part, uint32_t in
   return *kept;
 }
 
-void Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest) {
+bool Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest) {
   bool more = false;
   const std::vector<UuFile> files = find_uuencoded(text, more);
   size_t done = 0;
@@ -415,12 +418,14 @@ void Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<C
       out[first].reason = "its encoding is damaged";
     }
   }
-  rest += text.substr(done);
-  if (!more) return;
+  // Without such a file the text is as it was, and not copied.
+  if (done != 0) rest += text.substr(done);
+  if (!more) return done != 0;
   ContentText& each = out.emplace_back();
   each.uuencoded = true;
   each.complete = false;
   each.reason = "more uuencoded files than are looked at";
+  return done != 0;
 }
 
 // The fields of an attached message that a reader shows with it.

@@ -45,7 +45,7 @@ class Content {
   void read_leaf(uint32_t part, std::vector<ContentText>& out);
   void read_text(const mime::Part& part, uint32_t index, std::vector<ContentText>& out);
   std::string_view read_against_label(const mime::Part& part, uint32_t index, ContentText& main, bool html);
-  void read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest);
+  bool read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest);
   void extract(const LeafContent& leaf, std::vector<ContentText>& out, bool uuencoded);
   void read_header(uint32_t part, std::vector<ContentText>& out);
   // keep stores a text made here; past limits.decoded_text it does not, and `to`, whose reading it was to be, is not

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The names of HTML that mean something for where elements end (WHATWG HTML 13.2.4.2 and 13.2.6), and what they mean.
-// Internal to html_nesting.
+// Internal to html_nesting and html_reader.
 #pragma once
 #include <algorithm>
 #include <array>

@@ -26,10 +26,6 @@ bool is_rows(uint8_t id) { return id == kTbody || id == kTfoot || id == kThead; 
 // Whether text does not go into that element but in front of its table.
 bool is_frame_of_table(uint8_t id) { return id == kTable || id == kTr || is_rows(id); }
 
-bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
-  return std::ranges::any_of(names, [&](std::string_view each) { return base::iequals(each, name); });
-}
-
 // Tags that end SVG and MathML.
 bool breaks_out(std::string_view name, std::string_view source) {
   constexpr std::array<std::string_view, 44> kNames = {
@@ -99,12 +95,12 @@ HtmlShows HtmlNesting::shows_at(size_t parent, bool row) const {
   return open_[parent > 0 ? parent - 1 : 0].shows;
 }
 
-void HtmlNesting::push(Element element) {
+bool HtmlNesting::push(Element element) {
   if (element.own.any()) hides_ = true;
   if (element.own.gone_for_some) hides_for_some_ = true;
   if (open_.size() >= kMostOpen) {
     doubt_ = true;
-    return;
+    return false;
   }
   const Element& parent = open_.back();
   element.takes_rows = is_frame_of_table(element.id) ||
@@ -113,6 +109,7 @@ void HtmlNesting::push(Element element) {
   ++count_[element.id];
   open_.push_back(element);
   update(open_.size() - 1);
+  return true;
 }
 
 void HtmlNesting::update(size_t from) {
@@ -127,12 +124,11 @@ void HtmlNesting::update(size_t from) {
 }
 
 void HtmlNesting::push_marked(const Element& element) {
-  push(element);
-  formats_.push_back({.id = 0, .marker = true});
+  if (push(element)) formats_.push_back({.id = 0, .marker = true});
 }
 
 void HtmlNesting::push_format(const Element& element, std::string_view source) {
-  push(element);
+  if (!push(element) || !spend(formats_.size())) return;
   // Three of the same are kept.
   size_t same = 0;
   size_t first = kNone;
@@ -277,7 +273,8 @@ void HtmlNesting::start(std::string_view source) {
       close(paragraph);
     }
     if (!element.own.tiny) element.own.tiny = false;  // as in quirks mode
-    return push(element);
+    push(element);
+    return;
   }
   if (id == kForm) {
     if (form_ != 0) return;
@@ -291,6 +288,7 @@ void HtmlNesting::start(std::string_view source) {
   if (has(id, heading) && has(open_.back().id, heading)) cut(open_.size() - 1);
   if (id == kButton) close(in_scope(kButton));
   if (id == kA && format_of(kA) != kNone) {
+    if (!spend(formats_.size())) return;
     const uint32_t serial = formats_[format_of(kA)].serial;
     end_format(kA, element.name);
     std::erase_if(formats_, [&](const Format& each) { return !each.marker && each.serial == serial; });
@@ -458,6 +456,7 @@ void HtmlNesting::end_other(uint8_t id, std::string_view name) {
 void HtmlNesting::end_format(uint8_t id, std::string_view name) {
   const auto at = [](auto& list, size_t index) { return list.begin() + static_cast<std::ptrdiff_t>(index); };
   const auto is_format = [&](uint32_t serial) {
+    (void)spend(formats_.size());
     return std::ranges::find_if(formats_, [&](const Format& each) { return !each.marker && each.serial == serial; });
   };
   if (!open_.back().foreign && open_.back().id == id && is_format(open_.back().serial) == formats_.end()) {

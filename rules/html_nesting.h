@@ -68,7 +68,7 @@ class HtmlNesting {
   void end_other(uint8_t id, std::string_view name);
   void end_form();
   void close_items(uint8_t first, uint8_t second);
-  void push(Element element);
+  bool push(Element element);  // false where too much is open
   void push_marked(const Element& element);
   void push_format(const Element& element, std::string_view source);
   void cut(size_t size);

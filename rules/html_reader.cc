@@ -8,6 +8,7 @@
 #include <span>
 
 #include "engine/base/text.h"
+#include "rules/html_elements.h"
 #include "rules/html_entities.h"
 #include "rules/html_nesting.h"
 #include "rules/html_tag.h"
@@ -17,14 +18,7 @@ namespace postern::rules {
 namespace {
 
 bool is_letter(char c) { return base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'z'; }
-bool ends_name(char c) { return is_html_space(c) || c == '>' || c == '/'; }
 
-bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
-  return std::ranges::any_of(names, [&](std::string_view each) { return base::iequals(each, name); });
-}
-
-constexpr std::array<std::string_view, 9> kRaw = {"script",   "style",  "title", "textarea", "noembed",
-                                                  "noframes", "iframe", "xmp",   "plaintext"};
 constexpr std::string_view kCdata = "<![CDATA[";
 constexpr std::array<std::string_view, 45> kBlocks = {
     "address", "article", "aside",   "blockquote", "body",  "br",    "caption",  "center",   "dd",
@@ -257,7 +251,7 @@ size_t HtmlScanner::raw_end() const {
   const auto is_tag = [&](size_t at, std::string_view mark) {
     const size_t behind = at + mark.size() + raw_.size();
     return html_.substr(at).starts_with(mark) && base::istarts_with(html_.substr(at + mark.size()), raw_) &&
-           (behind >= html_.size() || ends_name(html_[behind]));
+           (behind >= html_.size() || ends_tag_name(html_[behind]));
   };
   // In a comment of a script, another script and its end tag are no more than text.
   enum { plain, comment, inner } state = plain;
@@ -377,7 +371,7 @@ HtmlPiece HtmlScanner::markup() {
   if (is_letter(c) || end_tag) {
     const size_t end = tag_end(begin);
     const std::string_view name = tag_name(html_.substr(begin, end - begin));
-    if (!end_tag && is_one_of(name, kRaw)) raw_ = name;
+    if (!end_tag && html::has(html::id_of_tag(name), html::raw)) raw_ = name;
     return take(HtmlPiece::Kind::tag, end);
   }
   if (c == '!' || c == '?' || c == '/') {

@@ -8,18 +8,15 @@
 #include "rules/html_reader.h"
 
 namespace postern::rules {
-namespace {
 
-bool ends_name(char c) { return is_html_space(c) || c == '>' || c == '/'; }
-
-}  // namespace
-
-bool is_html_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'; }
+bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
+  return std::ranges::any_of(names, [&](std::string_view each) { return base::iequals(each, name); });
+}
 
 std::string_view tag_name(std::string_view tag) {
   const size_t begin = tag.size() > 1 && tag[1] == '/' ? 2 : 1;
   size_t end = begin;
-  while (end < tag.size() && !ends_name(tag[end])) ++end;
+  while (end < tag.size() && !ends_tag_name(tag[end])) ++end;
   return tag.substr(std::min(begin, tag.size()), end - begin);
 }
 
@@ -34,7 +31,7 @@ bool next_attribute(std::string_view tag, size_t& at, HtmlAttribute& out) {
   while (at < tag.size() && (is_html_space(tag[at]) || tag[at] == '/')) ++at;
   if (at >= tag.size() || tag[at] == '>') return false;
   const size_t begin = at++;
-  while (at < tag.size() && !ends_name(tag[at]) && tag[at] != '=') ++at;
+  while (at < tag.size() && !ends_tag_name(tag[at]) && tag[at] != '=') ++at;
   out.name = tag.substr(begin, at - begin);
   out.value = tag.substr(at, 0);
   size_t sign = at;

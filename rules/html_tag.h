@@ -2,13 +2,18 @@
 // The source of one HTML tag: its name and attributes as browsers read them (WHATWG HTML 13.2.5). Linear. Internal to
 // the evaluator.
 #pragma once
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace postern::rules {
 
-// is_html_space tells whether `c` is white space between attributes.
-bool is_html_space(char c);
+// is_html_space tells whether `c` is white space between attributes; ends_tag_name whether it ends the name of a tag.
+constexpr bool is_html_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'; }
+constexpr bool ends_tag_name(char c) { return is_html_space(c) || c == '>' || c == '/'; }
+
+// is_one_of compares without case.
+bool is_one_of(std::string_view name, std::span<const std::string_view> names);
 
 // tag_name returns the name in the tag `tag`, without '/'.
 std::string_view tag_name(std::string_view tag);

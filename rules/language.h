@@ -49,9 +49,8 @@ enum class Compare : uint8_t {
 //   ("*credit") · B regex over bytes · J name of a dictionary · V mail addresses and action variables, separated by
 //   commas · F one address with its name, for a From field, with action variables · U an envelope sender or a variable,
 //   empty for the null sender · D name of an archive · O name of a text
-// and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern · g group of
-// a directory · q query of a
-//   directory that has logins
+// and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern ·
+//   g group of a directory · q query of a directory that has logins
 struct RuleRow {
   std::string_view name;
   std::string_view arguments;  // letters as above; '+' after the last one: repeated

@@ -9,7 +9,6 @@
 #include "engine/base/text.h"
 #include "engine/mime/transfer_coding.h"
 #include "rules/actions.h"
-#include "rules/templates.h"
 
 namespace postern::rules {
 namespace {
@@ -24,12 +23,6 @@ std::string random_word() {
   std::string out;
   for (int i = 0; i < 26; ++i) out += kDigits[source() & 31];
   return out;
-}
-
-std::string date_now(Facts& facts) {
-  static const Template date = read_template("$Timestamp", [](uint16_t, size_t, size_t) {}, [](const ValueFault&) {});
-  static const Filter none;
-  return expand(date, none, facts, false);
 }
 
 bool is_simple(std::string_view lines) {
@@ -86,7 +79,7 @@ std::string notice_message(const Notice& notice, Facts& facts) {
   headers.append("From", notice.from);
   headers.append("To", encode_header_value("To", shown_recipients(notice.recipients), facts));
   headers.append("Subject", encode_header_value("Subject", notice.subject, facts));
-  headers.append("Date", date_now(facts));
+  headers.append("Date", base::mail_date(facts.now(), true));
   headers.append("Message-ID",
                  "<" + random_word() + "." + std::to_string(facts.message().mid) + "@" + std::string(host) + ">");
   headers.append("Auto-Submitted", "auto-generated");

@@ -180,7 +180,7 @@ std::optional<std::vector<IpPattern>> read_ip_patterns(std::string_view text, Va
     if (one.empty() || !read_ip_pattern(one, pattern)) {
       const bool cut_short = !one.empty() && one.find_first_not_of("0123456789.") == std::string_view::npos &&
                              one.back() != '.' && std::count(one.begin(), one.end(), '.') < 3;
-      return fail(fault, start + front, one.size(), "'" + base::escape_for_log(one, 80) + "' is no address pattern",
+      return fail(fault, start + front, one.size(), base::quoted(one) + " is no address pattern",
                   cut_short ? "a prefix ends in a dot: \"" + std::string(one) + ".\""
                             : "write an address, \"10.0.0.0/8\", \"10.1.\", \"10.1.1.50-55\" or IPv6");
     }
@@ -196,8 +196,7 @@ std::optional<int64_t> read_date(std::string_view text, ValueFault& fault) {
   bool fits = text.size() == kShape.size();
   for (size_t i = 0; fits && i < text.size(); ++i) fits = kShape[i] == '0' ? is_digit(text[i]) : text[i] == kShape[i];
   if (!fits) {
-    return fail(fault, 0, text.size(), "'" + base::escape_for_log(text, 80) + "' is no date",
-                "write \"MM/DD/YYYY hh:mm:ss\"");
+    return fail(fault, 0, text.size(), base::quoted(text) + " is no date", "write \"MM/DD/YYYY hh:mm:ss\"");
   }
   const auto number = [&](size_t at, size_t length) {
     int value = 0;
@@ -232,7 +231,7 @@ std::optional<std::string> read_mime_type(std::string_view text, ValueFault& fau
   const std::string_view type = text.substr(0, slash);
   const std::string_view subtype = slash == std::string_view::npos ? std::string_view() : text.substr(slash + 1);
   if ((type != "*" && !is_token(type)) || (subtype != "*" && !is_token(subtype)) || text.size() > 255) {
-    return fail(fault, 0, text.size(), "'" + base::escape_for_log(text, 80) + "' is no MIME type",
+    return fail(fault, 0, text.size(), base::quoted(text) + " is no MIME type",
                 "write type/subtype, for example \"video/*\"");
   }
   return base::lower(text);
@@ -246,7 +245,7 @@ std::optional<std::string> read_host(std::string_view text, ValueFault& fault) {
     // In brackets a name is looked up without its MX.
     const bool name = inner.find_first_of("[]") == std::string_view::npos && read_host(inner, fault).has_value();
     if (name) return std::string(text);
-    return fail(fault, 1, text.size() - 2, "'" + base::escape_for_log(inner, 80) + "' is no IP address or host name");
+    return fail(fault, 1, text.size() - 2, base::quoted(inner) + " is no IP address or host name");
   }
   if (to_address(text, false, bytes) || to_address(text, true, bytes)) return std::string(text);
   if (const size_t colon = text.rfind(':'); colon != std::string_view::npos) {
@@ -259,8 +258,7 @@ std::optional<std::string> read_host(std::string_view text, ValueFault& fault) {
         !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
         std::all_of(label.begin(), label.end(), [](char c) { return is_alnum(c) || c == '-' || c == '_'; });
     if (!good || text.size() > 253) {
-      return fail(fault, start, std::max<size_t>(label.size(), 1),
-                  "'" + base::escape_for_log(text, 80) + "' is no host name");
+      return fail(fault, start, std::max<size_t>(label.size(), 1), base::quoted(text) + " is no host name");
     }
     letters = !std::all_of(label.begin(), label.end(), is_digit);
     start += label.size() + 1;

@@ -454,6 +454,17 @@ struct FakeSource : TextSource {
   }
 };
 
+// run evaluates `rules` with every report, asking `source` for the text of documents.
+Outcome run(const RuleSet& rules, Mail& mail, FakeSource& source) {
+  Facts facts(*mail.message, rules, "inbound", 0);
+  facts.set_text_source(&source);
+  Outcome outcome;
+  EvalOptions options;
+  options.report_all = true;
+  evaluate(rules, Phase::message, facts, options, outcome);
+  return outcome;
+}
+
 TEST(TextSource, IsAskedOncePerLeaf) {
   const auto rules = load("filters:\n" + filter("a", R"(attachment-contains("secret", 2))", {"tag-message: two"}) +
                           filter("b", R"(attachment-contains("secret", 3))", {"tag-message: three"}) +
@@ -461,12 +472,7 @@ TEST(TextSource, IsAskedOncePerLeaf) {
   ASSERT_NE(rules, nullptr);
   Mail mail(mixed({kBody, attached("application/pdf", "a.pdf", "%PDF-a secret")}));
   FakeSource source;
-  Facts facts(*mail.message, *rules, "inbound", 0);
-  facts.set_text_source(&source);
-  Outcome outcome;
-  EvalOptions options;
-  options.report_all = true;
-  evaluate(*rules, Phase::message, facts, options, outcome);
+  const Outcome outcome = run(*rules, mail, source);
   EXPECT_EQ(outcome.tags, std::vector<std::string>{"two"});
   EXPECT_EQ(source.asked, 1);
   EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
@@ -479,12 +485,7 @@ TEST(TextSource, IsAskedBesideTextThatIsADocument) {
   ASSERT_NE(rules, nullptr);
   Mail mail(mixed({kBody, attached("text/plain", "a.txt", "%PDF-one secret")}));
   FakeSource source;
-  Facts facts(*mail.message, *rules, "inbound", 0);
-  facts.set_text_source(&source);
-  Outcome outcome;
-  EvalOptions options;
-  options.report_all = true;
-  evaluate(*rules, Phase::message, facts, options, outcome);
+  const Outcome outcome = run(*rules, mail, source);
   EXPECT_EQ(source.asked, 1);
   EXPECT_EQ(truth_text(outcome.reports[0].result), "true");
   EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
@@ -517,12 +518,7 @@ std::string ask_within(uint64_t most, const std::string& condition, const std::s
   limits.decoded_text = most;
   Mail mail(text, limits);
   FakeSource source;
-  Facts facts(*mail.message, *rules, "inbound", 0);
-  facts.set_text_source(&source);
-  Outcome outcome;
-  EvalOptions options;
-  options.report_all = true;
-  evaluate(*rules, Phase::message, facts, options, outcome);
+  const Outcome outcome = run(*rules, mail, source);
   return truth_text(outcome.reports[0].result);
 }
 
