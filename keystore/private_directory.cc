@@ -2,8 +2,6 @@
 // Durable files below one directory descriptor.
 #include "keystore/private_directory.h"
 
-#include "engine/base/io.h"
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,6 +10,8 @@
 
 #include <cerrno>
 #include <cstdio>
+
+#include "engine/base/io.h"
 
 namespace postern::keystore {
 

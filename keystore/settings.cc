@@ -327,7 +327,7 @@ class Loader {
       for (const std::string_view one : names) hint += " " + std::string(one);
       const std::string_view near = base::nearest(item->text, names);
       if (!near.empty()) hint = "did you mean '" + std::string(near) + "'?";
-      read_.error(*item, "'" + base::escape_for_log(item->text, 80) + "' is not allowed here", std::move(hint));
+      read_.error(*item, base::quoted(item->text) + " is not allowed here", std::move(hint));
     }
     if (out == 0 && diagnostics_.error_count() == errors) read_.error(list, "this list must not be empty");
     return out;

@@ -12,12 +12,6 @@ namespace {
 
 using config::quote_scalar;
 
-std::string list_text(const std::vector<std::string>& entries) {
-  std::string out = "[";
-  for (const std::string& entry : entries) out += (out.size() > 1 ? ", " : "") + quote_scalar(entry);
-  return out + "]";
-}
-
 std::string operations_text(uint8_t operations) {
   std::string out;
   for (const Operation one : {Operation::describe, Operation::sign, Operation::decrypt}) {
@@ -57,17 +51,17 @@ std::string dump_fipsd_settings(const FipsdSettings& settings) {
     char mode[16];
     std::snprintf(mode, sizeof mode, "\"%04o\"", socket.mode);
     out += "  " + socket.name + ":\n";
-    line("    paths", list_text(socket.paths));
+    line("    paths", config::quote_list(socket.paths));
     line("    mode", mode);
     line("    group", quote_scalar(socket.group));
-    line("    users", list_text(socket.users));
+    line("    users", config::quote_list(socket.users));
     line("    rate", number_or(socket.rate, "unlimited"));
     line("    connections", std::to_string(socket.connections));
   }
   out += settings.rights.empty() ? "rights: []\n" : "rights:\n";
   for (const Right& right : settings.rights) {
     line("  - socket", right.socket);
-    line("    keys", list_text(right.keys));
+    line("    keys", config::quote_list(right.keys));
     line("    uses", "[" + uses_text(right.uses) + "]");
     line("    allow", operations_text(right.operations));
   }

@@ -208,9 +208,19 @@ Result<void> StateDirectory::set_durable(Condition condition) {
   return {};
 }
 
-Result<void> StateDirectory::mark(const Secret& so_pin, std::string_view serial) {
+Result<void> StateDirectory::mark(const Secret& so_pin) {
   durable_ = Condition::zeroising;
   if (directory_.exists(kMarker)) return directory_.sync();
+  return write_marker(so_pin, {});
+}
+
+Result<void> StateDirectory::mark_token(std::string_view serial) {
+  auto present = marker();
+  if (!present) return std::unexpected(std::move(present.error()));
+  return write_marker(present->so_pin, serial);
+}
+
+Result<void> StateDirectory::write_marker(const Secret& so_pin, std::string_view serial) {
   std::string text = fmt::format("zeroising {}\t{}", so_pin.view(), serial);
   std::string line = checked(text);
   auto written = write_small(kMarker, line);

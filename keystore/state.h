@@ -65,17 +65,19 @@ class StateDirectory {
   // 0).
   base::Result<void> set_durable(Condition condition);
 
-  // Zeroising, step by step, each idempotent: mark() writes the marker holding `so_pin` and the token's serial number
-  // (a marker that is there already stays); destroy_kek() overwrites and unlinks `kek`; marker() reads both back after
-  // a crash (malformed: damaged; then the token cannot be erased, but nothing can compute its PINs either);
-  // destroy_rest() removes officer hash, catalogue and counter; finish() writes `zeroised` and removes the marker. The
-  // later steps want mark() first; from its call on this process takes nothing back. Where mark() fails (a dying disk)
-  // the caller goes on all the same: without the kek nothing can be used, whatever the next start finds.
+  // Zeroising, step by step, each idempotent: mark() writes the marker holding `so_pin` (a marker that is there
+  // already stays); mark_token() adds the token's serial number, once the kek is gone; destroy_kek() overwrites and
+  // unlinks `kek`; marker() reads both back after a crash (malformed: damaged; then the token cannot be erased, but
+  // nothing can compute its PINs either); destroy_rest() removes officer hash, catalogue and counter; finish() writes
+  // `zeroised` and removes the marker. The later steps want mark() first; from its call on this process takes nothing
+  // back. Where mark() fails (a dying disk) the caller goes on all the same: without the kek nothing can be used,
+  // whatever the next start finds.
   struct Marker {
     Secret so_pin;
     std::string serial;
   };
-  base::Result<void> mark(const Secret& so_pin, std::string_view serial = {});
+  base::Result<void> mark(const Secret& so_pin);
+  base::Result<void> mark_token(std::string_view serial);
   base::Result<Marker> marker() const;
   base::Result<void> destroy_kek();
   base::Result<void> destroy_rest();
@@ -86,6 +88,7 @@ class StateDirectory {
   base::Result<void> read_condition();
   void read_failures();
   base::Result<void> write_failures(uint32_t count);
+  base::Result<void> write_marker(const Secret& so_pin, std::string_view serial);
   base::Result<void> write_small(std::string_view name, std::string_view content);
   void keep_ballast() const;
 

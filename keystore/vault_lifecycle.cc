@@ -132,7 +132,7 @@ void Vault::zeroise(std::string_view reason, const By& by) {
     if (auto kek = Kek::load(*directory_, secret->view()); kek) so_pin = kek->so_pin();
   }
   // A marker that cannot be written must not stop the destroying: the next step makes the keys unusable all the same.
-  if (auto marked = directory_->mark(so_pin, token_->identity().serial); !marked) {
+  if (auto marked = directory_->mark(so_pin); !marked) {
     base::emit(event(Event::zeroise_waiting), {{"reason", marked.error().text()}});
   }
   if (auto noted = record(Weight::zeroise, "zeroise", by, {{"reason", reason}}); !noted) {
@@ -162,6 +162,11 @@ void Vault::continue_zeroise() {
   if (marker && !marker->so_pin.empty()) {
     // Kept for the next initialisation: it opens nothing, the token is empty then.
     if (auto kept = directory_->write(kSoPinFile, marker->so_pin.view()); !kept) return wait(kept.error());
+    // Nobody waits for the token before the key-encryption key is gone. Its number is for a start after this one.
+    if (marker->serial.empty()) {
+      marker->serial = token_->identity().serial;
+      if (!marker->serial.empty()) (void)directory_->mark_token(marker->serial);
+    }
     if (auto erased = token_->erase(marker->so_pin, marker->serial); !erased) return wait(erased.error());
   }
   if (auto rest = directory_->destroy_rest(); !rest) return wait(rest.error());

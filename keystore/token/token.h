@@ -84,7 +84,7 @@ class Token {
   // erase is initialise without a new user PIN: nothing can log in afterwards. May be repeated, also after a process
   // that was killed while it erased the token with the serial number `serial`. not_found where no token with our label
   // is there: either there never was one, or it was taken out; the caller knows which.
-  virtual base::Result<void> erase(const Secret& so_pin, std::string_view serial = {}) = 0;
+  virtual base::Result<void> erase(const Secret& so_pin, std::string_view serial) = 0;
   // bury removes what erase() left of such a token, once that is on record.
   virtual void bury(std::string_view serial) = 0;
   // login keeps one session open for ever and logs the process in. Error cause `denied` for a wrong or locked PIN, or

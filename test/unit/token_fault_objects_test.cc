@@ -81,9 +81,9 @@ TEST_F(TokenFaultTest, InitialisingAndErasingSurviveEveryFault) {
         ASSERT_TRUE(token_->login(user_pin_));
       });
   sweep(
-      kKindsOfErrors, [&] { return error_of(token_->erase(so_pin_)); }, {"once", "after", "always"},
+      kKindsOfErrors, [&] { return error_of(token_->erase(so_pin_, {})); }, {"once", "after", "always"},
       [&](const std::string&) {
-        ASSERT_TRUE(token_->erase(so_pin_));
+        ASSERT_TRUE(token_->erase(so_pin_, {}));
         EXPECT_EQ(token_->login(user_pin_).error().cause(), Cause::denied);
       });
 }

@@ -5,13 +5,13 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
 
 #include "keystore/token/pkcs8.h"
 #include "keystore/token/public_key.h"
 #include "keystore/token/token.h"
+#include "test/support/temporary_directory.h"
 
 namespace postern::keystore {
 
@@ -52,26 +52,20 @@ inline bool verifies(const KeyRef& key, x509::SignAlgorithm algorithm, x509::Has
 class TokenDirectory {
  public:
   TokenDirectory() {
-    std::string path = testing::TempDir() + "postern-token-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) abort();
-    path_ = path;
-    options_.softhsm_directory = path_ + "/tokens";
-    options_.scratch = path_;
+    options_.softhsm_directory = path_ / "tokens";
+    options_.scratch = path_.path();
     options_.retry = std::chrono::milliseconds(0);
 #ifdef __SANITIZE_ADDRESS__
     // SoftHSM2 itself leaks; the mock keeps that from the sanitizer.
     options_.module = POSTERN_PKCS11_MOCK;
 #endif
   }
-  TokenDirectory(const TokenDirectory&) = delete;
-  TokenDirectory& operator=(const TokenDirectory&) = delete;
-  ~TokenDirectory() { std::filesystem::remove_all(path_); }
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_.path(); }
   TokenOptions& options() { return options_; }
 
  private:
-  std::string path_;
+  const test::TemporaryDirectory path_;
   TokenOptions options_;
 };
 

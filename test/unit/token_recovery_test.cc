@@ -155,7 +155,7 @@ TEST_F(TokenRecoveryTest, APinIsNotTriedWhenTheTokenSaysThatItMightBeTheLastTime
   }
   for (const char* flags : {"flags so-final-try", "flags so-locked"}) {
     control(flags);
-    EXPECT_EQ(token_->erase(so_pin_).error().cause(), Cause::denied);
+    EXPECT_EQ(token_->erase(so_pin_, {}).error().cause(), Cause::denied);
     EXPECT_EQ(token_->initialise(so_pin_, user_pin_).error().cause(), Cause::denied);
     EXPECT_EQ(calls("C_InitToken"), 0u);
   }
@@ -182,7 +182,7 @@ TEST_F(TokenRecoveryTest, AWrongPinIsTriedOnce) {
   control("");
   EXPECT_EQ(token_->login(Secret("wrong-pin-altogether")).error().cause(), Cause::denied);
   EXPECT_EQ(calls("C_Login"), 1u);
-  EXPECT_EQ(token_->erase(Secret("wrong-pin-altogether")).error().cause(), Cause::denied);
+  EXPECT_EQ(token_->erase(Secret("wrong-pin-altogether"), {}).error().cause(), Cause::denied);
   EXPECT_EQ(calls("C_InitToken"), 1u);
 }
 

@@ -202,13 +202,13 @@ TEST_F(TokenTest, ErasingLeavesNothingAndNoLogin) {
   auto key = token_->generate(key_id(1), "k", KeyType::ec_p256, 0, true);
   ASSERT_TRUE(key);
   signs(*key);
-  auto wrong = token_->erase(Secret("wrong-so-pin"));
+  auto wrong = token_->erase(Secret("wrong-so-pin"), {});
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().cause(), Cause::denied);
   ASSERT_TRUE(token_->login(user_pin_));
   signs(*key);
-  ASSERT_TRUE(token_->erase(so_pin_));
-  ASSERT_TRUE(token_->erase(so_pin_));
+  ASSERT_TRUE(token_->erase(so_pin_, {}));
+  ASSERT_TRUE(token_->erase(so_pin_, {}));
   auto in = token_->login(user_pin_);
   ASSERT_FALSE(in);
   EXPECT_EQ(in.error().cause(), Cause::denied);
@@ -231,7 +231,7 @@ TEST_F(TokenTest, ErasingThatWasCutShortIsFinished) {
   auto opened = Token::open(directory_.options());
   ASSERT_TRUE(opened);
   Token& token = **opened;
-  EXPECT_EQ(token.erase(so_pin_).error().cause(), Cause::not_found) << "without its number it may be anybody's";
+  EXPECT_EQ(token.erase(so_pin_, {}).error().cause(), Cause::not_found) << "without its number it may be anybody's";
   EXPECT_EQ(token.erase(so_pin_, "0123456789abcdef").error().cause(), Cause::not_found);
   token.bury(serial);
   EXPECT_FALSE(std::filesystem::is_empty(folder));
@@ -263,7 +263,7 @@ TEST_F(TokenTest, ATokenIsKnownByItsLabelAndSerialNumber) {
   auto in = (*opened)->login(user_pin_);
   ASSERT_FALSE(in);
   EXPECT_EQ(in.error().cause(), Cause::unavailable);
-  EXPECT_EQ((*opened)->erase(so_pin_).error().cause(), Cause::not_found);
+  EXPECT_EQ((*opened)->erase(so_pin_, {}).error().cause(), Cause::not_found);
   opened->reset();
   directory_.options().serial = identity.serial;
   opened = Token::open(directory_.options());

@@ -23,7 +23,7 @@ using test::slurp;
 using test::small_log;
 using test::spill;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 using test::verify_all;
 using testing::HasSubstr;
 
@@ -55,7 +55,7 @@ class VaultAuditFault : public testing::Test {
     return count;
   }
 
-  TemporaryDirectory place_;
+  VaultDirectory place_;
   AuditOptions options_ = small_log(place_);
   std::vector<std::string> alerts_;
   std::unique_ptr<Audit> log_;
@@ -117,7 +117,7 @@ TEST_F(VaultAuditFault, AStartWithAFullDiskStillRecordsTheOfficer) {
 }
 
 TEST_F(VaultAuditFault, ABeginningWithoutAnyRoomIsABeginning) {
-  const TemporaryDirectory other;
+  const VaultDirectory other;
   std::filesystem::create_directory(other / "log");
   std::filesystem::permissions(other / "log", std::filesystem::perms::owner_all);
   options_ = small_log(other);
@@ -149,7 +149,7 @@ TEST_F(VaultAuditFault, ARingMakesItsOwnRoom) {
 
 TEST_F(VaultAuditFault, WithoutRoomInAdvanceTheLogWorksAndSaysSoOnce) {
   FaultyDisk::without_fallocate();
-  const TemporaryDirectory other;
+  const VaultDirectory other;
   options_ = small_log(other);
   alerts_.clear();
   reopen();
@@ -214,7 +214,7 @@ TEST_F(VaultAuditFault, TheKthFailureLosesNoRecordThatWasReported) {
   for (const int error : {EIO, ENOSPC}) {
     for (uint64_t k = 1;; k = k < 40 ? k + 1 : k + 37) {
       SCOPED_TRACE("call " + std::to_string(k) + " fails with " + std::to_string(error));
-      const TemporaryDirectory place;
+      const VaultDirectory place;
       options_ = small_log(place);
       options_.keep = k % 2 == 0 ? 2 : 0;
       std::vector<std::string> reported;

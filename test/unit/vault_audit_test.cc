@@ -24,14 +24,14 @@ using test::slurp;
 using test::small_log;
 using test::spill;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 using test::verify_all;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 using testing::StartsWith;
 
 TEST(VaultAudit, ARecordIsOneLineOfJson) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto log = Audit::open(small_log(place));
   ASSERT_TRUE(succeeded(log));
   ASSERT_TRUE(succeeded((*log)->append(Weight::use, "sign", {{"key", "dkim-1"}, {"socket", "milter"}})));
@@ -63,7 +63,7 @@ TEST(VaultAudit, ARecordIsOneLineOfJson) {
 }
 
 TEST(VaultAudit, ValuesFromOutsideForgeNothing) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto log = Audit::open(small_log(place));
   ASSERT_TRUE(succeeded(log));
   const std::string nasty[] = {"\"}\n{\"seq\":9,",
@@ -97,7 +97,7 @@ TEST(VaultAudit, ValuesFromOutsideForgeNothing) {
 }
 
 TEST(VaultAudit, TheChainGoesOnOverRestartsAndSegments) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   for (int round = 0; round < 5; ++round) {
     auto log = Audit::open(small_log(place));
     ASSERT_TRUE(succeeded(log));
@@ -121,7 +121,7 @@ TEST(VaultAudit, TheChainGoesOnOverRestartsAndSegments) {
 }
 
 TEST(VaultAudit, ARingForgetsTheOldestWithOneAlert) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto options = small_log(place);
   options.keep = 2;
   auto log = Audit::open(options);
@@ -146,7 +146,7 @@ TEST(VaultAudit, ARingForgetsTheOldestWithOneAlert) {
 }
 
 TEST(VaultAudit, WhatAPowerCutToreOffIsRecordedAndTheChainGoesOn) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   const std::string path = place / "log/audit-000001.log";
   std::string whole;
   {
@@ -193,7 +193,7 @@ TEST(VaultAudit, WhatAPowerCutToreOffIsRecordedAndTheChainGoesOn) {
 }
 
 TEST(VaultAudit, WholeRecordsThatDoNotChainAreNoAccident) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   const std::string path = place / "log/audit-000001.log";
   {
     auto log = Audit::open(small_log(place));
@@ -208,7 +208,7 @@ TEST(VaultAudit, WholeRecordsThatDoNotChainAreNoAccident) {
 }
 
 TEST(VaultAudit, AnEmptySegmentAfterACrashIsUsed) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   {
     auto log = Audit::open(small_log(place));
     ASSERT_TRUE(succeeded((*log)->append(Weight::use, "sign", {})));
@@ -223,7 +223,7 @@ TEST(VaultAudit, AnEmptySegmentAfterACrashIsUsed) {
 }
 
 TEST(VaultAudit, PagesHoldWholeRecordsFromWhereverAsked) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto log = Audit::open(small_log(place));
   for (int i = 0; i < 1500; ++i)
     ASSERT_TRUE(succeeded((*log)->append(Weight::use, "sign", {{"n", std::string(100, 'n')}})));
@@ -251,7 +251,7 @@ TEST(VaultAudit, PagesHoldWholeRecordsFromWhereverAsked) {
 }
 
 TEST(VaultAudit, ManyWriteWhileOneReads) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto options = small_log(place);
   options.keep = 3;
   auto log = Audit::open(options);
@@ -287,7 +287,7 @@ TEST(VaultAudit, ManyWriteWhileOneReads) {
 }
 
 TEST(VaultAudit, OneWriterOnlyAndOnlyInAPrivateDirectory) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto log = Audit::open(small_log(place));
   ASSERT_TRUE(succeeded(log));
   EXPECT_TRUE(failed_with(Cause::unavailable, Audit::open(small_log(place))));
@@ -306,7 +306,7 @@ TEST(VaultAudit, OneWriterOnlyAndOnlyInAPrivateDirectory) {
 }
 
 TEST(VaultAudit, TooManyValuesAreRefused) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto log = Audit::open(small_log(place));
   const std::string x(600, '\\');
   EXPECT_TRUE(failed_with(Cause::limit, (*log)->append(Weight::officer, std::string(2000, 'a'), {{"a", x}})));

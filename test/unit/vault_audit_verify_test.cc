@@ -17,7 +17,7 @@ using test::everything;
 using test::failed_with;
 using test::small_log;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 using test::verify_all;
 using testing::HasSubstr;
 
@@ -46,7 +46,7 @@ class VaultAuditVerify : public testing::Test {
     return verified ? "" : verified.error().text();
   }
 
-  TemporaryDirectory place_;
+  VaultDirectory place_;
   std::string text_;
   std::string hash_;
   std::vector<std::string> lines_;
@@ -169,7 +169,7 @@ TEST_F(VaultAuditVerify, OnlyOurOwnShapeIsARecord) {
 TEST(VaultAuditChain, HoldsOverManyRecords) {
   const char* wanted = std::getenv("POSTERN_AUDIT_RECORDS");
   const uint64_t count = wanted == nullptr ? 20'000 : std::strtoull(wanted, nullptr, 10);
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   AuditOptions options = small_log(place);
   options.segment = count > 100'000 ? 16ull << 20 : 1ull << 20;
   auto log = Audit::open(options);

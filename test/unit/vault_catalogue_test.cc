@@ -17,7 +17,7 @@ using test::failed_with;
 using test::slurp;
 using test::spill;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 using testing::HasSubstr;
 
 KeyEntry key(std::string name) {
@@ -77,7 +77,7 @@ void expect_equal(const Catalogue& a, const Catalogue& b) {
 
 class VaultCatalogue : public testing::Test {
  protected:
-  TemporaryDirectory place_;
+  VaultDirectory place_;
   StateDirectory directory_ = std::move(*StateDirectory::open(place_.path()));
   Kek kek_ = std::move(*Kek::create(directory_, ""));
 };

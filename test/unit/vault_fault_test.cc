@@ -20,7 +20,7 @@ using test::failed_with;
 using test::FaultyDisk;
 using test::slurp;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 
 constexpr int kErrors[] = {EIO, ENOSPC};
 
@@ -28,7 +28,7 @@ class VaultFault : public testing::Test {
  protected:
   void TearDown() override { FaultyDisk::heal(); }
 
-  static void prepare(const TemporaryDirectory& place) {
+  static void prepare(const VaultDirectory& place) {
     auto directory = StateDirectory::open(place.path());
     ASSERT_TRUE(succeeded(directory));
     auto kek = Kek::create(*directory, "");
@@ -48,7 +48,7 @@ class VaultFault : public testing::Test {
       for (uint64_t k = 1;; ++k) {
         ASSERT_LT(k, 200u);
         SCOPED_TRACE("call " + std::to_string(k) + " fails with " + std::to_string(error));
-        const TemporaryDirectory place;
+        const VaultDirectory place;
         prepare(place);
         bool done = false;
         bool reached = false;
@@ -83,7 +83,7 @@ TEST_F(VaultFault, AnAttemptIsCountedOrNotBegun) {
 }
 
 TEST_F(VaultFault, AFailingDiskDoesNotUseUpAttempts) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place);
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
@@ -185,7 +185,7 @@ TEST_F(VaultFault, ZeroisingEndsZeroisedWhateverFails) {
 }
 
 TEST_F(VaultFault, AFullDiskStillCountsAttemptsAndZeroises) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place);
   FaultyDisk::fill();
   for (uint32_t failures = 1; failures <= kMaxFailures; ++failures) {
@@ -211,7 +211,7 @@ TEST_F(VaultFault, AFullDiskStillCountsAttemptsAndZeroises) {
 }
 
 TEST_F(VaultFault, ACatalogueDoesNotEatTheBallast) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place);
   auto directory = StateDirectory::open(place.path());
   const auto kek = Kek::load(*directory, "");
@@ -224,7 +224,7 @@ TEST_F(VaultFault, ACatalogueDoesNotEatTheBallast) {
 }
 
 TEST_F(VaultFault, WithoutABallastAFullDiskIsAnErrorAndNoAttempt) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place);
   auto directory = StateDirectory::open(place.path());
   for (char digit = '1'; digit <= '6'; ++digit) std::filesystem::remove(place / (std::string("ballast-") + digit));

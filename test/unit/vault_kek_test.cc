@@ -17,7 +17,7 @@ using test::failed_with;
 using test::slurp;
 using test::spill;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 
 std::string hmac(std::string_view key, std::string_view data) {
   std::string out(32, '\0');
@@ -32,7 +32,7 @@ std::string hkdf(std::string_view key, std::string_view info) {
 }
 
 TEST(VaultKek, PinsAreHkdfOfTheFileAndTheCredential) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   for (const std::string credential : {"", "sealed by a TPM"}) {
@@ -49,7 +49,7 @@ TEST(VaultKek, PinsAreHkdfOfTheFileAndTheCredential) {
 }
 
 TEST(VaultKek, AnInterruptedInitialisationKeepsItAnOperationalDirectoryMakesNone) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   const auto first = Kek::create(*directory, "");
@@ -70,7 +70,7 @@ TEST(VaultKek, AnInterruptedInitialisationKeepsItAnOperationalDirectoryMakesNone
 }
 
 TEST(VaultKek, ADamagedFileIsNoKey) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   EXPECT_TRUE(failed_with(Cause::not_found, Kek::load(*directory, "")));
@@ -82,7 +82,7 @@ TEST(VaultKek, ADamagedFileIsNoKey) {
 }
 
 TEST(VaultKek, SealedIsOpenedForItsPurposeOnlyAndEveryChangeIsSeen) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   const auto kek = Kek::create(*directory, "");
@@ -110,7 +110,7 @@ TEST(VaultKek, SealedIsOpenedForItsPurposeOnlyAndEveryChangeIsSeen) {
 }
 
 TEST(VaultKek, MacsDependOnContextDataAndKey) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   const auto kek = Kek::create(*directory, "");

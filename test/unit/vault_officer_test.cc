@@ -19,7 +19,7 @@ using test::failed_with;
 using test::slurp;
 using test::spill;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 using testing::HasSubstr;
 
 TEST(VaultOfficer, PasswordPolicy) {
@@ -168,7 +168,7 @@ class VaultAttempt : public testing::Test {
     return outcome.value_or(Attempt{});
   }
 
-  TemporaryDirectory place_;
+  VaultDirectory place_;
 };
 
 TEST_F(VaultAttempt, ThreeInARowAndNeverAFourth) {

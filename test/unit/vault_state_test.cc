@@ -17,7 +17,7 @@ using test::failed_with;
 using test::slurp;
 using test::spill;
 using test::succeeded;
-using test::TemporaryDirectory;
+using test::VaultDirectory;
 using testing::HasSubstr;
 
 // An operational directory, closed again.
@@ -31,7 +31,7 @@ void prepare(const std::string& path) {
 }
 
 TEST(VaultState, AnEmptyDirectoryBecomesUninitialised) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   {
     auto directory = StateDirectory::open(place.path());
     ASSERT_TRUE(succeeded(directory));
@@ -44,7 +44,7 @@ TEST(VaultState, AnEmptyDirectoryBecomesUninitialised) {
 }
 
 TEST(VaultState, OwnerAndModeMustBeRight) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   for (const mode_t mode : {0755, 0750, 0701, 0500, 01700}) {
     chmod(place.path().c_str(), mode);
     const auto directory = StateDirectory::open(place.path());
@@ -70,8 +70,8 @@ TEST(VaultState, OwnerAndModeMustBeRight) {
 }
 
 TEST(VaultState, SymbolicLinksAndFifosAreNotFollowed) {
-  const TemporaryDirectory place;
-  const TemporaryDirectory other;
+  const VaultDirectory place;
+  const VaultDirectory other;
   prepare(place.path());
   const std::string link = other / "link";
   ASSERT_EQ(symlink(place.path().c_str(), link.c_str()), 0);
@@ -96,7 +96,7 @@ TEST(VaultState, SymbolicLinksAndFifosAreNotFollowed) {
 }
 
 TEST(VaultState, ASecondOneIsRefused) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   const auto second = StateDirectory::open(place.path());
@@ -107,7 +107,7 @@ TEST(VaultState, ASecondOneIsRefused) {
 }
 
 TEST(VaultState, ReadHasABoundAndRemoveIsFineWithNothing) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   ASSERT_TRUE(succeeded(directory->write("officer", "12345")));
@@ -122,7 +122,7 @@ TEST(VaultState, ReadHasABoundAndRemoveIsFineWithNothing) {
 }
 
 TEST(VaultState, WhatIsRemovedIsOverwrittenFirst) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place.path());
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
@@ -137,7 +137,7 @@ TEST(VaultState, WhatIsRemovedIsOverwrittenFirst) {
 }
 
 TEST(VaultState, HalfWrittenFilesAreOverwrittenAndRemoved) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place.path());
   spill(place / ".kek.new", "half a key");
   spill(place / "note", "of somebody's");
@@ -149,7 +149,7 @@ TEST(VaultState, HalfWrittenFilesAreOverwrittenAndRemoved) {
 }
 
 TEST(VaultState, AttemptsAreCountedBeforeAndAcrossOpenings) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place.path());
   for (uint32_t expected = 1; expected <= kMaxFailures; ++expected) {
     auto directory = StateDirectory::open(place.path());
@@ -172,7 +172,7 @@ TEST(VaultState, AttemptsAreCountedBeforeAndAcrossOpenings) {
 }
 
 TEST(VaultState, AMissingOrDamagedCounterLeavesOneAttempt) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place.path());
   const std::string good = slurp(place / "failures");
   ASSERT_THAT(good, testing::StartsWith("failures 0 "));
@@ -202,7 +202,7 @@ TEST(VaultState, AMissingOrDamagedCounterLeavesOneAttempt) {
 }
 
 TEST(VaultState, AMissingOrDamagedStateIsNoNewBeginning) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place.path());
   for (const char* text :
        {"", "operational", "operational\n\n", "Operational\n", "zeroising\n", "officer\n", "error\n"}) {
@@ -220,7 +220,7 @@ TEST(VaultState, AMissingOrDamagedStateIsNoNewBeginning) {
 }
 
 TEST(VaultState, OnlyDurableStatesAreWrittenAndABeginningHasACounter) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
   for (const Condition condition : {Condition::officer, Condition::zeroising, Condition::error}) {
@@ -236,7 +236,7 @@ TEST(VaultState, OnlyDurableStatesAreWrittenAndABeginningHasACounter) {
 }
 
 TEST(VaultState, ZeroisingStepByStepEachTwice) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place.path());
   auto directory = StateDirectory::open(place.path());
   ASSERT_TRUE(succeeded(directory));
@@ -246,10 +246,10 @@ TEST(VaultState, ZeroisingStepByStepEachTwice) {
   ASSERT_TRUE(directory->exists("kek"));
   for (int i = 0; i < 2; ++i) {
     // What a second call brings is not believed: the PIN may be computed from a kek that is gone by then.
-    ASSERT_TRUE(succeeded(directory->mark(Secret(i == 0 ? "so pin" : "another"), i == 0 ? "0123 x" : "y")));
+    ASSERT_TRUE(succeeded(directory->mark(Secret(i == 0 ? "so pin" : "another"))));
     EXPECT_EQ(directory->durable(), Condition::zeroising);
     EXPECT_EQ(directory->marker()->so_pin.view(), "so pin");
-    EXPECT_EQ(directory->marker()->serial, "0123 x");
+    EXPECT_EQ(directory->marker()->serial, "");
   }
   EXPECT_TRUE(failed_with(Cause::denied, directory->set_durable(Condition::operational)));
   EXPECT_TRUE(failed_with(Cause::internal, directory->finish())) << "with the kek there";
@@ -257,6 +257,9 @@ TEST(VaultState, ZeroisingStepByStepEachTwice) {
     ASSERT_TRUE(succeeded(directory->destroy_kek()));
     EXPECT_FALSE(directory->exists("kek"));
   }
+  ASSERT_TRUE(succeeded(directory->mark_token("0123 x")));
+  EXPECT_EQ(directory->marker()->so_pin.view(), "so pin");
+  EXPECT_EQ(directory->marker()->serial, "0123 x");
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(succeeded(directory->destroy_rest()));
     for (const char* name : {"officer", "catalogue", "failures"}) EXPECT_FALSE(directory->exists(name));
@@ -275,7 +278,7 @@ TEST(VaultState, ZeroisingStepByStepEachTwice) {
 }
 
 TEST(VaultState, AMarkerWinsOverEverythingDamagedOrNot) {
-  const TemporaryDirectory place;
+  const VaultDirectory place;
   prepare(place.path());
   ASSERT_TRUE(succeeded(StateDirectory::open(place.path())->mark(Secret("so pin"))));
   spill(place / "state", "damaged");

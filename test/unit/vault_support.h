@@ -3,40 +3,21 @@
 #pragma once
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
 
 #include "engine/base/error.h"
+#include "test/support/temporary_directory.h"
 
 namespace postern::test {
 
-// TemporaryDirectory is a new directory with mode 0700, removed with all in it; in memory where there is such a place,
-// because these tests sync thousands of times.
-class TemporaryDirectory {
+// VaultDirectory is in memory: these tests sync thousands of times.
+class VaultDirectory : public TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    const bool memory = access("/dev/shm", W_OK) == 0;
-    std::string pattern = (memory ? std::string("/dev/shm") : testing::TempDir()) + "/vault-XXXXXX";
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
-
- private:
-  std::string path_;
+  VaultDirectory() : TemporaryDirectory(Where::memory) {}
 };
 
 inline std::string slurp(const std::string& path) {
