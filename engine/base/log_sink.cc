@@ -154,8 +154,12 @@ class RotatingSink final : public DescriptorSink {
     const std::string all = std::exchange(batch_, {});
     std::string_view rest = all;
     const time_t now = ::time(nullptr);
-    if (size_ > 0 && period_of(now) != period_) rotate(now);
-    period_ = period_of(now);
+    // After a failure it is tried again in this period, too; look() says when it succeeded.
+    if (size_ == 0) {
+      period_ = period_of(now);
+    } else if (period_of(now) != period_) {
+      rotate(now);
+    }
     while (!rest.empty()) {
       size_t end = rest.size();
       if (rotation_.size != 0 && now >= retry_ && size_ + rest.size() > rotation_.size) {
@@ -196,9 +200,9 @@ class RotatingSink final : public DescriptorSink {
 
   std::string numbered(uint32_t number) const { return path_ + "." + std::to_string(number); }
 
-  bool refuse(const char* what, int error, time_t now) {
+  bool refuse(std::string_view why, time_t now) {
     retry_ = now + kRetry;
-    if (!failing_ && rotation_.told != nullptr) rotation_.told(false, system_error(what + (" " + path_), error).text());
+    if (!failing_ && rotation_.told != nullptr) rotation_.told(false, why);
     failing_ = true;
     return false;
   }
@@ -214,10 +218,11 @@ class RotatingSink final : public DescriptorSink {
     const bool removes = ::lstat(oldest.c_str(), &there) == 0;
     for (uint32_t number = rotation_.keep; number > 1; --number) {
       if (::rename(numbered(number - 1).c_str(), numbered(number).c_str()) != 0 && errno != ENOENT) {
-        return refuse("moving aside", errno, now);
+        return refuse(system_error("moving aside " + path_, errno).text(), now);
       }
     }
-    if (::rename(path_.c_str(), numbered(1).c_str()) != 0) return refuse("moving aside", errno, now);
+    if (::rename(path_.c_str(), numbered(1).c_str()) != 0)
+      return refuse(system_error("moving aside " + path_, errno).text(), now);
     if (removes && rotation_.told != nullptr) rotation_.told(true, oldest);
     return true;
   }
@@ -226,7 +231,7 @@ class RotatingSink final : public DescriptorSink {
     if (now < retry_ || !move_aside(now)) return;
     auto next = open_log_file(path_);
     if (!next) {
-      refuse("opening after rotation", errno, now);
+      refuse(next.error().text(), now);
       return;
     }
     use(std::move(*next));

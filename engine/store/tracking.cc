@@ -62,11 +62,13 @@ Result<void> insert_rows(Database& database, std::string_view into, size_t colum
 
 std::string as_tracked(std::string_view text) { return shown(text); }
 
-Tracking::Tracking(std::unique_ptr<Database> database, std::string gateway)
-    : database_(std::move(database)), gateway_(std::move(gateway)) {}
+Tracking::Tracking(std::unique_ptr<Database> database, std::string gateway, std::string_view writer)
+    : database_(std::move(database)), gateway_(std::move(gateway)), writer_(gateway_) {
+  if (!writer.empty()) writer_.append(" ").append(writer);
+}
 Tracking::~Tracking() = default;
 
-Result<std::unique_ptr<Tracking>> Tracking::open(const Store::Open& how) {
+Result<std::unique_ptr<Tracking>> Tracking::open(const Store::Open& how, std::string_view writer) {
   if (const std::string fault = Store::where_fault(how.where); !fault.empty()) {
     return base::fail(base::Cause::misconfigured, fault);
   }
@@ -81,7 +83,7 @@ Result<std::unique_ptr<Tracking>> Tracking::open(const Store::Open& how) {
       return std::unexpected(std::move(made.error()));
     }
   }
-  return std::unique_ptr<Tracking>(new Tracking(std::move(*database), shown(how.owner)));
+  return std::unique_ptr<Tracking>(new Tracking(std::move(*database), shown(how.owner), writer));
 }
 
 // place returns the row of a message, which it makes where there is none.
@@ -185,7 +187,7 @@ Result<void> Tracking::add(const TrackedMessage& message) {
 Result<void> Tracking::write(const std::vector<TrackedMessage>& messages, const std::string& batch) {
   return transact(*database_, [&]() -> Result<void> {
     if (auto turn = database_->in_turn(); !turn) return turn;
-    auto last = database_->run("SELECT batch FROM tracking_writer WHERE gateway = $1", {gateway_});
+    auto last = database_->run("SELECT batch FROM tracking_writer WHERE gateway = $1", {writer_});
     if (!last) return std::unexpected(std::move(last.error()));
     if (!last->empty() && last->front().text(0) == batch) return {};
     for (const TrackedMessage& message : messages) {
@@ -194,7 +196,7 @@ Result<void> Tracking::write(const std::vector<TrackedMessage>& messages, const 
     return execute(*database_,
                    "INSERT INTO tracking_writer (gateway, batch) VALUES ($1, $2) ON CONFLICT (gateway) DO UPDATE SET "
                    "batch = excluded.batch",
-                   {gateway_, batch});
+                   {writer_, batch});
   });
 }
 
@@ -202,17 +204,17 @@ Result<size_t> Tracking::forget(int64_t before, size_t most) {
   size_t gone = 0;
   auto done = transact(*database_, [&]() -> Result<void> {
     if (auto turn = database_->in_turn(); !turn) return turn;
-    auto old = database_->run("SELECT id FROM tracked WHERE started < $1 ORDER BY started, id LIMIT $2",
-                              {before, static_cast<int64_t>(most)});
-    if (!old) return std::unexpected(std::move(old.error()));
-    gone = old->size();
-    for (const Row& row : *old) {
-      for (const std::string_view sql :
-           {"DELETE FROM tracked_line WHERE message = $1", "DELETE FROM tracked_recipient WHERE message = $1",
-            "DELETE FROM tracked_text WHERE message = $1", "DELETE FROM tracked WHERE id = $1"}) {
-        if (auto deleted = execute(*database_, sql, {row.number(0)}); !deleted) return deleted;
+    constexpr std::string_view kOld = "(SELECT id FROM tracked WHERE started < $1 ORDER BY started, id LIMIT $2)";
+    const Values which = {before, static_cast<int64_t>(most)};
+    for (const std::string_view table : {"tracked_line", "tracked_recipient", "tracked_text"}) {
+      if (auto deleted = execute(*database_, fmt::format("DELETE FROM {} WHERE message IN {}", table, kOld), which);
+          !deleted) {
+        return deleted;
       }
     }
+    auto old = database_->run(fmt::format("DELETE FROM tracked WHERE id IN {} RETURNING id", kOld), which);
+    if (!old) return std::unexpected(std::move(old.error()));
+    gone = old->size();
     return {};
   });
   if (!done) return std::unexpected(std::move(done.error()));

@@ -82,8 +82,9 @@ class Database;
 
 class Tracking {
  public:
-  // open takes the same as Store::open.
-  static base::Result<std::unique_ptr<Tracking>> open(const Store::Open& how);
+  // open takes the same as Store::open. `writer` tells programs apart that write for one gateway: each has a last batch
+  // of its own.
+  static base::Result<std::unique_ptr<Tracking>> open(const Store::Open& how, std::string_view writer = {});
   Tracking(const Tracking&) = delete;
   Tracking& operator=(const Tracking&) = delete;
   ~Tracking();
@@ -101,12 +102,13 @@ class Tracking {
   base::Result<size_t> forget(int64_t before, size_t most);
 
  private:
-  Tracking(std::unique_ptr<Database> database, std::string gateway);
+  Tracking(std::unique_ptr<Database> database, std::string gateway, std::string_view writer);
   base::Result<int64_t> place(const TrackedMessage& message);
   base::Result<void> add(const TrackedMessage& message);
 
   std::unique_ptr<Database> database_;
   std::string gateway_;
+  std::string writer_;
 };
 
 }  // namespace postern::store

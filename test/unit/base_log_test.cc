@@ -17,6 +17,7 @@
 #include "engine/base/log.h"
 #include "engine/base/log_sink.h"
 #include "engine/base/text.h"
+#include "test/support/temporary_directory.h"
 
 namespace postern::base {
 namespace {
@@ -33,15 +34,9 @@ constexpr LogId kBroken{"broken", Level::error, "{what} broke {missing} {"};
 
 class Log : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/postern-log-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    folder_ = name;
-  }
   void TearDown() override {
     ASSERT_TRUE(open_log({"stderr", Level::error}));
     ASSERT_TRUE(flush_log(5000));
-    std::filesystem::remove_all(folder_);
   }
   std::vector<std::string> lines(const std::string& name) {
     std::ifstream in(folder_ / name);
@@ -50,7 +45,8 @@ class Log : public testing::Test {
     return out;
   }
   std::string target(const std::string& name) { return "file:" + (folder_ / name).string(); }
-  std::filesystem::path folder_;
+  const test::TemporaryDirectory own_;
+  const std::filesystem::path folder_ = own_.path();
 };
 
 TEST_F(Log, LinesInAFile) {
@@ -263,13 +259,9 @@ TEST_F(Log, AnObserverSeesEveryEvent) {
 class LogRotationTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = testing::TempDir() + "rotate-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory = pattern;
     path = directory + "/mail.log";
     told.clear();
   }
-  void TearDown() override { std::filesystem::remove_all(directory); }
 
   std::unique_ptr<LogSink> sink(uint64_t size, uint64_t seconds, uint32_t keep) {
     auto made = make_sink("file:" + path, {size, seconds, keep, [](bool removed, std::string_view what) {
@@ -293,7 +285,8 @@ class LogRotationTest : public testing::Test {
     return out;
   }
 
-  std::string directory;
+  const test::TemporaryDirectory own_directory;
+  const std::string& directory = own_directory.path();
   std::string path;
   static inline std::vector<std::string> told;
 };
