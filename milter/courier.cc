@@ -113,6 +113,7 @@ Courier::Turn Courier::later(store::Store& store, const store::Outgoing& mail, c
   const auto wait = static_cast<int64_t>(retry_wait(settings.reinject, mail.attempts + 1));
   base::emit(event(Event::mail_delayed), {{"id", id_text(mail)},
                                           {"mid", std::to_string(mail.mid)},
+                                          {"cause", std::to_string(mail.cause_mid)},
                                           {"kind", store::mail_kind_name(mail.kind)},
                                           {"seconds", std::to_string(wait)},
                                           {"reason", reason}});
@@ -124,6 +125,7 @@ Courier::Turn Courier::failed(store::Store& store, const store::Outgoing& mail, 
   if (turn == Turn::worked) {
     base::emit(event(Event::mail_failed), {{"id", id_text(mail)},
                                            {"mid", std::to_string(mail.mid)},
+                                           {"cause", std::to_string(mail.cause_mid)},
                                            {"kind", store::mail_kind_name(mail.kind)},
                                            {"reason", reason}});
   }

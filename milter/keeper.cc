@@ -74,11 +74,12 @@ void Keeper::stop() {
 void Keeper::run() {
   Clock::time_point next = Clock::now();
   do {
+    // Before anything that may throw: the loop must not turn without a pause then.
+    const bool due = Clock::now() >= next;
+    if (due) next = Clock::now() + std::chrono::minutes(1);
     try {
       settle();
-      if (Clock::now() < next) continue;
-      next = Clock::now() + std::chrono::minutes(1);
-      step(static_cast<int64_t>(std::time(nullptr)), Clock::now());
+      if (due) step(static_cast<int64_t>(std::time(nullptr)), Clock::now());
     } catch (const std::exception& error) {
       base::emit(event(Event::store_failed), {{"reason", error.what()}});
     }

@@ -205,7 +205,7 @@ Decision Transaction::known_recipient(const std::string& address) {
 
 // same_route keeps recipients with different next hops out of one message: who sends several is asked to send the
 // others by themselves (RFC 5321 section 4.5.3.1.10).
-Decision Transaction::same_route(const std::string& address) {
+Decision Transaction::same_route(const std::string& address, std::optional<std::string>& host) {
   // Where mail of our own goes was decided when it was made.
   if (own_listener || flow_ == nullptr) return {};
   const auto& queries = flow_->route.queries;
@@ -220,7 +220,7 @@ Decision Transaction::same_route(const std::string& address) {
     }
     return temporary("4.5.3", "Send this recipient in another transaction", "route", 452);
   }
-  route_host_ = std::move(target->host);
+  host = std::move(target->host);
   return {};
 }
 
@@ -245,10 +245,12 @@ Decision Transaction::recipient(message::Recipient recipient) {
       return decision;
     }
   }
-  if (Decision decision = same_route(recipient.address); decision.verdict != Verdict::proceed) return decision;
+  std::optional<std::string> host;
+  if (Decision decision = same_route(recipient.address, host); decision.verdict != Verdict::proceed) return decision;
   if (!add_recipient(std::move(recipient))) {
     return temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory", 452);
   }
+  if (host) route_host_ = std::move(host);
   return {};
 }
 

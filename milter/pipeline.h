@@ -126,7 +126,6 @@ class Transaction {
  private:
   void begin_command();
   Decision run_phase(rules::Phase phase);
-  void make_facts();
   void fail_once(base::Error error, std::string_view limit);
   Finished give_up();
   void sign(Finished& finished);
@@ -137,7 +136,7 @@ class Transaction {
   bool masquerade(Finished& finished);
   bool route(Finished& finished);
   Decision known_recipient(const std::string& address);
-  Decision same_route(const std::string& address);
+  Decision same_route(const std::string& address, std::optional<std::string>& host);
   std::shared_ptr<const Generation> generation_;
   base::MemoryLease lease_;
   message::Message message_;

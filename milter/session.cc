@@ -15,6 +15,11 @@
 namespace postern::milter {
 namespace {
 
+// text_or is value_or without a copy.
+std::string_view text_or(const std::optional<std::string>& of, std::string_view none) {
+  return of ? std::string_view(*of) : none;
+}
+
 constexpr size_t kMaxHelo = 1024;      // of a name that can be 64 KiB long
 constexpr size_t kMaxParameters = 32;  // ESMTP parameters kept per command
 
@@ -195,9 +200,9 @@ Answer Session::connect(Mta& mta, const Peer& peer) {
   by_smtp_ = !(loopback && !peer.has_port && base::iequals(peer.name, "localhost"));
   read_connection_macros(mta);
   base::emit(event(Event::connection_new), {{"icid", Number(icid_)},
-                                            {"interface", connection_.interface.value_or("-")},
-                                            {"address", connection_.client_ip.value_or("-")},
-                                            {"host", connection_.client_name.value_or("-")}});
+                                            {"interface", text_or(connection_.interface, "-")},
+                                            {"address", text_or(connection_.client_ip, "-")},
+                                            {"host", text_or(connection_.client_name, "-")}});
   if (refused_ || !negotiated_) return refuse(mta);
   const rules::RuleSet& rules = *live_->generation->rules;
   if (!rules.has_phase(rules::Phase::connect) || own_listener()) return silent(kNoReplyConnect);
@@ -262,11 +267,11 @@ Answer Session::mail(Mta& mta, std::span<const std::string_view> arguments) {
     base::emit(event(Event::message_start), {{"mid", Number(open.mid())},
                                              {"icid", Number(icid_)},
                                              {"connected", Number(connected_)},
-                                             {"interface", connection_.interface.value_or("-")},
-                                             {"address", connection_.client_ip.value_or("-")},
-                                             {"host", connection_.client_name.value_or("-")},
-                                             {"helo", connection_.helo.value_or("")},
-                                             {"auth", message.envelope.auth_user.value_or("")}});
+                                             {"interface", text_or(connection_.interface, "-")},
+                                             {"address", text_or(connection_.client_ip, "-")},
+                                             {"host", text_or(connection_.client_name, "-")},
+                                             {"helo", text_or(connection_.helo, "")},
+                                             {"auth", text_or(message.envelope.auth_user, "")}});
     base::emit(event(Event::message_from),
                {{"mid", Number(open.mid())}, {"icid", Number(icid_)}, {"from", *message.envelope.from}});
     decision = open.transaction.mail();

@@ -154,7 +154,7 @@ class Loader {
                         const char l = base::ascii_lower(c);
                         return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
                       });
-    if (!good) read_.error(*node, "'" + base::escape_for_log(settings_.hostname, 80) + "' is no host name");
+    if (!good) read_.error(*node, base::quoted(settings_.hostname) + " is no host name");
   }
 
   void read_listen(const Node& root) {
@@ -173,8 +173,7 @@ class Loader {
           read_.check_socket_path(*node, socket.substr(5));
         }
       } else if (!is_inet_socket(socket)) {
-        read_.error(*node, "'" + base::escape_for_log(socket, 80) + "' is no socket",
-                    "write unix:PATH or inet:PORT@HOST");
+        read_.error(*node, base::quoted(socket) + " is no socket", "write unix:PATH or inet:PORT@HOST");
       }
     }
     read_.socket_mode(*listen, "listen.mode", settings_.listen.mode);

@@ -23,8 +23,6 @@ constexpr size_t kMaxNames = 100;
 constexpr std::array<std::string_view, 4> kUnsignable = {"Received", "Return-Path", "DKIM-Signature",
                                                          "Authentication-Results"};
 
-std::string shown(std::string_view text) { return "'" + base::escape_for_log(text, 80) + "'"; }
-
 // Labels of letters, digits, '-' and '_' with dots between them, as domains and selectors in DNS are.
 bool is_dns_name(std::string_view name) {
   if (name.empty() || name.size() > 253) return false;
@@ -86,17 +84,17 @@ class ProfileReader {
     read_.text(map_, "dkim.*.domain", domain);
     const Node* node = given("domain");
     if (node == nullptr) {
-      read_.error(key_, "the DKIM profile " + shown(key_.text) + " has no domain");
+      read_.error(key_, "the DKIM profile " + base::quoted(key_.text) + " has no domain");
       return;
     }
     domain = message::a_labels(domain);
-    if (!is_dns_name(domain)) read_.error(*node, shown(node->text) + " is no domain name");
+    if (!is_dns_name(domain)) read_.error(*node, base::quoted(node->text) + " is no domain name");
   }
 
   void keys() {
     const Node* list = given("keys");
     if (list == nullptr || (list->kind == NodeKind::sequence && list->items.empty())) {
-      read_.error(list == nullptr ? key_ : *list, "the DKIM profile " + shown(key_.text) + " has no keys",
+      read_.error(list == nullptr ? key_ : *list, "the DKIM profile " + base::quoted(key_.text) + " has no keys",
                   "for example keys: [{selector: r2026, key: dkim-r2026}]");
       return;
     }
@@ -122,10 +120,10 @@ class ProfileReader {
       if (selector == nullptr || key.selector.empty()) {
         read_.error(item, "a key needs a selector");
       } else if (!is_dns_name(key.selector)) {
-        read_.error(*selector, shown(key.selector) + " is no selector", "letters, digits, '-' and '.'");
+        read_.error(*selector, base::quoted(key.selector) + " is no selector", "letters, digits, '-' and '.'");
       } else if (std::ranges::any_of(profile_.dkim.keys,
                                      [&](const auth::DkimKey& other) { return other.selector == key.selector; })) {
-        read_.error(*selector, "the selector " + shown(key.selector) + " stands here twice");
+        read_.error(*selector, "the selector " + base::quoted(key.selector) + " stands here twice");
       }
       if (key.key.empty()) read_.error(item, "a key needs 'key', its name in fipsd");
       profile_.dkim.keys.push_back(std::move(key));
@@ -149,11 +147,11 @@ class ProfileReader {
     for (const Node* item : read_.items(*list)) {
       const bool good = mime::is_field_name(item->text) && item->text.find(';') == std::string::npos;
       if (!good) {
-        read_.error(*item, shown(item->text) + " is no name of a header field");
+        read_.error(*item, base::quoted(item->text) + " is no name of a header field");
       } else if (holds(out, item->text)) {
-        read_.error(*item, shown(item->text) + " stands here twice");
+        read_.error(*item, base::quoted(item->text) + " stands here twice");
       } else if (std::ranges::any_of(kUnsignable, [&](auto each) { return base::iequals(each, item->text); })) {
-        read_.error(*item, shown(item->text) + " is changed on the way, so it cannot be signed");
+        read_.error(*item, base::quoted(item->text) + " is changed on the way, so it cannot be signed");
       } else {
         out.push_back(item->text);
       }
@@ -169,13 +167,14 @@ class ProfileReader {
     const Node& node = *given("identity");
     const size_t at = identity.rfind('@');
     if (at == std::string::npos || !base::is_ascii(identity.substr(0, at))) {
-      read_.error(node, shown(identity) + " is no identity", "[LOCAL]@DOMAIN, the domain as in 'domain' or below it");
+      read_.error(node, base::quoted(identity) + " is no identity",
+                  "[LOCAL]@DOMAIN, the domain as in 'domain' or below it");
       return;
     }
     const std::string domain = message::a_labels(identity.substr(at + 1));
     identity = identity.substr(0, at + 1) + domain;
     if (!is_dns_name(domain) || !is_below(domain, profile_.dkim.domain)) {
-      read_.error(node, shown(domain) + " is neither " + shown(profile_.dkim.domain) + " nor below it");
+      read_.error(node, base::quoted(domain) + " is neither " + base::quoted(profile_.dkim.domain) + " nor below it");
     }
   }
 
@@ -192,7 +191,7 @@ class ProfileReader {
         continue;
       }
       const std::string domain = message::a_labels(std::string_view(item->text).substr(at + 1));
-      if (!is_dns_name(domain)) read_.error(*item, shown(item->text) + " is no address, @domain or login");
+      if (!is_dns_name(domain)) read_.error(*item, base::quoted(item->text) + " is no address, @domain or login");
       profile_.users.push_back(base::lower(item->text.substr(0, at)) + "@" + domain);
     }
   }
@@ -220,12 +219,6 @@ class ProfileReader {
   stages::SigningProfile profile_;
 };
 
-std::string list_text(const std::vector<std::string>& items) {
-  std::string out = "[";
-  for (size_t i = 0; i < items.size(); ++i) out += (i == 0 ? "" : ", ") + config::quote_scalar(items[i]);
-  return out + "]";
-}
-
 std::string profile_text(const stages::SigningProfile& profile) {
   const auth::DkimProfile& dkim = profile.dkim;
   std::string out = "  " + config::quote_scalar(profile.name) + ":\n";
@@ -242,12 +235,12 @@ std::string profile_text(const stages::SigningProfile& profile) {
   }
   line("header", std::string(auth::canonicalisation_name(dkim.header)));
   line("body", std::string(auth::canonicalisation_name(dkim.body)));
-  if (!dkim.headers.empty()) line("headers", list_text(dkim.headers));
-  if (dkim.oversign) line("oversign", list_text(*dkim.oversign));
+  if (!dkim.headers.empty()) line("headers", config::quote_list(dkim.headers));
+  if (dkim.oversign) line("oversign", config::quote_list(*dkim.oversign));
   if (dkim.body_length) line("body-length", base::format_size(*dkim.body_length));
   line("expiry", base::format_duration(dkim.expiry));
   if (!dkim.identity.empty()) line("identity", config::quote_scalar(dkim.identity));
-  if (!profile.users.empty()) line("users", list_text(profile.users));
+  if (!profile.users.empty()) line("users", config::quote_list(profile.users));
   line("align", std::string(stages::align_name(profile.align)));
   line("when-unavailable", std::string(stages::when_unavailable_name(profile.when_unavailable)));
   line("eight-bit", profile.encode_eight_bit ? "encode" : "keep");
@@ -294,13 +287,13 @@ void read_flow_signing(config::OptionReader& read, const Node& node, const Setti
       std::vector<std::string_view> names;
       for (const stages::SigningProfile& profile : settings.dkim) names.push_back(profile.name);
       const std::string_view near = base::nearest(item->text, names);
-      read.error(*item, "there is no DKIM profile called " + shown(item->text),
+      read.error(*item, "there is no DKIM profile called " + base::quoted(item->text),
                  near.empty() ? "profiles stand under 'dkim'" : "did you mean '" + std::string(near) + "'?");
       continue;
     }
     const auto index = static_cast<uint32_t>(found - settings.dkim.begin());
     if (std::ranges::find(flow.sign, index) != flow.sign.end()) {
-      read.error(*item, "the DKIM profile " + shown(item->text) + " stands here twice");
+      read.error(*item, "the DKIM profile " + base::quoted(item->text) + " stands here twice");
     } else {
       flow.sign.push_back(index);
     }

@@ -20,8 +20,6 @@ constexpr size_t kMaxProfiles = 100;
 constexpr size_t kMaxQueries = 200;
 constexpr size_t kMaxServers = 20;
 
-std::string shown(std::string_view text) { return "'" + base::escape_for_log(text, 80) + "'"; }
-
 // In words: the milliseconds that a duration of whole seconds is.
 void read_time(config::OptionReader& read, const Node& map, std::string_view path, std::chrono::milliseconds& to) {
   uint64_t seconds = static_cast<uint64_t>(to.count()) / 1000;
@@ -65,7 +63,7 @@ class ProfileReader {
     for (const Node* item : items) {
       auto url = directory::read_server_url(item->text);
       if (!url) {
-        read_.error(*item, shown(item->text) + " is no LDAP server: " + url.error().text());
+        read_.error(*item, base::quoted(item->text) + " is no LDAP server: " + url.error().text());
         continue;
       }
       if (std::ranges::any_of(out_.servers, [&](const auto& other) { return other.text == url->text; })) {
@@ -90,7 +88,7 @@ class ProfileReader {
       read_.error(*map_.key_node(out_.key.empty() ? "certificate" : "key"), "'certificate' and 'key' go together",
                   "key: fipsd:NAME is a key that fipsd has, with its certificate");
     }
-    if (in_fipsd && !is_profile_name(std::string_view(out_.key).substr(6))) {
+    if (in_fipsd && !is_key_name(std::string_view(out_.key).substr(6))) {
       read_.error(*map_.get("key"), "fipsd: and the name of a key is expected");
     }
     if (const Node* list = given(map_, "distrust")) {
@@ -174,7 +172,7 @@ class ProfileReader {
       if (uses && each.dn_query.empty()) read_.error(node, "{dn} needs 'dn-query', the query that finds the entry");
       if (!each.dn_query.empty() && (other == out_.queries.end() || !other->dn_query.empty())) {
         read_.error(*node.get("dn-query"),
-                    shown(each.dn_query) + " is no query of this profile that can find an entry");
+                    base::quoted(each.dn_query) + " is no query of this profile that can find an entry");
       }
     }
   }
@@ -246,14 +244,14 @@ void dump_profile(const Settings& settings, const directory::ProfileSettings& pr
   out += "  " + config::quote_scalar(profile.name) + ":\n";
   std::vector<std::string> servers;
   for (const auto& server : profile.servers) servers.push_back(server.text);
-  line("servers", quoted_list(servers));
+  line("servers", config::quote_list(servers));
   line("mode", profile.load_balance ? "load-balance" : "failover");
   text("base", profile.base);
   line("starttls", profile.starttls ? "required" : "off");
   text("trusted", profile.trusted);
   text("certificate", profile.certificate);
   text("key", profile.key);
-  if (!profile.distrust.empty()) line("distrust", quoted_list(profile.distrust));
+  if (!profile.distrust.empty()) line("distrust", config::quote_list(profile.distrust));
   text("bind-dn", profile.bind_dn);
   text("secret-file", profile.secret_file);
   line("sasl", profile.sasl_external ? "external" : "none");
@@ -292,15 +290,16 @@ bool is_profile_name(std::string_view name) {
   });
 }
 
+bool is_key_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && name.find_first_of("._-") != 0 && std::ranges::all_of(name, [](char c) {
+    const char l = base::ascii_lower(c);
+    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  });
+}
+
 const Node* given(const Node& map, std::string_view key) {
   const Node* node = map.get(key);
   return node == nullptr || node->kind == NodeKind::null ? nullptr : node;
-}
-
-std::string quoted_list(const std::vector<std::string>& items) {
-  std::string out = "[";
-  for (size_t i = 0; i < items.size(); ++i) out += (i == 0 ? "" : ", ") + config::quote_scalar(items[i]);
-  return out + "]";
 }
 
 void read_profiles(config::OptionReader& read, const Node& root, const std::string& folder, Settings& settings) {

@@ -17,9 +17,9 @@ void dump_profiles(const Settings& settings, std::string& out);
 
 // is_profile_name tells whether `name` may be a profile's or query's: it stands before or behind a dot elsewhere.
 bool is_profile_name(std::string_view name);
+// is_key_name tells whether fipsd may have a key called `name`.
+bool is_key_name(std::string_view name);
 // given returns what stands under `key` of `map`; nullptr where nothing does.
 const config::Node* given(const config::Node& map, std::string_view key);
-// quoted_list writes a YAML list in one line.
-std::string quoted_list(const std::vector<std::string>& items);
 
 }  // namespace postern::milter

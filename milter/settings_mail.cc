@@ -10,6 +10,7 @@
 #include "engine/base/text.h"
 #include "engine/message/address.h"
 #include "milter/alert_table.h"
+#include "milter/settings_ldap.h"
 
 namespace postern::milter {
 namespace {
@@ -20,8 +21,6 @@ using config::NodeKind;
 constexpr size_t kMaxArchives = 1000;
 constexpr size_t kMaxAlerts = 20;
 constexpr std::array<std::string_view, 3> kTls = {"none", "may", "require"};
-
-std::string shown(std::string_view text) { return "'" + base::escape_for_log(text, 80) + "'"; }
 
 bool is_name(std::string_view name) {
   return !name.empty() && name.size() <= 100 && name.front() != '.' && std::ranges::all_of(name, [](char c) {
@@ -60,7 +59,8 @@ void read_reinject(config::OptionReader& read, const Node& root, const std::stri
   if (to.server.empty()) {
     read.error(*root.key_node("reinject"), "'reinject' needs 'server'", "for example server: 127.0.0.1:10026");
   } else if (!read_server(to.server, to.smtp)) {
-    read.error(*map->get("server"), shown(to.server) + " is no server", "write HOST:PORT, for example 127.0.0.1:10026");
+    read.error(*map->get("server"), base::quoted(to.server) + " is no server",
+               "write HOST:PORT, for example 127.0.0.1:10026");
   }
   std::string word = "none";
   read.text(*map, "reinject.tls", word);
@@ -72,7 +72,7 @@ void read_reinject(config::OptionReader& read, const Node& root, const std::stri
   if (!to.from.empty()) {
     const message::AddressList list = message::parse_address_list(to.from, 2);
     if (list.malformed || list.mailboxes.size() != 1 || list.mailboxes[0].local.empty()) {
-      read.error(*map->get("from"), shown(to.from) + " is no mail address",
+      read.error(*map->get("from"), base::quoted(to.from) + " is no mail address",
                  "for example: Gateway <postmaster@x.example>");
     }
   }
@@ -112,7 +112,7 @@ void read_events(config::OptionReader& read, const Node& value, AlertProfile& pr
     std::vector<std::string_view> names;
     for (const AlertRow& row : alert_table()) names.push_back(event(row.raised).id);
     const std::string_view near = base::nearest(item->text, names);
-    read.error(*item, shown(item->text) + " is no event that alerts",
+    read.error(*item, base::quoted(item->text) + " is no event that alerts",
                near.empty() ? "postern.yaml(5) lists them" : "did you mean '" + std::string(near) + "'?");
   }
 }
@@ -134,7 +134,7 @@ void read_alerts(config::OptionReader& read, const Node& root, const std::string
       for (const Node* item : read.items(*mail)) {
         auto path = message::parse_path(item->text);
         if (!path || path->empty() || item->text.find_first_of(" \t,;") != std::string::npos) {
-          read.error(*item, shown(item->text) + " is no mail address");
+          read.error(*item, base::quoted(item->text) + " is no mail address");
         } else {
           profile.mail.push_back(*std::move(path));
         }
@@ -145,7 +145,7 @@ void read_alerts(config::OptionReader& read, const Node& root, const std::string
     }
     read.text(value, "alerts.*.webhook", profile.webhook.url);
     if (!profile.webhook.url.empty() && !submit::is_webhook_url(profile.webhook.url)) {
-      read.error(*value.get("webhook"), shown(profile.webhook.url) + " is no URL", "http://… or https://…");
+      read.error(*value.get("webhook"), base::quoted(profile.webhook.url) + " is no URL", "http://… or https://…");
     }
     read.text(value, "alerts.*.ca-file", profile.webhook.ca_file);
     if (!profile.webhook.ca_file.empty())
@@ -154,7 +154,7 @@ void read_alerts(config::OptionReader& read, const Node& root, const std::string
     read.duration(value, "alerts.*.longest-wait", profile.longest_wait);
     if (const Node* events = value.get("events"); events != nullptr) read_events(read, *events, profile);
     if (profile.mail.empty() && profile.webhook.url.empty()) {
-      read.error(key, "nobody hears of the alerts of " + shown(key.text), "give it 'mail' or 'webhook'");
+      read.error(key, "nobody hears of the alerts of " + base::quoted(key.text), "give it 'mail' or 'webhook'");
     }
     settings.alerts.push_back(std::move(profile));
   }
@@ -166,24 +166,14 @@ void read_store_encryption(config::OptionReader& read, const Node& root, Setting
   std::string& key = settings.store_key;
   read.text(*map, "store-encryption.key", key);
   const Node& where = *root.key_node("store-encryption");
-  const bool good = key.size() <= 64 && key.find_first_of("._-") != 0 && std::ranges::all_of(key, [](char c) {
-                      const char l = base::ascii_lower(c);
-                      return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-                    });
   if (settings.store.empty()) {
     read.error(where, "there is nothing to encrypt without 'store'",
                "for example store: sqlite:/var/lib/postern/postern.db");
   } else if (key.empty()) {
     read.error(where, "'store-encryption' needs 'key'", "name an RSA key in fipsd, for example key: store");
-  } else if (!good) {
-    read.error(*map->get("key"), shown(key) + " is no name of a key in fipsd");
+  } else if (!is_key_name(key)) {
+    read.error(*map->get("key"), base::quoted(key) + " is no name of a key in fipsd");
   }
-}
-
-std::string list_text(const std::vector<std::string>& items) {
-  std::string out = "[";
-  for (size_t i = 0; i < items.size(); ++i) out += (i == 0 ? "" : ", ") + config::quote_scalar(items[i]);
-  return out + "]";
 }
 
 }  // namespace
@@ -256,12 +246,12 @@ void dump_mail(const Settings& settings, std::string& out) {
   if (!settings.alerts.empty()) out += "alerts:\n";
   for (const AlertProfile& profile : settings.alerts) {
     out += "  " + config::quote_scalar(profile.name) + ":\n";
-    if (!profile.mail.empty()) line("  mail", list_text(profile.mail));
+    if (!profile.mail.empty()) line("  mail", config::quote_list(profile.mail));
     if (!profile.webhook.url.empty()) line("  webhook", config::quote_scalar(profile.webhook.url));
     if (!profile.webhook.ca_file.empty()) line("  ca-file", config::quote_scalar(profile.webhook.ca_file));
     line("  first-wait", base::format_duration(profile.first_wait));
     line("  longest-wait", base::format_duration(profile.longest_wait));
-    if (!profile.events.empty()) line("  events", list_text(profile.events));
+    if (!profile.events.empty()) line("  events", config::quote_list(profile.events));
   }
 }
 

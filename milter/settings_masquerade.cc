@@ -25,8 +25,6 @@ constexpr size_t kShownTableFaults = 20;
 
 constexpr std::array<std::string_view, 4> kAddressFields = {"From", "To", "Cc", "Reply-To"};
 
-std::string shown(std::string_view text) { return "'" + base::escape_for_log(text, 80) + "'"; }
-
 // `other`, where given, is set for the word "*".
 std::vector<std::string> read_domains(config::OptionReader& read, const Node& node, bool* other = nullptr) {
   std::vector<std::string> out;
@@ -39,7 +37,7 @@ std::vector<std::string> read_domains(config::OptionReader& read, const Node& no
     }
     const std::string_view bare = std::string_view(item->text).substr(item->text.starts_with('.') ? 1 : 0);
     if (!message::is_one_address("x@" + std::string(bare), false)) {
-      read.error(*item, shown(item->text) + " is no domain", "example.org, or .example.org for those below it");
+      read.error(*item, base::quoted(item->text) + " is no domain", "example.org, or .example.org for those below it");
     }
     out.push_back(base::lower(item->text));
   }
@@ -90,16 +88,16 @@ std::vector<stages::QueryUse> read_chain(config::OptionReader& read, const Node&
       std::vector<std::string_view> known;
       for (const auto& [each, ignored] : settings.ldap_roles) known.push_back(each);
       const std::string_view near = base::nearest(name->text, known);
-      read.error(*name, "there is no LDAP query " + shown(name->text),
+      read.error(*name, "there is no LDAP query " + base::quoted(name->text),
                  near.empty() ? "PROFILE.QUERY, as under 'ldap'" : "did you mean '" + std::string(near) + "'?");
       continue;
     }
     use.roles = roles->second;
     if (needs == Needs::address_or_name && use.roles.address < 0 && use.roles.name < 0) {
-      read.error(*name, "the query " + shown(name->text) + " has neither 'address' nor 'name'");
+      read.error(*name, "the query " + base::quoted(name->text) + " has neither 'address' nor 'name'");
     }
     if (needs == Needs::address_or_host && use.roles.address < 0 && use.roles.host < 0) {
-      read.error(*name, "the query " + shown(name->text) + " has neither 'address' nor 'host'");
+      read.error(*name, "the query " + base::quoted(name->text) + " has neither 'address' nor 'host'");
     }
     const directory::ProfileSettings* profile = find_profile(settings, use.profile);
     const auto query = std::ranges::find(profile->queries, use.query, &directory::QuerySettings::name);
@@ -185,7 +183,7 @@ void read_masquerade(config::OptionReader& read, const Node& key, const Node& ma
     out.queries = read_chain(read, *queries, "masquerade.*.queries", settings, Needs::address_or_name);
   }
   if (given(map, "table") == nullptr && given(map, "queries") == nullptr) {
-    read.error(key, "the masquerade profile " + shown(key.text) + " has neither 'table' nor 'queries'");
+    read.error(key, "the masquerade profile " + base::quoted(key.text) + " has neither 'table' nor 'queries'");
   }
   if (const Node* sender = given(map, "envelope-sender")) out.envelope_sender = read.boolean(*sender);
   if (const Node* headers = given(map, "headers")) {
@@ -194,7 +192,7 @@ void read_masquerade(config::OptionReader& read, const Node& key, const Node& ma
       const auto known =
           std::ranges::find_if(kAddressFields, [&](auto name) { return base::iequals(name, item->text); });
       if (known == kAddressFields.end()) {
-        read.error(*item, shown(item->text) + " is no field that is masqueraded", "From, To, Cc or Reply-To");
+        read.error(*item, base::quoted(item->text) + " is no field that is masqueraded", "From, To, Cc or Reply-To");
         continue;
       }
       out.headers.emplace_back(*known);
@@ -211,7 +209,7 @@ std::string chain_text(const std::vector<stages::QueryUse>& chain) {
   for (size_t i = 0; i < chain.size(); ++i) {
     out += i == 0 ? "" : ", ";
     const std::string name = config::quote_scalar(chain[i].profile + "." + chain[i].query);
-    const std::string domains = chain[i].other_domains ? "\"*\"" : quoted_list(chain[i].domains);
+    const std::string domains = chain[i].other_domains ? "\"*\"" : config::quote_list(chain[i].domains);
     const bool all = chain[i].domains.empty() && !chain[i].other_domains;
     out += all ? name : "{query: " + name + ", domains: " + domains + "}";
   }
@@ -253,7 +251,7 @@ void read_flow_directories(config::OptionReader& read, const Node& node, const s
       std::vector<std::string_view> known;
       for (const auto& each : settings.masquerade) known.push_back(each.name);
       const std::string_view near = base::nearest(item->text, known);
-      read.error(*item, "there is no masquerade profile " + shown(item->text),
+      read.error(*item, "there is no masquerade profile " + base::quoted(item->text),
                  near.empty() ? std::string() : "did you mean '" + std::string(near) + "'?");
       continue;
     }
@@ -272,7 +270,8 @@ void check_masquerade(config::OptionReader& read, const Node& root, const Settin
     const Node& all = *root.get("masquerade");
     if (!profile.quarantine.empty() &&
         std::ranges::find(settings.quarantines, profile.quarantine) == settings.quarantines.end()) {
-      read.error(*all.get(profile.name)->get("quarantine"), "there is no quarantine " + shown(profile.quarantine));
+      read.error(*all.get(profile.name)->get("quarantine"),
+                 "there is no quarantine " + base::quoted(profile.quarantine));
     }
     const auto uses = [i](const Flow& flow) { return std::ranges::find(flow.masquerade, i) != flow.masquerade.end(); };
     if (std::ranges::any_of(settings.flows, uses)) continue;
@@ -290,8 +289,8 @@ void dump_directories(const Settings& settings, std::string& out) {
     if (!profile.table_file.empty()) out += "    table: " + config::quote_scalar(profile.table_file) + "\n";
     if (!profile.queries.empty()) out += "    queries: " + chain_text(profile.queries) + "\n";
     out += std::string("    envelope-sender: ") + (profile.envelope_sender ? "true" : "false") + "\n";
-    out += "    headers: " + quoted_list(profile.headers) + "\n";
-    if (!profile.domains.empty()) out += "    domains: " + quoted_list(profile.domains) + "\n";
+    out += "    headers: " + config::quote_list(profile.headers) + "\n";
+    if (!profile.domains.empty()) out += "    domains: " + config::quote_list(profile.domains) + "\n";
     if (!profile.quarantine.empty()) out += "    quarantine: " + config::quote_scalar(profile.quarantine) + "\n";
   }
 }
@@ -302,14 +301,17 @@ void dump_flow_directories(const Settings& settings, const Flow& flow, std::stri
            ", when-unavailable: " + (flow.accept.accept_unavailable ? "accept" : "defer") + "}\n";
   }
   if (!flow.route.table_file.empty() || !flow.route.queries.empty()) {
-    out += "    route: {";
-    if (!flow.route.table_file.empty()) out += "table: " + config::quote_scalar(flow.route.table_file) + ", ";
-    out += "queries: " + chain_text(flow.route.queries) + "}\n";
+    std::string inside;
+    if (!flow.route.table_file.empty()) inside = "table: " + config::quote_scalar(flow.route.table_file);
+    if (!flow.route.queries.empty()) {
+      inside += (inside.empty() ? "" : ", ") + ("queries: " + chain_text(flow.route.queries));
+    }
+    out += "    route: {" + inside + "}\n";
   }
   if (flow.masquerade.empty()) return;
   std::vector<std::string> names;
   for (const uint32_t index : flow.masquerade) names.push_back(settings.masquerade[index].name);
-  out += "    masquerade: " + quoted_list(names) + "\n";
+  out += "    masquerade: " + config::quote_list(names) + "\n";
 }
 
 }  // namespace postern::milter

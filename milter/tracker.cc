@@ -156,8 +156,10 @@ void Tracker::parse(int64_t now) {
   }
 }
 
-base::Result<void> Tracker::write() {
+base::Result<void> Tracker::write(Clock::time_point steady) {
   if (tracking_ == nullptr) {
+    // Only to forget what may be there, and that is done now and then.
+    if (!on() && batch_.empty() && steady < forget_) return {};
     store::Store::Open how = service_.store_place();
     how.create = on();
     auto opened = store::Tracking::open(how);
@@ -215,7 +217,7 @@ bool Tracker::turn(int64_t now, Clock::time_point steady) {
     batch_ = collected_.take();
     batch_name_ = std::to_string(now) + "." + std::to_string(steady.time_since_epoch().count());
   }
-  base::Result<void> done = write();
+  base::Result<void> done = write(steady);
   if (done) done = forget(now, steady);
   report(done);
   retry_ = done ? Clock::time_point() : steady + kRetry;

@@ -48,7 +48,7 @@ class Tracker {
  private:
   void run();
   void parse(int64_t now);
-  base::Result<void> write();
+  base::Result<void> write(Clock::time_point steady);
   base::Result<void> forget(int64_t now, Clock::time_point steady);
   void report(const base::Result<void>& done);
 

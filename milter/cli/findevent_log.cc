@@ -149,10 +149,11 @@ uint64_t icid_of(const LogLine& read) {
 
 int find_once(const FindEventOptions& options, const store::TrackSearch& search, std::vector<File>& files) {
   milter::TrackedEvents all(false);
+  const std::string mid = search.mid ? std::to_string(*search.mid) : "";
   auto done = each_line(files, [&](std::string_view line) {
-    const LogLine read = read_log_line(line);
     // Of one MID nothing else need be remembered.
-    if (search.mid && line.find(std::to_string(*search.mid)) == std::string_view::npos) return true;
+    if (line.find(mid) == std::string_view::npos) return true;
+    const LogLine read = read_log_line(line);
     add(all, read, line);
     return all.messages().size() < kMostMessages;
   });

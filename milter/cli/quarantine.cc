@@ -304,11 +304,11 @@ int forward(const Place& place, const QuarantineOptions& options) {
   std::vector<std::string> recipients;
   for (const std::string& address : options.recipients) {
     auto path = message::parse_path(address);
-    if (!path || path->empty()) return usage("'" + base::escape_for_log(address, 80) + "' is no mail address");
+    if (!path || path->empty()) return usage(base::quoted(address) + " is no mail address");
     recipients.push_back(std::move(*path));
   }
   auto sender = message::parse_path(options.sender);
-  if (!sender) return usage("'" + base::escape_for_log(options.sender, 80) + "' is no mail address");
+  if (!sender) return usage(base::quoted(options.sender) + " is no mail address");
   if (const int status = check_readable(place, options.ids.front()); status != kDone) return status;
   auto done = place.store->forward(options.ids.front(), *sender, recipients, now());
   if (!done) return complain(done.error());
@@ -343,7 +343,7 @@ class Ends {
 
   void write() {
     if (messages_.empty() || place_.settings.tracking_keep == 0) return;
-    auto tracking = store::Tracking::open({place_.settings.store, place_.settings.hostname, false, 1});
+    auto tracking = store::Tracking::open({place_.settings.store, place_.settings.hostname, false, 1}, "quarantine");
     base::Result<void> done = tracking ? base::Result<void>() : std::unexpected(tracking.error());
     if (done) {
       const std::string batch = std::to_string(::getpid()) + "." + std::to_string(now());

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "engine/base/handle.h"
+#include "engine/base/io.h"
 #include "engine/base/text.h"
 #include "engine/message/address.h"
 #include "engine/mime/parser.h"
@@ -315,14 +316,7 @@ void print_text(milter::Transaction& transaction, const Traced& traced) {
 bool write_file(const std::string& path, const std::string& bytes) {
   base::UniqueFd file(path == "-" ? ::dup(STDOUT_FILENO)
                                   : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file) return false;
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t wrote = ::write(file.get(), bytes.data() + done, bytes.size() - done);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return false;
-    done += static_cast<size_t>(wrote);
-  }
-  return true;
+  return file && base::write_all(file.get(), bytes);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "engine/base/handle.h"
+#include "engine/base/limits.h"
 #include "engine/base/text.h"
 #include "engine/message/address.h"
 #include "engine/message/rewrite.h"
@@ -56,12 +57,12 @@ AddressTable AddressTable::read(std::string_view text, std::vector<Fault>& fault
     const std::string_view value =
         blank == std::string_view::npos ? std::string_view() : base::trim(line.substr(blank));
     if (!is_key(key)) {
-      faults.push_back({number, "'" + base::escape_for_log(key, 80) + "' is no user, address or @domain"});
+      faults.push_back({number, base::quoted(key) + " is no user, address or @domain"});
       continue;
     }
     if (!is_value(value)) {
       faults.push_back({number, value.empty() ? std::string("an address or @domain is missing after the key")
-                                              : "'" + base::escape_for_log(value, 80) + "' is no address or @domain"});
+                                              : base::quoted(value) + " is no address or @domain"});
       continue;
     }
     if (table.entries_.size() >= kMaxEntries) {
@@ -101,7 +102,7 @@ base::Result<AddressTable> AddressTable::load(const std::string& path, std::vect
 }
 
 std::optional<std::string> AddressTable::find(std::string_view address) const {
-  if (address.size() > message::kMaxAddress) return std::nullopt;
+  if (address.size() > base::kMaxAddress) return std::nullopt;
   const std::string folded = base::lower(address);
   const size_t sign = folded.rfind('@');
   const std::string local = folded.substr(0, sign);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "milter/unix_socket.h"
+#include "test/support/temporary_directory.h"
 #include "test/unit/milter_fixture.h"
 
 namespace postern::milter {
@@ -18,13 +19,8 @@ namespace {
 
 class MilterControl : public ::testing::Test {
  protected:
-  MilterControl() {
-    char name[] = "/tmp/postern-control-XXXXXX";
-    folder_ = ::mkdtemp(name);
-    EXPECT_TRUE(base::open_log({"file:/dev/null", base::Level::error}));
-  }
-  ~MilterControl() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  MilterControl() { EXPECT_TRUE(base::open_log({"file:/dev/null", base::Level::error})); }
+  std::string path(const std::string& name) const { return folder_ / name; }
 
   std::string raw(const std::string& text) {
     auto connection = connect_unix(path("control"));
@@ -41,7 +37,7 @@ class MilterControl : public ::testing::Test {
     return answer;
   }
 
-  std::string folder_;
+  const test::TemporaryDirectory folder_;
   Service service_{make_generation("filters:\n  - {name: one, if: 'true', then: [no-op]}\n")};
   Reloader reloader_{service_, "/nonexistent/postern.yaml", {true, 1, 1, 0, ""}};
   ControlServer server_{service_, reloader_};

@@ -7,6 +7,7 @@
 
 #include "milter/keeper.h"
 #include "milter/session.h"
+#include "test/support/temporary_directory.h"
 #include "test/unit/milter_fixture.h"
 
 namespace postern::milter {
@@ -26,15 +27,9 @@ class MilterKeep : public testing::Test {
  protected:
   void SetUp() override {
     EXPECT_TRUE(base::open_log({"stderr", base::Level::error}));
-    std::string pattern = testing::TempDir() + "keep-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory = pattern;
     place = "sqlite:" + directory + "/postern.db";
   }
-  void TearDown() override {
-    service.reset();
-    std::filesystem::remove_all(directory);
-  }
+  void TearDown() override { service.reset(); }
 
   void use(const std::string& then, const std::string& rest = "") {
     static std::string where;
@@ -76,7 +71,8 @@ class MilterKeep : public testing::Test {
   std::vector<store::Listed> list() { return *kept().list({}); }
   std::string text(const store::Listed& entry) { return *kept().content(entry.content); }
 
-  std::string directory;
+  const test::TemporaryDirectory own_directory;
+  const std::string& directory = own_directory.path();
   std::string place;
   std::unique_ptr<Service> service;
   FakeMta mta;

@@ -8,6 +8,7 @@
 
 #include "milter/keeper.h"
 #include "test/support/soft_keys.h"
+#include "test/support/temporary_directory.h"
 #include "test/unit/milter_fixture.h"
 
 namespace postern::milter {
@@ -81,10 +82,9 @@ TEST_F(MilterStoreKeys, RefusalsSayWhatTheyMean) {
 }
 
 TEST_F(MilterStoreKeys, AKeeperSaysOnceThatThereIsNoKey) {
-  std::string directory = testing::TempDir() + "keys-XXXXXX";
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const test::TemporaryDirectory directory;
   static std::string where;
-  where = directory;
+  where = directory.path();
   {
     Service service(make_generation("filters: []\n", 1, [](Settings& settings) {
       settings.store = "sqlite:" + where + "/postern.db";
@@ -100,7 +100,6 @@ TEST_F(MilterStoreKeys, AKeeperSaysOnceThatThereIsNoKey) {
         (*service.store())->queue({store::MailKind::alert, "", {"a@example.org"}, {"x"}, 0}, 0, 1).error().cause(),
         Cause::unavailable);
   }
-  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "milter/session.h"
 #include "milter/tracker.h"
+#include "test/support/temporary_directory.h"
 #include "test/unit/milter_fixture.h"
 
 namespace postern::milter {
@@ -25,15 +26,11 @@ class TrackerTest : public testing::Test {
  protected:
   void SetUp() override {
     EXPECT_TRUE(base::open_log({"stderr", base::Level::error}));
-    std::string pattern = testing::TempDir() + "track-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory = pattern;
     use("");
   }
   void TearDown() override {
     tracker.reset();
     service.reset();
-    std::filesystem::remove_all(directory);
   }
 
   void use(const std::string& rules, uint64_t keep = 86400, size_t queue = Tracker::kQueueBytes) {
@@ -85,7 +82,8 @@ class TrackerTest : public testing::Test {
   }
 
   static constexpr uint32_t kEverything = 0x1FFFFF;
-  std::string directory;
+  const test::TemporaryDirectory own_directory;
+  const std::string& directory = own_directory.path();
   std::unique_ptr<Service> service;
   std::unique_ptr<Tracker> tracker;
 };

@@ -16,6 +16,7 @@
 #include "engine/config/yaml.h"
 #include "milter/settings.h"
 #include "test/support/option_check.h"
+#include "test/support/temporary_directory.h"
 
 namespace postern::milter {
 namespace {
@@ -44,19 +45,14 @@ std::unique_ptr<Loaded> load(const std::string& path) {
 
 class SettingsFile : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/postern-settings-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    folder_ = std::filesystem::canonical(name);
-    std::filesystem::create_directory(folder_ / "rules.d");
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void SetUp() override { std::filesystem::create_directory(folder_ / "rules.d"); }
   void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
   std::unique_ptr<Loaded> load_text(const std::string& text) {
     write("postern.yaml", text);
     return load(folder_ / "postern.yaml");
   }
-  std::filesystem::path folder_;
+  const test::TemporaryDirectory own_;
+  const std::filesystem::path folder_ = own_.path();
 };
 
 TEST_F(SettingsFile, DefaultsAreThoseOfTheTable) {
@@ -181,7 +177,7 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"flows[].accept.queries[].domains", "*"},
       {"flows[].accept.when-unavailable", "accept"},
       {"flows[].route", ""},
-      {"flows[].route.table", folder + "/generics"},
+      {"flows[].route.table", folder + "/generics" + "," + folder + "/generics"},
       {"flows[].route.queries", ""},
       {"flows[].route.queries[].query", "other.to"},
       {"flows[].route.queries[].domains", "r.example"},
@@ -275,7 +271,7 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "    accept: {queries: [{query: Legal.Legal, domains: '*'}], when-unavailable: accept}\n"
       "    route: {table: generics, queries: [{query: other.to, domains: R.example}]}\n"
       "    sign: [Legal]\n"
-      "  - {name: rest, filters: none}\n"
+      "  - {name: rest, filters: none, route: {table: generics}}\n"
       "ldap:\n  Legal:\n    servers: [ldap://localhost:1389, ldaps://ldap.example.org]\n    mode: load-balance\n"
       "    base: dc=example,dc=org\n    starttls: off\n    trusted: ca.pem\n    certificate: own.pem\n    key: "
       "own.key\n    distrust: 'issuer:CN=Bad'\n"
@@ -286,7 +282,8 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "      Legal: {filter: '(&(mail={a})(seeAlso={dn})(cn=\"x\"))', base: 'ou={d},dc=example', scope: one, dn-query: "
       "who,\n"
       "        address: mailPrimary, name: cn, host: mailHost, login: uid}\n"
-      "  other: {servers: ldapi:///run/ldapi, sasl: external, queries: {to: {filter: '(a={a})', address: m}}}\n"
+      "  other: {servers: ['ldapi:///run/ldapi', 'ldaps://ldap.example.org'], key: 'fipsd:ldap.client', sasl: "
+      "external, queries: {to: {filter: '(a={a})', address: m}}}\n"
       "group-query: [{query: Legal.Legal, domains: g.example}]\n"
       "masquerade:\n  Legal: {table: generics, queries: [{query: Legal.Legal, domains: [In.example, .in.example]}],\n"
       "    envelope-sender: false, headers: [from, REPLY-TO], domains: .example, quarantine: Legal}\n"
