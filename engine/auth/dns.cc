@@ -29,7 +29,7 @@ constexpr size_t kLongestName = 255;
 // unbound_address turns "ADDRESS:PORT" into libunbound's "ADDRESS@PORT".
 base::Result<std::string> unbound_address(std::string_view server) {
   const auto refuse = [server] {
-    return base::fail(Cause::malformed, "'" + base::escape_for_log(server, 80) + "' is no address of a DNS server");
+    return base::fail(Cause::malformed, base::quoted(server) + " is no address of a DNS server");
   };
   std::string address(server);
   std::string_view port;
@@ -114,7 +114,7 @@ base::Result<Resolver> Resolver::create(std::string_view server) {
     const auto address = unbound_address(server);
     if (!address) return std::unexpected(address.error());
     if (ub_ctx_set_fwd(context.get(), address->c_str()) != 0) {
-      return base::fail(Cause::malformed, "'" + base::escape_for_log(server, 80) + "' is no address of a DNS server");
+      return base::fail(Cause::malformed, base::quoted(server) + " is no address of a DNS server");
     }
   }
   ub_ctx_async(context.get(), 1);  // a thread, not a child process
@@ -124,7 +124,7 @@ base::Result<Resolver> Resolver::create(std::string_view server) {
 base::Result<std::vector<std::string>> Resolver::txt(std::string_view name, steady_clock::time_point deadline) {
   const std::string query(name);
   if (query.size() > kLongestName || query.find('\0') != std::string::npos) {
-    return base::fail(Cause::malformed, "'" + base::escape_for_log(name, 80) + "' is no name");
+    return base::fail(Cause::malformed, base::quoted(name) + " is no name");
   }
   Lookup lookup;
   int id = 0;

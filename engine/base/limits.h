@@ -8,6 +8,10 @@
 
 namespace postern::base {
 
+// kMaxAddress is the longest mail address there can be, in octets: local part, sign and domain (RFC 5321 section
+// 4.5.3.1).
+inline constexpr size_t kMaxAddress = 64 + 1 + 255;
+
 // Limits are per message unless said otherwise. Sizes in bytes.
 struct Limits {
   uint64_t message_size = 50ull << 20;  // header and body together as the MTA delivers them; past it: 552 5.3.4

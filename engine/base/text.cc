@@ -147,6 +147,8 @@ void append_escaped(std::string& out, std::string_view text, size_t limit) {
   }
 }
 
+std::string quoted(std::string_view text) { return "'" + escape_for_log(text, 80) + "'"; }
+
 std::string escape_for_log(std::string_view text, size_t limit) {
   std::string out;
   out.reserve(std::min(text.size(), limit) + 8);

@@ -26,6 +26,8 @@ std::string_view trim(std::string_view text);
 // UTF-8 and the Unicode line, paragraph and bidirectional controls become \xNN; cut to `limit` bytes with "..." at the
 // end.
 std::string escape_for_log(std::string_view text, size_t limit = 512);
+// quoted is a value from outside in an error message: escaped, at most 80 bytes of it, between apostrophes.
+std::string quoted(std::string_view text);
 // append_escaped adds what escape_for_log returns to `out`; at most `limit` bytes and the "...".
 void append_escaped(std::string& out, std::string_view text, size_t limit);
 

@@ -68,7 +68,7 @@ void OptionReader::text(const Node& map, std::string_view path, std::string& to)
     for (const std::string_view choice : choices) hint += " " + std::string(choice);
     const std::string_view near = base::nearest(value->text, choices);
     if (!near.empty()) hint = "did you mean '" + std::string(near) + "'?";
-    error(*value, "'" + base::escape_for_log(value->text, 80) + "' is not allowed here", std::move(hint));
+    error(*value, base::quoted(value->text) + " is not allowed here", std::move(hint));
     return;
   }
   to = value->text;
@@ -112,7 +112,7 @@ void OptionReader::number(const Node& map, std::string_view path, uint64_t& to) 
     return;
   }
   if (!number) {
-    error(*value, "'" + base::escape_for_log(value->text, 80) + "' is not " + expected);
+    error(*value, base::quoted(value->text) + " is not " + expected);
     return;
   }
   if (*number < row->minimum || *number > row->maximum) {
@@ -170,8 +170,7 @@ void OptionReader::log(const Node& root, const std::string& folder, base::LogTar
   if (to.to.starts_with("file:") && to.to.size() > 5) {
     to.to = "file:" + absolute_path(folder, to.to.substr(5));
   } else if (to.to != "journal" && to.to != "syslog" && to.to != "stderr") {
-    error(*log->get("to"), "'" + base::escape_for_log(to.to, 80) + "' is no log target",
-          "journal, syslog, stderr or file:PATH");
+    error(*log->get("to"), base::quoted(to.to) + " is no log target", "journal, syslog, stderr or file:PATH");
   }
   std::string level;
   text(*log, "log.level", level);

@@ -503,4 +503,10 @@ std::string quote_scalar(std::string_view text) {
   return out + '"';
 }
 
+std::string quote_list(const std::vector<std::string>& items) {
+  std::string out = "[";
+  for (const std::string& item : items) out += (out.size() > 1 ? ", " : "") + quote_scalar(item);
+  return out + "]";
+}
+
 }  // namespace postern::config

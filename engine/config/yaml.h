@@ -66,5 +66,7 @@ std::optional<Node> parse_yaml(const Sources& sources, uint32_t source, Diagnost
 
 // quote_scalar writes `text`, which has no control characters, as a double-quoted scalar.
 std::string quote_scalar(std::string_view text);
+// quote_list writes a list of them in one line.
+std::string quote_list(const std::vector<std::string>& items);
 
 }  // namespace postern::config

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "engine/base/limits.h"
 #include "engine/base/text.h"
 #include "engine/directory/cache.h"
 #include "engine/directory/server.h"
@@ -21,9 +22,6 @@ namespace {
 
 using base::Cause;
 using base::fail;
-
-// Local part, sign and domain (RFC 5321 section 4.5.3.1).
-constexpr size_t kMaxAddress = 64 + 1 + 255;
 
 // unescape_url undoes %XX; nullopt when it is broken or hides a control byte.
 std::optional<std::string> unescape_url(std::string_view text) {
@@ -189,11 +187,11 @@ base::Result<std::shared_ptr<const crypto::TlsClient>> Profile::State::tls_clien
   if (tls_failure && Clock::now() - tls_failed < kPause) return std::unexpected(*tls_failure);
   tls_making = true;
   lock.unlock();
-  base::Result<std::shared_ptr<const crypto::TlsClient>> made = fail(Cause::internal, "TLS: out of memory");
+  base::Result<std::shared_ptr<const crypto::TlsClient>> made = fail(Cause::internal, "TLS");
   try {
     made = make_tls(settings, deadline);
-  } catch (const std::bad_alloc&) {
-    // It stays the failure that it is.
+  } catch (const std::exception& error) {
+    made = fail(Cause::internal, std::string("TLS: ") + error.what());
   }
   lock.lock();
   tls_making = false;
@@ -247,8 +245,10 @@ std::vector<Found> Profile::find(const QuerySettings& query, std::span<const Key
     answers[i] = std::shared_ptr<const Answer>(std::move(none));
   };
   // No directory has an address that is too long to be one, and servers hang up on whoever asks about it.
+  const bool with_sender = query.filter.uses(Token::sender) || (query.base && query.base->uses(Token::sender));
   for (size_t i = 0; i < keys.size(); ++i) {
-    if (keys[i].address.size() > kMaxAddress || keys[i].sender.size() > kMaxAddress) settle(i);
+    const bool long_sender = with_sender && keys[i].sender.size() > base::kMaxAddress;
+    if (keys[i].address.size() > base::kMaxAddress || long_sender) settle(i);
   }
   if (!query.dn_query.empty()) {
     const QuerySettings* first = this->query(query.dn_query);

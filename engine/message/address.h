@@ -11,9 +11,6 @@
 
 namespace postern::message {
 
-// kMaxAddress is the longest address there can be, in octets (RFC 5321 section 4.5.3.1: local part and domain).
-constexpr size_t kMaxAddress = 64 + 1 + 255;
-
 // Mailbox is one address of a list. `local` and `domain` are unquoted; `display` is decoded UTF-8.
 struct Mailbox {
   std::string display;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/base/limits.h"
 #include "engine/base/text.h"
 #include "engine/mime/charset.h"
 #include "engine/mime/encoded_word.h"
@@ -99,7 +100,7 @@ std::string_view cut(std::string_view text, Span span) { return text.substr(span
 }  // namespace
 
 bool is_one_address(std::string_view text, bool utf8) {
-  if (text.size() > kMaxAddress || (!utf8 && !base::is_ascii(text)) || !base::is_valid_utf8(text)) return false;
+  if (text.size() > base::kMaxAddress || (!utf8 && !base::is_ascii(text)) || !base::is_valid_utf8(text)) return false;
   const AddressList list = parse_address_list(text, 2);
   if (list.malformed || list.mailboxes.size() != 1) return false;
   const Mailbox& mailbox = list.mailboxes[0];
@@ -126,19 +127,22 @@ AddressField read_address_field(std::string_view raw, size_t max_addresses) {
     return field;
   }
   if (!field.list.malformed) return field;
-  // Items of encoded words only, written out from the last to the first; nothing else may be wrong then.
-  std::string value = field.value;
-  for (auto item = field.list.items.rbegin(); item != field.list.items.rend(); ++item) {
-    const Span span = trimmed(value, item->span);
-    if (item->count != 0 || !all_encoded(cut(value, span))) continue;
-    const auto mailbox = written_out(cut(value, span));
+  // Items of encoded words only are written out; nothing else may be wrong then.
+  std::string value;
+  size_t done = 0;
+  for (const auto& item : field.list.items) {
+    const Span span = trimmed(field.value, item.span);
+    if (item.count != 0 || !all_encoded(cut(field.value, span))) continue;
+    const auto mailbox = written_out(cut(field.value, span));
     if (!mailbox) {
       field.doubt = "encoded words that are not exactly one address";
       return field;
     }
-    value.replace(span.begin, span.end - span.begin, *mailbox);
+    value.append(field.value, done, span.begin - done) += *mailbox;
+    done = span.end;
     field.repaired = true;
   }
+  value.append(field.value, done);
   field.value = std::move(value);
   field.list = locate_addresses(field.value, max_addresses);
   if (field.list.malformed) field.doubt = "not the syntax of addresses";

@@ -5,8 +5,6 @@
 // that failed once keeps failing: a message of which a piece is missing must never be looked at.
 #include "engine/message/spool.h"
 
-#include "engine/base/io.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,6 +15,8 @@
 #include <new>
 #include <stdexcept>
 #include <utility>
+
+#include "engine/base/io.h"
 
 namespace postern::message {
 

@@ -43,6 +43,8 @@ class Slapd:
     """One instance with `entries` (LDIF below BASE). `tls`: (CA, certificate, key) files; `client`: "demand" asks for certificates."""
 
     def __init__(self, directory, name, entries, port=None, tls=None, client="never", extra=""):
+        if not os.path.isdir(ROOT):
+            raise RuntimeError(f"there is no slapd in {ROOT}: contrib/get-mtas unpacks it")
         self.name = name
         self.directory = os.path.join(directory, name)
         os.makedirs(os.path.join(self.directory, "db"))

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <set>
 
@@ -15,6 +14,7 @@
 #include "milter/cli/log_line.h"
 #include "milter/events.h"
 #include "milter/tracked_events.h"
+#include "test/support/temporary_directory.h"
 
 namespace postern::cli {
 namespace {
@@ -118,9 +118,6 @@ TEST(FindEvent, LinesOfOthersAreFoundByTheirMids) {
 class FindEventInFiles : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = testing::TempDir() + "find-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory = pattern;
     log = directory + "/mail.log";
     std::ofstream(log)
         << "Thu Nov 26 16:47:50 2026 Info: New SMTP ICID 3 interface - address 192.0.2.1 reverse dns host x "
@@ -136,7 +133,6 @@ class FindEventInFiles : public testing::Test {
         << "Thu Nov 26 16:47:54 2026 Info: Message aborted MID 9 Dropped by filter 'strip' queue-id=4Q "
            "[message-dropped]";
   }
-  void TearDown() override { std::filesystem::remove_all(directory); }
 
   std::string find(FindEventOptions options, int status) {
     options.logs = {log};
@@ -146,7 +142,8 @@ class FindEventInFiles : public testing::Test {
     return testing::internal::GetCapturedStdout();
   }
 
-  std::string directory;
+  const test::TemporaryDirectory own_directory;
+  const std::string& directory = own_directory.path();
   std::string log;
 };
 

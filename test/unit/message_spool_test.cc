@@ -13,6 +13,7 @@
 #include <string>
 
 #include "engine/message/spool.h"
+#include "test/support/temporary_directory.h"
 
 namespace postern::message {
 namespace {
@@ -21,12 +22,6 @@ constexpr uint64_t kMega = 1ull << 20;
 
 class SpoolTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "/spool-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
   size_t files() const {
     return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(directory_), {}));
   }
@@ -40,7 +35,8 @@ class SpoolTest : public ::testing::Test {
     in >> pages >> rss;
     return rss * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   }
-  std::string directory_;
+  const test::TemporaryDirectory own_directory_;
+  const std::string& directory_ = own_directory_.path();
 };
 
 TEST_F(SpoolTest, EveryChunkSizeGivesTheSameBytes) {

@@ -15,7 +15,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -26,6 +25,7 @@
 #include "engine/base/handle.h"
 #include "keystore/protocol/protocol.h"
 #include "keystore/server.h"
+#include "test/support/temporary_directory.h"
 
 namespace postern::keystore {
 
@@ -46,20 +46,9 @@ bool eventually(F holds) {
   return true;
 }
 
-class Directory {
+class Directory : public test::TemporaryDirectory {
  public:
-  Directory() {
-    char name[] = "/tmp/postern-protocol-XXXXXX";
-    if (::mkdtemp(name) != nullptr) path_ = name;
-  }
-  ~Directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string socket(const std::string& name = "sock") const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
+  std::string socket(const std::string& name = "sock") const { return *this / name; }
 };
 
 inline sockaddr_un socket_address(const std::string& path) {

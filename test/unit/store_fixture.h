@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/store/store.h"
+#include "test/support/temporary_directory.h"
 #include "test/unit/store_soft_keys.h"
 
 namespace postern::store {
@@ -24,9 +25,6 @@ class StoreTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (GetParam().ends_with("_sealed")) key_ = "one";
-    std::string pattern = testing::TempDir() + "store-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
     if (!postgres()) {
       where_ = "sqlite:" + directory_ + "/postern.db";
     } else {
@@ -42,7 +40,8 @@ class StoreTest : public testing::TestWithParam<std::string> {
   void TearDown() override {
     store_.reset();
     if (!schema_.empty()) sql(std::getenv("POSTERN_TEST_POSTGRES"), "DROP SCHEMA \"" + schema_ + "\" CASCADE");
-    std::filesystem::remove_all(directory_);
+    // A test may set up again.
+    for (const auto& entry : std::filesystem::directory_iterator(directory_)) std::filesystem::remove_all(entry);
   }
 
   static bool is_postgres(const std::string& kind) { return kind.starts_with("postgresql"); }
@@ -102,7 +101,8 @@ class StoreTest : public testing::TestWithParam<std::string> {
 
   std::shared_ptr<StoreSoftKeys> keys_ = std::make_shared<StoreSoftKeys>();
   std::string key_;  // of new contents
-  std::string directory_;
+  const test::TemporaryDirectory own_directory_;
+  const std::string& directory_ = own_directory_.path();
   std::string where_;
   std::string schema_;
   Policies policies_;

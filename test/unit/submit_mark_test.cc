@@ -61,7 +61,7 @@ TEST(SubmitMark, RefusesEveryChange) {
 }
 
 TEST(SubmitMark, SecretIsMadeOnceAndKeptFromOthers) {
-  const Folder folder;
+  const test::TemporaryDirectory folder;
   const std::string path = folder / "mark.key";
   // Many at once: all get the same.
   std::vector<std::string> marks(8);
@@ -79,7 +79,7 @@ TEST(SubmitMark, SecretIsMadeOnceAndKeptFromOthers) {
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0600u);
   EXPECT_EQ(info.st_size, static_cast<off_t>(MarkKey::kBytes));
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path), {}), 1);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 
   ASSERT_EQ(::chmod(path.c_str(), 0640), 0);
   auto open_to_others = MarkKey::open(path);

@@ -22,7 +22,7 @@ constexpr std::string_view kWritten =
     ">From here\n>>From there\n>>>From afar\n From no\nlast line\n\n";
 
 TEST(SubmitMbox, WritesWhatReadersExpect) {
-  const Folder folder;
+  const test::TemporaryDirectory folder;
   const std::string path = folder / "a.mbox";
   ASSERT_TRUE(append_mbox(path, "t1", "a@x.test", kTime, kMessage));
   EXPECT_EQ(read_file(path), kWritten);
@@ -38,7 +38,7 @@ TEST(SubmitMbox, WritesWhatReadersExpect) {
 }
 
 TEST(SubmitMbox, MendsWhatACrashLeft) {
-  const Folder folder;
+  const test::TemporaryDirectory folder;
   const std::string path = folder / "a.mbox";
   const std::string earlier = "From b@x.test Sun Jun 15 15:06:40 2025\nX-Postern-Archived: t0\n\nFrom: text\n\n";
   for (size_t length = 0; length <= kWritten.size(); ++length) {
@@ -63,7 +63,7 @@ TEST(SubmitMbox, MendsWhatACrashLeft) {
 }
 
 TEST(SubmitMbox, AFailureLeavesTheFileAsItWas) {
-  const Folder folder;
+  const test::TemporaryDirectory folder;
   const std::string path = folder / "a.mbox";
   ASSERT_TRUE(append_mbox(path, "t1", "a@x.test", kTime, kMessage));
   // A disk that is full after 300 bytes.

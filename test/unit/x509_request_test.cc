@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "engine/x509/key_file.h"
+#include "test/support/temporary_directory.h"
 #include "test/unit/x509_support.h"
 
 namespace postern::x509 {
@@ -23,11 +24,6 @@ using testing::HasSubstr;
 // Scratch is a directory with the openssl command.
 class Scratch {
  public:
-  Scratch() {
-    std::string pattern = testing::TempDir() + "x509-XXXXXX";
-    path_ = mkdtemp(pattern.data());
-  }
-  ~Scratch() { std::filesystem::remove_all(path_); }
   void write(const std::string& name, const std::string& content) const {
     std::ofstream(path_ / name, std::ios::binary) << content;
   }
@@ -47,7 +43,8 @@ class Scratch {
   }
 
  private:
-  std::filesystem::path path_;
+  const postern::test::TemporaryDirectory own_;
+  const std::filesystem::path path_ = own_.path();
 };
 
 constexpr KeyType kTypes[] = {KeyType::rsa, KeyType::ec_p256, KeyType::ec_p384, KeyType::ed25519};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The table of types.
 #include "engine/scan/client/file_type.h"
 
 #include <array>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Names of reasons, and questions about leaves.
 #include "engine/scan/client/verdict.h"
 
 #include <algorithm>

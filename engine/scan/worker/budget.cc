@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// What a scan may still cost.
 #include <ctime>
 
 #include "engine/scan/worker/context.h"

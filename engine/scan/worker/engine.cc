@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The loop of a scan: what is found is scanned as what was given.
 #include "engine/scan/worker/engine.h"
 
 #include <algorithm>

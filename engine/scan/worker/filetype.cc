@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A first, short table of signatures.
 #include "engine/scan/worker/filetype.h"
 
 namespace postern::scan::worker {

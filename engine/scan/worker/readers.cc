@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Which reader reads which type.
 #include "engine/scan/worker/readers.h"
 
 #include <array>
