@@ -125,6 +125,8 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   if (guess.types.size() > kMaxTypes) guess.types.resize(kMaxTypes);
   context.leaf().types = guess.types;
   context.leaf().mime = guess.mime;
+  const auto skipped = [&](FileType type) { return scan.job.skip.test(static_cast<size_t>(type)); };
+  if (std::ranges::all_of(guess.types, skipped)) return;
   std::vector<Reader> done;
   for (const FileType type : guess.types) {
     for (const Reading& row : readings()) {
