@@ -10,6 +10,7 @@
 #include "engine/base/text.h"
 #include "rules/actions.h"
 #include "rules/mime_facts.h"
+#include "rules/scanned.h"
 #include "rules/tests.h"
 #include "rules/text_search.h"
 
@@ -99,16 +100,23 @@ ActionResult drop_attachments(const Action& action, ActionContext& context, Hit 
   return result;
 }
 
+Truth search_name(const Action& action, std::string_view name) {
+  if (!action.regex) return not_known();
+  const match::Verdict verdict = action.regex->search(name);
+  return verdict == match::Verdict::limit ? Truth::unknown(Unknown::regex_limit)
+                                          : Truth::of(verdict == match::Verdict::yes);
+}
+
+// By what its parts say of themselves where that is enough, and else by what is in it.
 ActionResult drop_by_name(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
+  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t index) {
     Truth answer = Truth::of(false);
-    for (const std::string& name : part.file_names) {
-      if (!action.regex) return not_known();
-      const match::Verdict verdict = action.regex->search(name);
-      answer = either(answer, verdict == match::Verdict::limit ? Truth::unknown(Unknown::regex_limit)
-                                                               : Truth::of(verdict == match::Verdict::yes));
-    }
-    return answer;
+    for (const std::string& name : part.file_names) answer = either(answer, search_name(action, name));
+    if (answer.is_yes() || !part.is_leaf()) return answer;
+    const auto member = [&](const scan::Leaf& leaf) {
+      return leaf.name.empty() ? Truth::of(false) : search_name(action, leaf.name);
+    };
+    return either(answer, found_in(context.facts, index, member, names_are_known));
   });
 }
 
@@ -119,9 +127,38 @@ ActionResult drop_by_mimetype(const Action& action, ActionContext& context) {
 }
 
 ActionResult drop_by_type(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
-    return Truth::of(part_type_matches(action.texts[0], part));
+  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t index) {
+    const std::string& pattern = action.texts[0];
+    if (part_type_matches(pattern, part) || !part.is_leaf()) return Truth::of(part_type_matches(pattern, part));
+    const auto member = [&](const scan::Leaf& leaf) {
+      return Truth::of(!leaf.path.empty() && (type_matches(pattern, leaf.mime) ||
+                                              type_matches(pattern, mime::type_from_extension(leaf.name))));
+    };
+    return found_in(context.facts, index, member, names_are_known);
   });
+}
+
+// An attachment goes as a whole. What was found where nothing can be taken out is reported.
+ActionResult drop_by_filetype(const Action& action, ActionContext& context) {
+  Facts& facts = context.facts;
+  if (facts.structure() == nullptr) {
+    return {std::string(action.row->name), "the body is not known", Unknown::unscannable};
+  }
+  const auto hit = [&](const scan::Leaf& leaf) { return Truth::of(is_kind(leaf, action.kinds)); };
+  const std::vector<uint32_t> outer = outer_attachments(facts);
+  ActionResult result = drop_attachments(action, context, [&](const mime::Part&, uint32_t index) {
+    if (!std::ranges::binary_search(outer, index)) return Truth::of(false);
+    return found_in(facts, index, hit);
+  });
+  for (uint32_t i = 0; i < facts.structure()->parts.size(); ++i) {
+    if (!facts.is_body_text(i)) continue;
+    const Truth inside = found_in(facts, i, hit);
+    if (inside.is_no()) continue;
+    result.problem = inside.is_yes() ? Unknown::unscannable : inside.reason;
+    note(result.detail, (inside.is_yes() ? "what was found in the text of part " : "could not tell for part ") +
+                            facts.structure()->parts[i].path + (inside.is_yes() ? " stays" : ""));
+  }
+  return result;
 }
 
 ActionResult drop_by_size(const Action& action, ActionContext& context) {
@@ -192,6 +229,7 @@ constexpr NamedAction kActions[] = {
     {"drop-attachments-by-name", drop_by_name},
     {"drop-attachments-by-mimetype", drop_by_mimetype},
     {"drop-attachments-by-type", drop_by_type},
+    {"drop-attachments-by-filetype", drop_by_filetype},
     {"drop-attachments-by-size", drop_by_size},
     {"drop-attachments-where-contains", drop_where_contains},
     {"drop-attachments-where-dictionary-match", drop_where_contains},

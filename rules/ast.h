@@ -12,6 +12,7 @@
 #include "engine/config/source.h"
 #include "engine/match/dictionary.h"
 #include "engine/match/regex.h"
+#include "engine/scan/client/file_type.h"
 #include "rules/language.h"
 
 namespace postern::rules {
@@ -65,6 +66,7 @@ struct Test {
   uint32_t smart = kNoSmart;          // index in match::smart_id_table()
   uint32_t dictionary = kNoMember;    // index in RuleSet::dictionaries()
   std::vector<IpPattern> ip;
+  scan::TypeSet kinds;           // file types looked for
   uint32_t needs = 0;            // the row's, and what the arguments add
   Phase phase = Phase::connect;  // earliest phase at which this test has an answer
 };
@@ -95,8 +97,8 @@ struct Template {
 };
 
 // Action is one action with its arguments. By argument letter: T, t, X, C, c are `templates`; R is `regex`; W `regex`
-// or `smart`; J `dictionary`; N, Z, K `number` (K: 0 when not given); all others `texts`, checked and trimmed, as
-// written.
+// or `smart`; J `dictionary`; N, Z, K `number` (K: 0 when not given); L `kinds`; all others `texts`, checked and
+// trimmed, as written.
 struct Action {
   const ActionRow* row = nullptr;
   config::Position position;
@@ -108,6 +110,7 @@ struct Action {
   uint32_t member = kNoMember;  // number of the pattern among those of texts
   uint32_t smart = kNoSmart;
   uint32_t dictionary = kNoMember;
+  scan::TypeSet kinds;
 };
 
 struct Statement;

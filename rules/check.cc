@@ -24,10 +24,6 @@ constexpr LaterRow kLaterRules[] = {
     {"spf-status", "SPF"},
     {"spf-passed", "SPF"},
     {"image-verdict", "image analysis"},
-    {"attachment-filetype", "content scanning"},
-    {"attachment-protected", "content scanning"},
-    {"attachment-unprotected", "content scanning"},
-    {"attachment-corrupt", "content scanning"},
     {"dnslist", "DNS lists"},
     {"reputation", "sender reputation"},
     {"no-reputation", "sender reputation"},
@@ -303,6 +299,9 @@ bool Checker::check_value(const Spot& spot, char letter, const Literal& literal,
       out.texts.push_back(std::move(*type));
       return true;
     }
+    case 'f':
+      out.texts.push_back(value);
+      return read_kind(value, out.kinds, wrong) ? true : moved();
     case 'H': {
       if (!header_name(spot, value)) return false;
       std::string name = base::lower(value);

@@ -21,7 +21,6 @@ constexpr LaterRow kLaterActions[] = {
     {"skip-spamcheck", "spam checks"},
     {"skip-viruscheck", "virus checks"},
     {"skip-vofcheck", "outbreak filters"},
-    {"drop-attachments-by-filetype", "content scanning"},
     {"encrypt", "encryption"},
     {"encrypt-deferred", "encryption"},
     {"smime-gateway", "S/MIME"},
@@ -224,6 +223,8 @@ bool Checker::check_argument(const Spot& spot, char letter, std::string_view val
       out.texts[at] = *type;
       return true;
     }
+    case 'L':
+      return read_kind(trimmed, out.kinds, wrong) ? true : failed();
     case 'P':
       return read_host(trimmed, wrong) ? true : failed();
     case 'Q':

@@ -16,7 +16,6 @@ namespace postern::rules {
 namespace {
 
 constexpr size_t kMaxHeaderText = 64u << 10;  // of an attached message
-constexpr std::string_view kNeedsScan = "its text needs content scanning, which is not there";
 
 // Types whose content is text though they are not called so.
 bool is_text_type(std::string_view type) {
@@ -258,24 +257,6 @@ std::vector<UuFile> find_uuencoded(std::string_view text, bool& more) {
   return out;
 }
 
-std::string_view Content::bytes(uint32_t part, bool& damaged) {
-  const mime::Structure& tree = message_.structure();
-  const mime::Part& leaf = tree.parts[part];
-  if (decoded_.size() < tree.parts.size()) decoded_.resize(tree.parts.size());
-  if (!decoded_[part] && last_part_ != part) {
-    last_ = mime::decode_content(leaf, message_.received_body());
-    last_part_ = part;
-    if (decoded_bytes_ + last_.bytes.size() <= message_.limits().decoded_text) {
-      decoded_bytes_ += last_.bytes.size();
-      decoded_[part] = std::make_unique<mime::Decoded>(std::move(last_));
-      last_part_ = UINT32_MAX;
-    }
-  }
-  const mime::Decoded& decoded = decoded_[part] ? *decoded_[part] : last_;
-  damaged = decoded.damaged || leaf.other_encoding || leaf.encoding == mime::TransferEncoding::unknown;
-  return decoded.bytes;
-}
-
 std::vector<ContentText>& Content::texts(uint32_t part) {
   const mime::Structure& tree = message_.structure();
   if (parts_.size() < tree.parts.size()) parts_.resize(tree.parts.size());
@@ -299,7 +280,7 @@ void Content::read_leaf(uint32_t part, std::vector<ContentText>& out) {
     return;
   }
   bool damaged = false;
-  const std::string_view content = bytes(part, damaged);
+  const std::string_view content = inspection_.bytes(part, damaged);
   const std::string_view name = leaf.file_names.empty() ? std::string_view() : leaf.file_names.front();
   const bool one_name = leaf.file_names.size() <= 1;
   if (!damaged && one_name && (is_media(type, name, content) || is_signature(type, name, content))) return;
@@ -308,26 +289,20 @@ void Content::read_leaf(uint32_t part, std::vector<ContentText>& out) {
     read_text(leaf, part, out);
     return;
   }
-  extract({part, name, type, content}, out, false);
-  if (damaged && !out.empty()) out.front().complete = false;
+  add_scanned(inspection_.of(part), out, false);
 }
 
-void Content::extract(const LeafContent& leaf, std::vector<ContentText>& out, bool uuencoded) {
-  ExtractedText found;
-  if (source_ != nullptr) {
-    found = source_->text_of(message_, leaf);
-  } else {
-    found.reason = kNeedsScan;
-  }
+void Content::add_scanned(const scan::Verdict& verdict, std::vector<ContentText>& out, bool uuencoded) {
   ContentText& whole = out.emplace_back();
   whole.uuencoded = uuencoded;
-  whole.complete = found.complete;
-  whole.reason = std::move(found.reason);
+  whole.complete = verdict.complete();
+  if (!whole.complete) whole.reason = "unscannable: " + std::string(reason_name(verdict.reason()));
   // Each document is a text of its own: hits are summed over them, not compared.
-  for (std::string& text : found.texts) {
+  for (const scan::Leaf& leaf : verdict.leaves) {
+    if (leaf.text.empty()) continue;
     ContentText& each = out.emplace_back();
     each.uuencoded = uuencoded;
-    add_own(each, std::move(text), false);
+    add_own(each, leaf.text, false);
   }
 }
 
@@ -344,7 +319,7 @@ void Content::read_text(const mime::Part& part, uint32_t index, std::vector<Cont
   std::vector<ContentText> files;
   if (!called_html) {
     std::string rest;
-    const bool cut = read_uuencoded(index, text.utf8, files, rest);
+    const bool cut = read_uuencoded(text.utf8, files, rest);
     if (cut) add_own(main, std::move(rest), html);
   }
   // Readers that know no uuencoded files show them as they stand.
@@ -352,10 +327,7 @@ void Content::read_text(const mime::Part& part, uint32_t index, std::vector<Cont
   const std::string_view best = read_against_label(part, index, main, html);
   const std::string_view name = other_name(part);
   if (!name.empty() || is_other_than_text(head_of(part, message_.received_body()), best)) {
-    bool damaged = false;
-    const std::string_view content = bytes(index, damaged);
-    const std::string_view called = part.file_names.empty() ? std::string_view() : part.file_names.front();
-    extract({index, name.empty() ? called : name, part.type.value, content}, out, false);
+    add_scanned(inspection_.of(index), out, false);
     // The one text of a document is another reading of what is read here, not more of it.
     if (out.size() == first + 3) {
       std::ranges::move(out.back().readings, std::back_inserter(out[first].readings));
@@ -379,7 +351,7 @@ std::string_view Content::read_against_label(const mime::Part& part, uint32_t in
                           (html && label.empty() && !base::is_ascii(text));
   if (!suspicious) return text;
   bool damaged = false;
-  const std::string_view content = bytes(index, damaged);
+  const std::string_view content = inspection_.bytes(index, damaged);
   std::string_view sniffed = mime::sniff_charset(content);
   if (sniffed.empty() && wide && base::is_valid_utf8(content)) sniffed = "utf-8";
   if (sniffed.empty() && html && label.empty()) sniffed = meta_charset(content);
@@ -392,7 +364,7 @@ std::string_view Content::read_against_label(const mime::Part& part, uint32_t in
   return *kept;
 }
 
-bool Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest) {
+bool Content::read_uuencoded(std::string_view text, std::vector<ContentText>& out, std::string& rest) {
   bool more = false;
   const std::vector<UuFile> files = find_uuencoded(text, more);
   size_t done = 0;
@@ -411,7 +383,7 @@ bool Content::read_uuencoded(uint32_t part, std::string_view text, std::vector<C
       const bool html = is_html_type(named) || begins_like_html(decoded.bytes);
       add_own(each, std::move(decoded.bytes), html);
     } else {
-      extract({part, file.name, {}, decoded.bytes}, out, true);
+      add_scanned(inspection_.of_bytes(decoded.bytes, file.name, {}), out, true);
     }
     if (decoded.damaged) {
       out[first].complete = false;

@@ -13,11 +13,11 @@
 
 #include "engine/match/pattern_set.h"
 #include "engine/message/message.h"
-#include "rules/text_source.h"
+#include "rules/inspection.h"
 
 namespace postern::rules {
 
-// ContentText is one text: a leaf's own, a uuencoded file in it, or a document that a TextSource found in it.
+// ContentText is one text: a leaf's own, a uuencoded file in it, or a document that scanning found in it.
 struct ContentText {
   bool uuencoded = false;  // a file inside a text: an attachment wherever the text stands
   bool complete = true;    // false: there may be text that is in no reading
@@ -28,25 +28,19 @@ struct ContentText {
 
 class Content {
  public:
-  explicit Content(message::Message& message) : message_(message) {}
-
-  // set_source gives where the text of documents and archives comes from; it must outlive the object.
-  void set_source(TextSource* source) { source_ = source; }
+  // `inspection`, which gives the text of documents and archives, must outlive the object.
+  Content(message::Message& message, Inspection& inspection) : message_(message), inspection_(inspection) {}
 
   // texts returns the texts of `part`: of a leaf, or the shown header fields of an attached message. Their `candidates`
   // are the caller's to fill.
   std::vector<ContentText>& texts(uint32_t part);
 
-  // bytes returns the decoded bytes of leaf `part`, decoded once where limits.decoded_text has room for keeping them;
-  // the view is good until the next call. `damaged`: not all of them may be right.
-  std::string_view bytes(uint32_t part, bool& damaged);
-
  private:
   void read_leaf(uint32_t part, std::vector<ContentText>& out);
   void read_text(const mime::Part& part, uint32_t index, std::vector<ContentText>& out);
   std::string_view read_against_label(const mime::Part& part, uint32_t index, ContentText& main, bool html);
-  bool read_uuencoded(uint32_t part, std::string_view text, std::vector<ContentText>& out, std::string& rest);
-  void extract(const LeafContent& leaf, std::vector<ContentText>& out, bool uuencoded);
+  bool read_uuencoded(std::string_view text, std::vector<ContentText>& out, std::string& rest);
+  void add_scanned(const scan::Verdict& verdict, std::vector<ContentText>& out, bool uuencoded);
   void read_header(uint32_t part, std::vector<ContentText>& out);
   // keep stores a text made here; past limits.decoded_text it does not, and `to`, whose reading it was to be, is not
   // complete.
@@ -56,14 +50,10 @@ class Content {
   void add_reading(ContentText& to, std::string text);
 
   message::Message& message_;
-  TextSource* source_ = nullptr;
+  Inspection& inspection_;
   std::vector<std::unique_ptr<std::vector<ContentText>>> parts_;
   std::vector<std::unique_ptr<std::string>> owned_;
   uint64_t owned_bytes_ = 0;
-  std::vector<std::unique_ptr<mime::Decoded>> decoded_;  // by part
-  uint64_t decoded_bytes_ = 0;
-  uint32_t last_part_ = UINT32_MAX;  // the part of last_, which is not in decoded_
-  mime::Decoded last_;
 };
 
 // visible returns `text` without the characters that do not show: soft hyphen, zero-width and bidirectional controls,

@@ -23,7 +23,8 @@ Facts::Facts(message::Message& message, const RuleSet& rules, std::string_view f
       flow_(flow),
       work_count_(work_count),
       prefilter_(rules.prefilter()),
-      content_(message) {}
+      inspection_(message),
+      content_(message, inspection_) {}
 
 std::string_view Facts::hostname() const {
   if (!hostname_.empty()) return hostname_;

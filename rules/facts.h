@@ -20,6 +20,7 @@
 #include "rules/ast.h"
 #include "rules/body_edits.h"
 #include "rules/content.h"
+#include "rules/inspection.h"
 #include "rules/ruleset.h"
 
 namespace postern::rules {
@@ -79,9 +80,10 @@ class Facts {
     }
     return scan_header(slot, member);
   }
-  // content is what content rules search; set_text_source gives the text of documents and archives to it.
+  // content is what content rules search.
   Content& content() { return content_; }
-  void set_text_source(TextSource* source) { content_.set_source(source); }
+  // inspection is what is in the leaves; who has a scanner gives it that.
+  Inspection& inspection() { return inspection_; }
   // scan_text returns which of the patterns on texts can match in `text`.
   match::Candidates scan_text(std::string_view text) const;
   // header_present tells whether any field of that slot is there, decoding nothing.
@@ -147,6 +149,7 @@ class Facts {
   std::optional<int64_t> now_;
   const Prefilter* prefilter_;
   std::vector<Slot> slots_;
+  Inspection inspection_;
   Content content_;
   std::vector<std::pair<std::string, std::string>> stripped_;  // lower-case name, decoded value
   bool client_parsed_ = false;

@@ -14,6 +14,8 @@ namespace postern::rules {
 namespace {
 
 constexpr uint32_t kWhole = kNeedHeader | kNeedBody | kNeedStructure;
+constexpr uint32_t kScan = kWhole | kNeedScan;
+constexpr uint32_t kText = kScan | kNeedText;
 
 constexpr RuleRow kRules[] = {
     {"subject", "", Compare::regex, 'R', Phase::message, kNeedHeader, kCostHeader,
@@ -74,6 +76,26 @@ constexpr RuleRow kRules[] = {
     {"attachment-type", "", Compare::equal, 'M', Phase::message, kWhole, kCostStructure,
      "Any attachment is of this MIME type, by declaration or by the extension of its file name.",
      R"e(attachment-type == "video/*")e"},
+    {"attachment-filetype", "", Compare::equal, 'f', Phase::message, kScan, kCostScan,
+     "Any attachment, or anything found in one (members of archives, objects in documents), is of this file type or "
+     "group by its content; a file that can be taken for several types is each of them.",
+     R"e(attachment-filetype == "Executable")e"},
+    {"attachment-protected", "", Compare::none, '-', Phase::message, kScan, kCostScan,
+     "Any attachment, or anything found in one, needs a password or a certificate to be read.", "attachment-protected"},
+    {"attachment-unprotected", "", Compare::none, '-', Phase::message, kScan, kCostScan,
+     "Any attachment can be read without a password; an archive that is protected in part is both.",
+     "attachment-unprotected"},
+    {"attachment-macro", "", Compare::none, '-', Phase::message, kScan, kCostScan,
+     "Any attachment has macros or their like: VBA, Excel 4.0 macro sheets, DDE, a template loaded from elsewhere.",
+     "attachment-macro"},
+    {"attachment-unscannable", "", Compare::none, '-', Phase::message, kScan, kCostScan,
+     "What is in an attachment could not be found out in full, for whatever reason: it is protected, corrupt, past a "
+     "limit, or of a kind that is not read.",
+     "attachment-unscannable and not attachment-protected"},
+    {"attachment-corrupt", "", Compare::none, '-', Phase::message, kScan, kCostScan,
+     "Any attachment, or anything found in one, is broken so that it cannot be read.", "attachment-corrupt"},
+    {"mime-ambiguous", "", Compare::none, '-', Phase::message, kWhole, kCostStructure,
+     "Mail readers would take this message apart in different ways; rules look at every reading.", "mime-ambiguous"},
     {"attachment-size", "", Compare::number, 'Z', Phase::message, kWhole, kCostStructure,
      "Any attachment has this size as it stands in the message, before decoding.", "attachment-size > 9500k"},
     {"smtp-auth-id-matches", "Iy", Compare::none, '-', Phase::mail, kNeedMail, kCostEnvelope,
@@ -99,30 +121,30 @@ constexpr RuleRow kRules[] = {
      "signed"},
     {"encrypted", "", Compare::none, '-', Phase::message, kWhole, kCostStructure,
      "The content is encrypted (S/MIME or OpenPGP); an encrypted attachment does not count.", "encrypted"},
-    {"body-contains", "Wn", Compare::none, '-', Phase::message, kWhole, kCostText,
+    {"body-contains", "Wn", Compare::none, '-', Phase::message, kText, kCostText,
      "The pattern or smart identifier occurs at least N times (default 1) in the body and the attachments together.",
      R"e(body-contains("(?i)company\s+confidential", 2))e"},
-    {"only-body-contains", "Wn", Compare::none, '-', Phase::message, kWhole, kCostText,
+    {"only-body-contains", "Wn", Compare::none, '-', Phase::message, kText, kCostText,
      "The pattern or smart identifier occurs at least N times (default 1) in every text part of the body; attachments "
      "are not looked at.",
      R"e(only-body-contains("unsubscribe"))e"},
-    {"attachment-contains", "Wn", Compare::none, '-', Phase::message, kWhole, kCostText,
+    {"attachment-contains", "Wn", Compare::none, '-', Phase::message, kText, kCostText,
      "The pattern or smart identifier occurs at least N times (default 1) in the text of the attachments together.",
      R"e(attachment-contains("*credit", 3))e"},
-    {"every-attachment-contains", "Wn", Compare::none, '-', Phase::message, kWhole, kCostText,
+    {"every-attachment-contains", "Wn", Compare::none, '-', Phase::message, kText, kCostText,
      "There are attachments, and the pattern or smart identifier occurs at least N times (default 1) in each of them.",
      R"e(every-attachment-contains("DRAFT"))e"},
     {"attachment-binary-contains", "B", Compare::none, '-', Phase::message, kWhole, kCostText,
      "The pattern occurs in the bytes of any attachment, as they are after its transfer encoding is taken away; each "
      "byte is one character.",
      R"e(attachment-binary-contains("^PK\x03\x04"))e"},
-    {"dictionary-match", "Jn", Compare::none, '-', Phase::message, kWhole, kCostText,
+    {"dictionary-match", "Jn", Compare::none, '-', Phase::message, kText, kCostText,
      "The dictionary's entries score at least N (default 1) in the body and the attachments together.",
      R"e(dictionary-match("project-names", 6))e"},
-    {"body-dictionary-match", "Jn", Compare::none, '-', Phase::message, kWhole, kCostText,
+    {"body-dictionary-match", "Jn", Compare::none, '-', Phase::message, kText, kCostText,
      "The dictionary's entries score at least N (default 1) in the body.",
      R"e(body-dictionary-match("project-names", 2))e"},
-    {"attachment-dictionary-match", "Jn", Compare::none, '-', Phase::message, kWhole, kCostText,
+    {"attachment-dictionary-match", "Jn", Compare::none, '-', Phase::message, kText, kCostText,
      "The dictionary's entries score at least N (default 1) in the text of the attachments together.",
      R"e(attachment-dictionary-match("project-names"))e"},
     {"subject-dictionary-match", "J", Compare::none, '-', Phase::message, kNeedHeader, kCostAddresses,
@@ -143,6 +165,7 @@ constexpr RuleRow kRules[] = {
 constexpr uint32_t kCopy = kNeedMail | kNeedRcpt | kNeedHeader | kNeedBody;
 constexpr uint32_t kNotice = kNeedMail | kNeedRcpt | kNeedHeader;
 constexpr uint32_t kDrop = kWhole | kEditBody | kEditHeader;
+constexpr uint32_t kScanDrop = kDrop | kNeedScan;
 
 constexpr ActionRow kActions[] = {
     {"drop", "", "", true, Phase::mail, 0, "Takes the message and throws it away silently.", "drop"},
@@ -188,23 +211,30 @@ constexpr ActionRow kActions[] = {
      R"e(bcc-scan: {to: "privacy@mail.example", return-path: "robot@mail.example"})e"},
     {"archive", "D", "name", false, Phase::message, kCopy,
      "Appends the message, as it is by then, to a mailbox file of this name.", "archive: project-mail"},
-    {"drop-attachments-by-name", "Rc", "pattern,comment", false, Phase::message, kDrop,
-     "Removes attachments whose file name matches the pattern; the comment stands in their place.",
+    {"drop-attachments-by-name", "Rc", "pattern,comment", false, Phase::message, kScanDrop,
+     "Removes attachments whose file name matches the pattern, and archives with a member whose name does; the comment "
+     "stands in their place.",
      R"e(drop-attachments-by-name: {pattern: '(?i)\.(scr|pif)$', comment: "Removed: $dropped_filename"})e"},
     {"drop-attachments-by-mimetype", "Mc", "type,comment", false, Phase::message, kDrop,
      "Removes attachments declared with this MIME type (\"video/*\" takes every subtype).",
      "drop-attachments-by-mimetype: application/x-msdownload"},
-    {"drop-attachments-by-type", "Mc", "type,comment", false, Phase::message, kDrop,
-     "Removes attachments of this MIME type, by declaration or by the extension of the file name.",
+    {"drop-attachments-by-type", "Mc", "type,comment", false, Phase::message, kScanDrop,
+     "Removes attachments of this MIME type, by declaration or by the extension of the file name, and archives with "
+     "such a member.",
      R"e(drop-attachments-by-type: {type: "video/*", comment: "Video is not relayed here."})e"},
+    {"drop-attachments-by-filetype", "Lc", "type,comment", false, Phase::message, kScanDrop,
+     "Removes attachments that are of this file type or group by their content, or in which something of it was found.",
+     R"e(drop-attachments-by-filetype: {type: Executable, comment: "Removed: $dropped_filename"})e"},
     {"drop-attachments-by-size", "Zc", "size,comment", false, Phase::message, kDrop,
      "Removes attachments of at least this size, as it stands in the message before decoding.",
      "drop-attachments-by-size: 15M"},
-    {"drop-attachments-where-contains", "Wcn", "pattern,comment,threshold", false, Phase::message, kDrop,
+    {"drop-attachments-where-contains", "Wcn", "pattern,comment,threshold", false, Phase::message,
+     kScanDrop | kNeedText,
      "Removes attachments in whose text the pattern or smart identifier occurs, at least as often as the threshold "
      "says; an attached message goes as a whole.",
      R"e(drop-attachments-where-contains: {pattern: "*credit", threshold: 3, comment: "Removed: $dropped_filename"})e"},
-    {"drop-attachments-where-dictionary-match", "Jcn", "dictionary,comment,threshold", false, Phase::message, kDrop,
+    {"drop-attachments-where-dictionary-match", "Jcn", "dictionary,comment,threshold", false, Phase::message,
+     kScanDrop | kNeedText,
      "Removes attachments in whose text the dictionary's entries score at least the threshold (default 1).",
      "drop-attachments-where-dictionary-match: project-names"},
     {"edit-body-text", "Rg", "pattern,replacement", false, Phase::message, kDrop,

@@ -27,6 +27,8 @@ enum Need : uint32_t {
   kEditRecipients = 1u << 9,
   kEditSender = 1u << 10,
   kEditQuarantine = 1u << 11,
+  kNeedScan = 1u << 12,  // content scanning
+  kNeedText = 1u << 13,  // the text that scanning finds
 };
 
 // Compare says which operators a rule takes.
@@ -48,9 +50,9 @@ enum class Compare : uint8_t {
 //   I identity of smtp-auth-id-matches ("*Any") · Y one separator character · W regex over text, or a smart identifier
 //   ("*credit") · B regex over bytes · J name of a dictionary · V mail addresses and action variables, separated by
 //   commas · F one address with its name, for a From field, with action variables · U an envelope sender or a variable,
-//   empty for the null sender · D name of an archive · O name of a text
+//   empty for the null sender · D name of an archive · O name of a text · L file type or group of types
 // and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern ·
-//   g group of a directory · q query of a directory that has logins
+//   f file type or group of types · g group of a directory · q query of a directory that has logins
 struct RuleRow {
   std::string_view name;
   std::string_view arguments;  // letters as above; '+' after the last one: repeated
@@ -94,13 +96,15 @@ int find_variable(std::string_view name);
 Phase phase_of_needs(uint32_t needs);
 
 // The relative CPU cost of evaluating one test once; operands of `and` and `or` run in rising order of their sums. Only
-// the order matters: what is there already < envelope < header < MIME structure < decoded text < a directory.
+// the order matters: what is there already < envelope < header < MIME structure < decoded text < scanning < a
+// directory.
 inline constexpr uint32_t kCostConstant = 1;         // a value at hand: true, date, random, a count
 inline constexpr uint32_t kCostEnvelope = 4;         // comparison or pattern over an envelope or connection value
 inline constexpr uint32_t kCostHeader = 20;          // decode the named fields and look
 inline constexpr uint32_t kCostAddresses = 60;       // parse address lists
 inline constexpr uint32_t kCostStructure = 1'000;    // parse the MIME structure
 inline constexpr uint32_t kCostText = 20'000;        // decode text parts and search them
+inline constexpr uint32_t kCostScan = 60'000;        // have attachments scanned
 inline constexpr uint32_t kCostDirectory = 200'000;  // ask another machine
 
 }  // namespace postern::rules

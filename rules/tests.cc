@@ -265,7 +265,7 @@ const std::vector<TestFunction>& functions() {
     std::vector<TestFunction> out;
     for (const RuleRow& row : rule_table()) {
       TestFunction found = nullptr;
-      for (const auto& group : {envelope_tests(), content_tests(), text_tests()}) {
+      for (const auto& group : {envelope_tests(), content_tests(), text_tests(), scan_tests()}) {
         for (const NamedTest& entry : group) {
           if (entry.name == row.name) found = entry.run;
         }

@@ -20,6 +20,7 @@ struct NamedTest {
 std::span<const NamedTest> envelope_tests();
 std::span<const NamedTest> content_tests();
 std::span<const NamedTest> text_tests();
+std::span<const NamedTest> scan_tests();
 
 // run_test evaluates one test; a rule without an evaluator is unknown (a unit test holds that there is none).
 Truth run_test(const Test& test, Facts& facts);

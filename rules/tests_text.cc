@@ -79,7 +79,7 @@ Truth attachment_binary_contains(const Test& test, Facts& facts) {
   for (const uint32_t part : facts.attachments()) {
     if (!tree->parts[part].is_leaf()) continue;
     bool damaged = false;
-    answer = either(answer, search_pattern(test, facts.content().bytes(part, damaged), facts));
+    answer = either(answer, search_pattern(test, facts.inspection().bytes(part, damaged), facts));
     if (answer.is_yes()) break;
     if (damaged) answer = either(answer, not_known());
   }

@@ -237,6 +237,22 @@ std::optional<std::string> read_mime_type(std::string_view text, ValueFault& fau
   return base::lower(text);
 }
 
+bool read_kind(std::string_view text, scan::TypeSet& kinds, ValueFault& fault) {
+  const std::optional<scan::TypeSet> found = scan::find_kind(text);
+  if (found) {
+    kinds = *found;
+    return true;
+  }
+  std::vector<std::string_view> names;
+  for (const scan::GroupInfo& row : scan::groups()) names.push_back(row.name);
+  for (const scan::FileTypeInfo& row : scan::file_types()) names.push_back(row.name);
+  const std::string_view near = base::nearest(text, names);
+  fault = {0, text.size(), base::quoted(text) + " is no file type",
+           near.empty() ? "for example exe, docx, zip; Executable, Document, Compressed, Image, Media or Text"
+                        : "did you mean '" + std::string(near) + "'?"};
+  return false;
+}
+
 std::optional<std::string> read_host(std::string_view text, ValueFault& fault) {
   uint8_t bytes[16];
   if (text.size() > 2 && text.front() == '[' && text.back() == ']') {

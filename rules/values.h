@@ -36,6 +36,9 @@ std::optional<int64_t> read_date(std::string_view text, ValueFault& fault);
 // read_mime_type reads "type/subtype" with "*" for either; lower case.
 std::optional<std::string> read_mime_type(std::string_view text, ValueFault& fault);
 
+// read_kind reads the name of a file type or of a group of them.
+bool read_kind(std::string_view text, scan::TypeSet& kinds, ValueFault& fault);
+
 // read_host reads a host name or IP address, also "[1.2.3.4]", "[IPv6:…]" and "[name]"; no port.
 std::optional<std::string> read_host(std::string_view text, ValueFault& fault);
 

@@ -445,19 +445,25 @@ TEST(Dictionaries, MatchedContentNamesTheHit) {
 }
 
 // A scanner that knows one format.
-struct FakeSource : TextSource {
+struct FakeScanner : scan::Scanner {
   int asked = 0;
-  ExtractedText text_of(const message::Message&, const LeafContent& leaf) override {
+  scan::Verdict scan(const scan::Job& job) override {
     ++asked;
-    if (leaf.bytes.starts_with("%PDF")) return {{std::string(leaf.bytes.substr(5)), "second secret"}, true, ""};
-    return {{}, false, "not known"};
+    scan::Verdict verdict = scan::unscannable(scan::Reason::unsupported, job.name, job.declared_mime, job.bytes.size());
+    if (!job.bytes.starts_with("%PDF")) return verdict;
+    verdict.leaves[0].reason = scan::Reason::none;
+    verdict.leaves[0].text = job.bytes.substr(5);
+    verdict.leaves.push_back(verdict.leaves[0]);
+    verdict.leaves[1].text = "second secret";
+    return verdict;
   }
 };
 
-// run evaluates `rules` with every report, asking `source` for the text of documents.
-Outcome run(const RuleSet& rules, Mail& mail, FakeSource& source) {
+// run evaluates `rules` with every report, asking `scanner` for the text of documents.
+Outcome run(const RuleSet& rules, Mail& mail, FakeScanner& scanner) {
+  const scan::ScanSettings settings;
   Facts facts(*mail.message, rules, "inbound", 0);
-  facts.set_text_source(&source);
+  facts.inspection().set(&scanner, &settings, true);
   Outcome outcome;
   EvalOptions options;
   options.report_all = true;
@@ -465,28 +471,28 @@ Outcome run(const RuleSet& rules, Mail& mail, FakeSource& source) {
   return outcome;
 }
 
-TEST(TextSource, IsAskedOncePerLeaf) {
+TEST(ScannedText, IsAskedOncePerLeaf) {
   const auto rules = load("filters:\n" + filter("a", R"(attachment-contains("secret", 2))", {"tag-message: two"}) +
                           filter("b", R"(attachment-contains("secret", 3))", {"tag-message: three"}) +
                           filter("c", R"(attachment-contains("x") or attachment-contains("y"))", {"no-op"}));
   ASSERT_NE(rules, nullptr);
   Mail mail(mixed({kBody, attached("application/pdf", "a.pdf", "%PDF-a secret")}));
-  FakeSource source;
-  const Outcome outcome = run(*rules, mail, source);
+  FakeScanner scanner;
+  const Outcome outcome = run(*rules, mail, scanner);
   EXPECT_EQ(outcome.tags, std::vector<std::string>{"two"});
-  EXPECT_EQ(source.asked, 1);
+  EXPECT_EQ(scanner.asked, 1);
   EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
   EXPECT_EQ(truth_text(outcome.reports[2].result), "false");
 }
 
-TEST(TextSource, IsAskedBesideTextThatIsADocument) {
+TEST(ScannedText, IsAskedBesideTextThatIsADocument) {
   const auto rules = load("filters:\n" + filter("a", R"(attachment-contains("one secret"))", {"no-op"}) +
                           filter("b", R"(attachment-contains("secret", 4))", {"no-op"}));
   ASSERT_NE(rules, nullptr);
   Mail mail(mixed({kBody, attached("text/plain", "a.txt", "%PDF-one secret")}));
-  FakeSource source;
-  const Outcome outcome = run(*rules, mail, source);
-  EXPECT_EQ(source.asked, 1);
+  FakeScanner scanner;
+  const Outcome outcome = run(*rules, mail, scanner);
+  EXPECT_EQ(scanner.asked, 1);
   EXPECT_EQ(truth_text(outcome.reports[0].result), "true");
   EXPECT_EQ(truth_text(outcome.reports[1].result), "false");
 }
@@ -498,7 +504,7 @@ TEST(ContentBytes, AreDecodedOnce) {
     base::Limits limits;
     limits.decoded_text = most;
     Mail mail(text, limits);
-    Content content(*mail.message);
+    Inspection content(*mail.message);
     bool damaged = false;
     const char* const second = content.bytes(2, damaged).data();
     EXPECT_EQ(content.bytes(3, damaged), "short");
@@ -517,8 +523,8 @@ std::string ask_within(uint64_t most, const std::string& condition, const std::s
   base::Limits limits;
   limits.decoded_text = most;
   Mail mail(text, limits);
-  FakeSource source;
-  const Outcome outcome = run(*rules, mail, source);
+  FakeScanner scanner;
+  const Outcome outcome = run(*rules, mail, scanner);
   return truth_text(outcome.reports[0].result);
 }
 

@@ -130,10 +130,26 @@ struct Mail {
   std::unique_ptr<message::Message> message;
 };
 
+// PlainScanner believes names, and can read no text.
+struct PlainScanner : scan::Scanner {
+  scan::Verdict scan(const scan::Job& job) override {
+    scan::Verdict verdict = scan::unscannable(scan::Reason::none, job.name, job.declared_mime, job.bytes.size());
+    scan::Leaf& leaf = verdict.leaves.front();
+    leaf.protection = scan::Protection::no;
+    leaf.types = {scan::type_of_extension(job.name).value_or(scan::FileType::unknown)};
+    leaf.mime = info(leaf.types.front()).mime;
+    if (job.want_text) leaf.reason = scan::Reason::unsupported;
+    return verdict;
+  }
+};
+
 // run evaluates the filters at `phase`.
 inline Outcome run(const RuleSet& rules, Mail& mail, Phase phase = Phase::message, std::string_view flow = "inbound") {
   Facts facts(*mail.message, rules, flow, 3);
   facts.set_now(1'750'000'000);  // 2025-06-15 15:06:40 UTC
+  PlainScanner scanner;
+  const scan::ScanSettings settings;
+  facts.inspection().set(&scanner, &settings, (rules.needs() & kNeedText) != 0);
   Outcome outcome;
   EvalOptions options;
   options.report_all = true;

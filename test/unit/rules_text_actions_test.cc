@@ -240,7 +240,7 @@ TEST(DropWhereContains, WhatCannotBeOpenedIsUnknown) {
   const Outcome outcome = act(mail, {"drop-attachments-where-contains: secret"});
   EXPECT_EQ(mail.body(), before);
   EXPECT_EQ(outcome.quarantines, std::vector<std::string>{"Policy"});
-  EXPECT_NE(outcome.reports[0].detail.find("part 2: its text needs content scanning"), std::string::npos)
+  EXPECT_NE(outcome.reports[0].detail.find("part 2: unscannable: unsupported"), std::string::npos)
       << outcome.reports[0].detail;
   Mail uu(text_mail("Content-Type: text/plain\n", "begin 644 notes.txt\n,<V5C<F5T('=O<F1S\n`\nend\n"));
   EXPECT_EQ(act(uu, {"drop-attachments-where-contains: secret"}).quarantines, std::vector<std::string>{"Policy"});

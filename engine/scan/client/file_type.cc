@@ -203,6 +203,18 @@ std::optional<Group> find_group(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<TypeSet> find_kind(std::string_view name) {
+  TypeSet out;
+  if (const std::optional<FileType> type = find_type(name)) {
+    out.set(static_cast<size_t>(*type));
+    return out;
+  }
+  const std::optional<Group> group = find_group(name);
+  if (!group) return std::nullopt;
+  for (size_t i = 0; i < std::size(kTypes); ++i) out.set(i, kTypes[i].in(*group));
+  return out;
+}
+
 std::optional<FileType> type_of_extension(std::string_view name) {
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos || dot + 1 == name.size()) return std::nullopt;

@@ -3,6 +3,7 @@
 // groups, and what has come into use since), MIME type and usual extensions. Detection is the worker's; this is the
 // vocabulary that worker, rules and people share.
 #pragma once
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -195,6 +196,12 @@ struct GroupInfo {
   std::string_view name;
 };
 std::span<const GroupInfo> groups();
+
+// TypeSet is a set of types.
+using TypeSet = std::bitset<static_cast<size_t>(FileType::count_)>;
+
+// find_kind returns the types that a name stands for: one type, or a group's; nullopt where nothing is called so.
+std::optional<TypeSet> find_kind(std::string_view name);
 
 // find_type and find_group look a name up without regard to case; groups also by their plural ("Documents").
 std::optional<FileType> find_type(std::string_view name);

@@ -2,7 +2,6 @@
 // Scanner: who is asked what is in a leaf of a message. engine/scan/client/pool answers by worker processes; a test may
 // answer itself.
 #pragma once
-#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -24,9 +23,6 @@ struct ScanLimits {
   std::chrono::milliseconds time{20000};  // CPU and wall time of the scan
 };
 
-// TypeSet is a set of types.
-using TypeSet = std::bitset<static_cast<size_t>(FileType::count_)>;
-
 // Job is one scan. Views must stay good during the call.
 struct Job {
   std::string_view bytes;          // decoded
@@ -38,6 +34,13 @@ struct Job {
   bool want_metadata = true;  // text of document properties, comments and revision marks too
   TypeSet skip;               // a leaf all of whose types are in it is typed, and not read
   bool is_message = false;    // bytes are a whole message (RFC 5322), whatever they look like
+};
+
+// ScanSettings is what a configuration says about every scan.
+struct ScanSettings {
+  ScanLimits limits;
+  TypeSet skip;
+  bool metadata = true;
 };
 
 class Scanner {

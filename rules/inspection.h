@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inspection: the bytes of a message's leaves, and what content scanning found in them, each asked once and kept. One
+// object per transaction, one thread. Internal to the evaluator.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/message/message.h"
+#include "engine/scan/client/scanner.h"
+
+namespace postern::rules {
+
+class Inspection {
+ public:
+  explicit Inspection(message::Message& message) : message_(message) {}
+
+  // set gives who scans, and how; both must outlive the object. Without a scanner everything is
+  // unscannable(unavailable). `text`: some rule looks at text.
+  void set(scan::Scanner* scanner, const scan::ScanSettings* settings, bool text);
+
+  // bytes returns the decoded bytes of leaf `part`, decoded once where limits.decoded_text has room for keeping them;
+  // the view is good until the next call. `damaged`: not all of them may be right.
+  std::string_view bytes(uint32_t part, bool& damaged);
+
+  // of returns what is in leaf `part`. All scans of a message together take ScanLimits::time at most.
+  const scan::Verdict& of(uint32_t part);
+  // of_bytes returns what is in something that is no part of the message: a uuencoded file in a text.
+  scan::Verdict of_bytes(std::string_view bytes, std::string_view name, std::string_view declared_mime);
+
+  // verdicts returns those asked for so far, by part; nullptr for the others.
+  const std::vector<std::unique_ptr<scan::Verdict>>& verdicts() const { return verdicts_; }
+
+ private:
+  scan::Verdict scan(const scan::Job& job);
+
+  message::Message& message_;
+  scan::Scanner* scanner_ = nullptr;
+  const scan::ScanSettings* settings_ = nullptr;
+  bool text_ = false;
+  std::chrono::milliseconds spent_{0};
+  std::vector<std::unique_ptr<scan::Verdict>> verdicts_;
+  std::vector<std::unique_ptr<mime::Decoded>> decoded_;  // by part
+  uint64_t decoded_bytes_ = 0;
+  uint32_t last_part_ = UINT32_MAX;  // the part of last_, which is not in decoded_
+  mime::Decoded last_;
+};
+
+}  // namespace postern::rules

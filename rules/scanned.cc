@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is found counts at once; that nothing was found counts only where everything was scanned.
+#include "rules/scanned.h"
+
+#include <algorithm>
+
+#include "rules/tests.h"
+
+namespace postern::rules {
+namespace {
+
+// Whether the first leaf of a text of the body is just that: then it is no attachment itself.
+bool is_plain_body(Facts& facts, uint32_t part, const scan::Leaf& leaf) {
+  if (!facts.is_body_text(part)) return false;
+  return std::ranges::all_of(leaf.types, [](scan::FileType type) {
+    return type == scan::FileType::unknown || scan::info(type).in(scan::Group::text);
+  });
+}
+
+Truth found_in_leaf(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest& gap) {
+  const scan::Verdict& verdict = facts.inspection().of(part);
+  const bool body = is_plain_body(facts, part, verdict.leaves.front());
+  Truth answer = Truth::of(false);
+  for (size_t i = body ? 1 : 0; i < verdict.leaves.size() && !answer.is_yes(); ++i) {
+    answer = either(answer, hit(verdict.leaves[i]));
+  }
+  return answer.is_yes() || verdict.complete() ? answer : either(answer, gap(verdict));
+}
+
+// An attached message is a thing of its own, besides what is in it.
+Truth found_as_message(const mime::Part& part, const FoundTest& hit) {
+  scan::Leaf leaf;
+  leaf.types = {scan::FileType::rfc822};
+  leaf.declared_mime = part.type.value;
+  leaf.mime = scan::info(scan::FileType::rfc822).mime;
+  leaf.size = part.content.size();
+  if (!part.file_names.empty()) leaf.name = part.file_names.front();
+  return hit(leaf);
+}
+
+}  // namespace
+
+Truth unknown_gap(const scan::Verdict&) { return not_known(); }
+
+bool is_kind(const scan::Leaf& leaf, const scan::TypeSet& kinds) {
+  return std::ranges::any_of(leaf.types, [&](scan::FileType type) { return kinds.test(static_cast<size_t>(type)); });
+}
+
+Truth names_are_known(const scan::Verdict& verdict) {
+  const bool hidden = std::ranges::any_of(verdict.leaves, [](const scan::Leaf& leaf) {
+    return !leaf.scanned() && (leaf.in_group(scan::Group::compressed) || leaf.is(scan::FileType::unknown)) &&
+           leaf.reason != scan::Reason::text;
+  });
+  return hidden ? not_known() : Truth::of(false);
+}
+
+Truth found_in(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest& gap) {
+  const std::vector<mime::Part>& parts = facts.structure()->parts;
+  Truth answer = Truth::of(false);
+  for (uint32_t i = part; i < parts.size() && (i == part || parts[i].depth > parts[part].depth); ++i) {
+    if (facts.dropped(i)) continue;
+    if (parts[i].is_leaf()) {
+      answer = either(answer, found_in_leaf(facts, i, hit, gap));
+    } else if (parts[i].kind == mime::PartKind::message && i != 0) {
+      answer = either(answer, found_as_message(parts[i], hit));
+    }
+    if (answer.is_yes()) break;
+  }
+  return answer;
+}
+
+Truth any_found(Facts& facts, const FoundTest& hit, const GapTest& gap) {
+  if (facts.structure() == nullptr) return not_known();
+  const Truth answer = found_in(facts, 0, hit, gap);
+  return answer.is_yes() || facts.saw_every_reading() ? answer : either(answer, not_known());
+}
+
+}  // namespace postern::rules
