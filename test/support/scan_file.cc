@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// scan-file [--text] [--message] FILE…: scans files in this process, without a sandbox, one JSON object a leaf and
-// line. For developers of readers, and for tests that compare readers with other programs.
+// scan-file [--text] [--message] FILE…, scan-file --types: scans files in this process, without a sandbox, one JSON
+// object a leaf and line; or writes the table of types, name and MIME type a line. For developers of readers, and for
+// tests that compare readers with other programs.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -17,6 +18,12 @@ int main(int argc, char** argv) {
   bool message = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
+    if (argument == "--types") {
+      for (const FileTypeInfo& row : file_types()) {
+        std::printf("%s\t%s\n", std::string(row.name).c_str(), std::string(row.mime).c_str());
+      }
+      continue;
+    }
     if (argument == "--text" || argument == "--message") {
       (argument == "--text" ? text : message) = true;
       continue;

@@ -1,20 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
-// A first, short table of signatures.
+// The order in which types are looked for, and what libmagic is asked.
 #include "engine/scan/worker/filetype.h"
 
+#include <magic.h>
+
+#include <algorithm>
+
+#include "engine/base/text.h"
+#include "engine/scan/worker/filetype_parts.h"
+
 namespace postern::scan::worker {
+namespace {
 
-bool prepare_types() { return true; }
+// libmagic decides nothing: it gives a MIME type to what the table has no name for. Its text checks cost most and say
+// least, so they are off, and it sees the beginning only.
+constexpr size_t kMagicBytes = 256u << 10;
+magic_t g_magic = nullptr;  // one thread scans in a worker
 
-TypeGuess guess_types(std::string_view bytes, std::string_view, std::string_view) {
+std::string ask_magic(std::string_view bytes) {
+  if (g_magic == nullptr) return {};
+  const std::string_view head = bytes.substr(0, kMagicBytes);
+  const char* answer = magic_buffer(g_magic, head.data(), head.size());
+  return answer == nullptr ? std::string() : std::string(answer);
+}
+
+}  // namespace
+
+bool prepare_types() {
+  if (g_magic != nullptr) return true;
+  g_magic = magic_open(MAGIC_MIME_TYPE | MAGIC_NO_CHECK_TEXT | MAGIC_NO_CHECK_TOKENS | MAGIC_NO_CHECK_ENCODING |
+                       MAGIC_NO_CHECK_CSV | MAGIC_NO_CHECK_JSON | MAGIC_NO_CHECK_COMPRESS | MAGIC_NO_CHECK_TAR);
+  if (g_magic == nullptr) return false;
+  if (magic_load(g_magic, nullptr) == 0) return true;
+  magic_close(g_magic);
+  g_magic = nullptr;
+  return false;
+}
+
+void Found::add(FileType type, std::string_view its_mime) {
+  if (has(type)) return;
+  if (types.empty()) mime = its_mime;
+  types.push_back(type);
+}
+
+void Found::put_first(FileType type, std::string_view its_mime) {
+  std::erase(types, type);
+  types.insert(types.begin(), type);
+  mime = its_mime;
+}
+
+bool Found::has(FileType type) const { return std::ranges::find(types, type) != types.end(); }
+
+bool Found::any(Group group) const {
+  return std::ranges::any_of(types, [&](FileType type) { return info(type).in(group); });
+}
+
+FileType find_mime(std::string_view mime) {
+  for (size_t i = 0; i < file_types().size(); ++i) {
+    if (base::iequals(file_types()[i].mime, mime)) return static_cast<FileType>(i);
+  }
+  return FileType::unknown;
+}
+
+TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string_view declared_mime) {
+  const std::string plain = plain_name(name);
+  Found found;
+  add_signatures(bytes, plain, found);
+  add_media_signatures(bytes, found);
+  add_program_signatures(bytes, plain, found);
+  add_ole_types(bytes, found);
+  add_zip_types(bytes, found);
+  add_text_types(bytes, plain, declared_mime, found);
+  if (found.empty() || found.any(Group::image) || found.any(Group::media) || found.has(FileType::pdf)) {
+    add_appended_program(bytes, found);
+  }
+  if (found.empty() || found.ask_magic) {
+    const std::string answer = ask_magic(bytes);
+    const FileType type = find_mime(answer);
+    // A text type that the own rules did not see is no text.
+    if (found.empty() && type != FileType::unknown && !info(type).in(Group::text)) found.add(type);
+    if (!answer.empty() && answer != "application/octet-stream" && answer.find('/') != std::string::npos &&
+        !answer.starts_with("text/") && answer != "application/x-empty") {
+      found.mime = answer;
+    }
+  }
+  add_name_types(plain, found);
   TypeGuess guess;
-  if (bytes.starts_with("PK\x03\x04")) guess.types.push_back(FileType::zip);
-  if (bytes.starts_with("%PDF-")) guess.types.push_back(FileType::pdf);
-  if (bytes.starts_with("MZ")) guess.types.push_back(FileType::exe);
-  if (bytes.starts_with("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) guess.types.push_back(FileType::ole);
-  if (bytes.starts_with("{\\rtf")) guess.types.push_back(FileType::rtf);
+  guess.types = std::move(found.types);
   if (guess.types.empty()) guess.types.push_back(FileType::unknown);
-  guess.mime = info(guess.types.front()).mime;
+  guess.mime = found.mime.empty() ? std::string(info(guess.types.front()).mime) : std::move(found.mime);
   return guess;
 }
 

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables of a ZIP file and the holes between its members.
+#include "engine/scan/worker/zip_directory.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "engine/scan/worker/bytes.h"
+
+namespace postern::scan::worker {
+namespace {
+
+constexpr std::string_view kLocal = "PK\x03\x04";
+constexpr std::string_view kCentral = "PK\x01\x02";
+constexpr std::string_view kEnd = "PK\x05\x06";
+constexpr std::string_view kEnd64 = "PK\x06\x06";
+constexpr std::string_view kLocator64 = "PK\x06\x07";
+constexpr std::string_view kDescriptor = "PK\x07\x08";
+constexpr uint64_t kLocalSize = 30;
+constexpr uint64_t kCentralSize = 46;
+constexpr uint64_t kEndSize = 22;
+constexpr uint32_t kUnknown32 = 0xffffffff;
+// A comment of 64 KiB, and what some programs append behind it.
+constexpr size_t kTail = (64u << 10) + 4096;
+// More ends than this are no accident, and the last ones are what programs look at.
+constexpr size_t kMostEnds = 8;
+// What may come out while the end of an unlabelled member is looked for.
+constexpr uint64_t kMostProbe = 64ull << 20;
+
+struct End {
+  uint64_t at = 0;
+  uint64_t entries = 0;
+  uint64_t size = 0;
+  uint64_t offset = 0;
+  bool doubtful = false;  // its fields do not fit each other
+};
+
+std::vector<End> find_ends(std::string_view bytes) {
+  std::vector<End> ends;
+  const size_t floor = bytes.size() > kTail ? bytes.size() - kTail : 0;
+  size_t from = bytes.size();
+  while (ends.size() < kMostEnds) {
+    const size_t at = bytes.rfind(kEnd, from);
+    if (at == std::string_view::npos || at < floor) break;
+    End end;
+    end.at = at;
+    end.entries = little16(bytes, at + 10);
+    end.size = little32(bytes, at + 12);
+    end.offset = little32(bytes, at + 16);
+    end.doubtful = at + kEndSize + little16(bytes, at + 20) != bytes.size() || little16(bytes, at + 8) != end.entries;
+    const bool wants64 = end.entries == 0xffff || end.size == kUnknown32 || end.offset == kUnknown32;
+    if (at >= 20 && has(bytes, at - 20, kLocator64)) {
+      uint64_t at64 = little64(bytes, at - 12);
+      if (!has(bytes, at64, kEnd64) && at >= 76) at64 = at - 76;
+      if (has(bytes, at64, kEnd64)) {
+        End wide = end;
+        wide.entries = little64(bytes, at64 + 32);
+        wide.size = little64(bytes, at64 + 40);
+        wide.offset = little64(bytes, at64 + 48);
+        wide.at = at64;
+        wide.doubtful |= at64 + 12 + little64(bytes, at64 + 4) != at - 20;
+        // Who does not know of the wide record reads the narrow one, which may tell another tale.
+        if (!wants64 && (wide.entries != end.entries || wide.size != end.size || wide.offset != end.offset)) {
+          wide.doubtful = true;
+          ends.push_back(end);
+        }
+        end = wide;
+      }
+    }
+    ends.push_back(end);
+    if (at == 0) break;
+    from = at - 1;
+  }
+  return ends;
+}
+
+class Walk {
+ public:
+  Walk(std::string_view bytes, size_t most) : bytes_(bytes), most_(most) {}
+
+  ZipDirectory run() {
+    const std::vector<End> ends = find_ends(bytes_);
+    // An end inside another's directory or comment is worth a look, but only one directory that leads somewhere is
+    // ordinary.
+    size_t used = 0;
+    for (const End& end : ends) {
+      const size_t before = out_.members.size();
+      read_central(end);
+      if (out_.members.size() > before) ++used;
+      out_.inconsistent |= end.doubtful && (used > 0 || end.entries == 0) && &end == &ends.front();
+    }
+    out_.central = !ends.empty();
+    out_.inconsistent |= used > 1;
+    match_local();
+    count_overlaps();
+    read_gaps();
+    return std::move(out_);
+  }
+
+ private:
+  bool full() {
+    if (out_.members.size() < most_) return false;
+    out_.cut = true;
+    return true;
+  }
+
+  void read_central(const End& end) {
+    // Where the directory says it is, and where it must be when something was put before the whole file.
+    std::array<std::pair<uint64_t, uint64_t>, 2> starts = {std::pair{end.offset, uint64_t{0}},
+                                                           std::pair{end.offset, uint64_t{0}}};
+    size_t count = 1;
+    if (end.size <= end.at && end.at - end.size != end.offset && end.at - end.size > end.offset) {
+      starts[1] = {end.at - end.size, end.at - end.size - end.offset};
+      count = 2;
+    }
+    bool any = false;
+    for (size_t i = 0; i < count; ++i) {
+      const auto [start, shift] = starts[i];
+      if (!has(bytes_, start, kCentral) || seen_central(start)) continue;
+      if (any) out_.inconsistent = true;
+      any = true;
+      central_begin_.push_back(start);
+      uint64_t at = start;
+      uint64_t entries = 0;
+      while (has(bytes_, at, kCentral) && !full()) {
+        at = read_central_entry(at, shift);
+        ++entries;
+      }
+      central_end_.push_back(at);
+      if (!out_.cut && (entries != end.entries || at != start + end.size)) out_.inconsistent = true;
+    }
+    if (!any && end.entries > 0) {
+      out_.inconsistent = true;
+      out_.damaged |= !seen_central(end.offset);
+    }
+  }
+
+  bool seen_central(uint64_t start) const {
+    for (size_t i = 0; i < central_end_.size(); ++i) {
+      if (start >= central_begin_[i] && start < central_end_[i]) return true;
+    }
+    return false;
+  }
+
+  uint64_t read_central_entry(uint64_t at, uint64_t shift) {
+    ZipMember member;
+    member.flags = little16(bytes_, at + 8);
+    member.method = little16(bytes_, at + 10);
+    member.crc = little32(bytes_, at + 16);
+    uint64_t packed = little32(bytes_, at + 20);
+    member.size = little32(bytes_, at + 24);
+    const uint64_t name = little16(bytes_, at + 28);
+    const uint64_t extra = little16(bytes_, at + 30);
+    const uint64_t comment = little16(bytes_, at + 32);
+    uint64_t header = little32(bytes_, at + 42);
+    member.name = slice(bytes_, at + kCentralSize, name);
+    member.extra = slice(bytes_, at + kCentralSize + name, extra);
+    widen(member.extra, member.size, packed, &header);
+    member.header = header + shift;
+    member.central = true;
+    const uint64_t next = at + kCentralSize + name + extra + comment;
+    if (next > bytes_.size()) {
+      out_.damaged = true;
+      out_.inconsistent = true;
+    }
+    packed_.push_back(packed);
+    out_.members.push_back(member);
+    return next;
+  }
+
+  // The Zip64 field of an entry, header ID 1: the numbers that did not fit, in order.
+  static void widen(std::string_view extra, uint64_t& size, uint64_t& packed, uint64_t* header) {
+    uint64_t at = 0;
+    while (at + 4 <= extra.size()) {
+      const uint32_t id = little16(extra, at);
+      const uint64_t length = little16(extra, at + 2);
+      if (id == 1) {
+        uint64_t field = at + 4;
+        const uint64_t end = std::min<uint64_t>(extra.size(), at + 4 + length);
+        const auto take = [&](uint64_t& value) {
+          if (value != kUnknown32 || field + 8 > end) return;
+          value = little64(extra, field);
+          field += 8;
+        };
+        take(size);
+        take(packed);
+        if (header != nullptr) take(*header);
+        return;
+      }
+      at += 4 + length;
+    }
+  }
+
+  struct Local {
+    ZipMember member;
+    uint64_t packed = 0;
+    uint64_t data = 0;
+  };
+
+  Local read_local(uint64_t at) const {
+    Local local;
+    ZipMember& member = local.member;
+    member.header = at;
+    member.flags = little16(bytes_, at + 6);
+    member.method = little16(bytes_, at + 8);
+    member.crc = little32(bytes_, at + 14);
+    local.packed = little32(bytes_, at + 18);
+    member.size = little32(bytes_, at + 22);
+    const uint64_t name = little16(bytes_, at + 26);
+    const uint64_t extra = little16(bytes_, at + 28);
+    member.name = slice(bytes_, at + kLocalSize, name);
+    member.extra = slice(bytes_, at + kLocalSize + name, extra);
+    widen(member.extra, member.size, local.packed, nullptr);
+    local.data = at + kLocalSize + name + extra;
+    return local;
+  }
+
+  void set_data(ZipMember& member, uint64_t data, uint64_t packed) const {
+    member.data = slice(bytes_, data, packed);
+    member.truncated = member.data.size() < packed;
+  }
+
+  // match_local looks at the local header of each entry of the directory. Where it tells another tale that changes what
+  // comes out, there are two members.
+  void match_local() {
+    const size_t count = out_.members.size();
+    for (size_t i = 0; i < count; ++i) {
+      const uint64_t header = out_.members[i].header;
+      if (!has(bytes_, header, kLocal)) {
+        out_.members[i].readable = false;
+        out_.inconsistent = true;
+        continue;
+      }
+      const Local local = read_local(header);
+      ZipMember& member = out_.members[i];
+      set_data(member, local.data, packed_[i]);
+      taken_.emplace_back(header, local.data + member.data.size());
+      const bool streamed = (local.member.flags & 8) != 0;
+      const bool sizes = streamed && local.packed == 0 && local.member.size == 0
+                             ? false
+                             : local.packed != packed_[i] || local.member.size != member.size;
+      const bool crc = local.member.crc != member.crc && !(streamed && local.member.crc == 0);
+      const bool method = local.member.method != member.method || local.member.encrypted() != member.encrypted();
+      const bool name = local.member.name != member.name;
+      if (!sizes && !crc && !method && !name && (member.flags & 8) == (local.member.flags & 8)) continue;
+      out_.inconsistent = true;
+      if (!method && !name && (!sizes || local.packed == packed_[i])) continue;
+      if (full()) continue;
+      ZipMember other = local.member;
+      set_data(other, local.data, sizes || method ? local.packed : packed_[i]);
+      if (streamed && local.packed == 0) set_data(other, local.data, packed_[i]);
+      other.crc_known = !streamed;
+      out_.members.push_back(other);
+    }
+  }
+
+  void count_overlaps() {
+    std::ranges::sort(taken_);
+    uint64_t end = 0;
+    for (const auto& [begin, stop] : taken_) {
+      if (begin < end) ++out_.overlaps;
+      end = std::max(end, stop);
+    }
+  }
+
+  // read_gaps looks for members where the directories know of none.
+  void read_gaps() {
+    for (size_t i = 0; i < central_begin_.size(); ++i) taken_.emplace_back(central_begin_[i], central_end_[i]);
+    std::ranges::sort(taken_);
+    std::vector<std::pair<uint64_t, uint64_t>> gaps;
+    uint64_t end = 0;
+    for (const auto& [begin, stop] : taken_) {
+      if (begin > end) gaps.emplace_back(end, begin);
+      end = std::max(end, stop);
+    }
+    gaps.emplace_back(end, bytes_.size());
+    for (const auto& [begin, stop] : gaps) {
+      if (begin < stop) read_gap(begin, stop);
+    }
+  }
+
+  void read_gap(uint64_t begin, uint64_t stop) {
+    const std::string_view gap = slice(bytes_, 0, stop);
+    uint64_t at = begin;
+    while (true) {
+      const size_t found = gap.find(kLocal, at);
+      if (found == std::string_view::npos || full()) return;
+      Local local = read_local(found);
+      ZipMember& member = local.member;
+      // Four bytes may stand anywhere by chance: a header has a name and a version that exist.
+      if (member.name.empty() || little16(bytes_, found + 4) % 256 > 90 || local.data > stop) {
+        at = found + kLocal.size();
+        continue;
+      }
+      const bool streamed = (member.flags & 8) != 0;
+      if (streamed && local.packed == 0) {
+        local.packed = find_end(slice(gap, local.data, gap.size()), member.method);
+        member.crc_known = false;
+      }
+      set_data(member, local.data, local.packed);
+      if (out_.central) out_.inconsistent = true;
+      out_.members.push_back(member);
+      at = std::max<uint64_t>(found + kLocal.size(), local.data + member.data.size());
+    }
+  }
+
+  // find_end tells where the bytes of a member end that does not say: where its stream does, or before the next record.
+  uint64_t find_end(std::string_view rest, uint32_t method) {
+    if (method == 8) {
+      z_stream stream{};
+      if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return rest.size();
+      std::array<unsigned char, 32768> sink{};
+      stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));
+      stream.avail_in = static_cast<uInt>(std::min<size_t>(rest.size(), UINT32_MAX));
+      int state = Z_OK;
+      while (state == Z_OK && probed_ < kMostProbe) {
+        stream.next_out = sink.data();
+        stream.avail_out = static_cast<uInt>(sink.size());
+        state = inflate(&stream, Z_NO_FLUSH);
+        probed_ += sink.size() - stream.avail_out;
+      }
+      const uint64_t used = stream.total_in;
+      inflateEnd(&stream);
+      if (state == Z_STREAM_END) return used;
+    }
+    size_t end = rest.size();
+    for (const std::string_view mark : {kDescriptor, kLocal, kCentral}) end = std::min(end, rest.find(mark));
+    return std::min(end, rest.size());
+  }
+
+  std::string_view bytes_;
+  size_t most_;
+  ZipDirectory out_;
+  std::vector<uint64_t> packed_;                      // of the central members, in their order
+  std::vector<std::pair<uint64_t, uint64_t>> taken_;  // byte ranges that members and directories have
+  std::vector<uint64_t> central_begin_;
+  std::vector<uint64_t> central_end_;
+  uint64_t probed_ = 0;
+};
+
+}  // namespace
+
+bool is_zip(std::string_view bytes) {
+  if (bytes.starts_with(kLocal) || bytes.starts_with(kEnd)) return true;
+  // Spanned files begin with a mark of their own.
+  if ((bytes.starts_with(kDescriptor) || bytes.starts_with("PK00")) && has(bytes, 4, kLocal)) return true;
+  for (const End& end : find_ends(bytes)) {
+    if (end.entries == 0) {
+      if (end.size == 0 && end.at + kEndSize + little16(bytes, end.at + 20) == bytes.size() && end.at == 0) return true;
+      continue;
+    }
+    if (has(bytes, end.offset, kCentral) || (end.size <= end.at && has(bytes, end.at - end.size, kCentral)))
+      return true;
+  }
+  return false;
+}
+
+ZipDirectory read_zip_directory(std::string_view bytes, size_t most) { return Walk(bytes, most).run(); }
+
+std::string inflate_head(const ZipMember& member, size_t most) {
+  if (member.encrypted()) return {};
+  if (member.method == 0) return std::string(member.data.substr(0, most));
+  if (member.method != 8) return {};
+  std::string out(most, '\0');
+  z_stream stream{};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return {};
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(member.data.data()));
+  stream.avail_in = static_cast<uInt>(std::min<size_t>(member.data.size(), UINT32_MAX));
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  inflate(&stream, Z_SYNC_FLUSH);
+  out.resize(most - stream.avail_out);
+  inflateEnd(&stream);
+  return out;
+}
+
+}  // namespace postern::scan::worker
