@@ -56,7 +56,13 @@ Decoded decode_base64(std::string_view in) {
     }
     if (from == end) break;
     uint8_t value = kBase64Values[*from++];
-    if (value == kSpace) continue;
+    if (value == kSpace) {
+      // A reader may decode each line for itself, or stop at a blank one.
+      unsigned ends = from[-1] == '\n' ? 1 : 0;
+      for (; from < end && kBase64Values[*from] == kSpace; ++from) ends += *from == '\n' ? 1 : 0;
+      if (from < end && ends > 0 && (have > 0 || ends > 1) && to != out.bytes.data()) out.odd = true;
+      continue;
+    }
     if (value == kJunk) {
       out.damaged = true;
       continue;
@@ -140,7 +146,10 @@ Decoded decode_quoted_printable(std::string_view in) {
     size_t text_end = end;
     while (text_end > at && is_blank(in[text_end - 1])) --text_end;
     const bool soft = text_end > at && in[text_end - 1] == '=';
-    if (soft) --text_end;
+    if (soft) {
+      if (text_end < end || (next == end + 1 && in[end] == '\r')) out.odd = true;
+      --text_end;
+    }
     size_t i = at;
     while (i < text_end) {
       const void* found = std::memchr(in.data() + i, '=', text_end - i);
@@ -243,18 +252,24 @@ TransferEncoding parse_transfer_encoding(std::string_view raw) {
 }
 
 Decoded decode_transfer(TransferEncoding encoding, std::string_view encoded) {
+  Decoded out;
   switch (encoding) {
     case TransferEncoding::base64:
-      return decode_base64(encoded);
+      out = decode_base64(encoded);
+      break;
     case TransferEncoding::quoted_printable:
-      return decode_quoted_printable(encoded);
+      out = decode_quoted_printable(encoded);
+      break;
     case TransferEncoding::uuencode:
-      return decode_uuencode(encoded);
+      out = decode_uuencode(encoded);
+      break;
     case TransferEncoding::identity:
     case TransferEncoding::unknown:
+      out.bytes = encoded;
       break;
   }
-  return {std::string(encoded), false};
+  out.odd = out.odd || out.damaged;
+  return out;
 }
 
 bool is_uu_begin(std::string_view line) {

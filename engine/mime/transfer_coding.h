@@ -13,10 +13,12 @@ enum class TransferEncoding { identity, base64, quoted_printable, uuencode, unkn
 // parse_transfer_encoding reads a Content-Transfer-Encoding value; an absent one is identity, nonsense is unknown.
 TransferEncoding parse_transfer_encoding(std::string_view raw);
 
-// Decoded is the outcome of one decode; `damaged` when bytes had to be skipped or were missing.
+// Decoded is the outcome of one decode; `damaged` when bytes had to be skipped or were missing; `odd` when some reader
+// may decode it otherwise: always where it is damaged, and where blank lines or the ends of lines are in unusual places.
 struct Decoded {
   std::string bytes;
   bool damaged = false;
+  bool odd = false;
 };
 Decoded decode_transfer(TransferEncoding encoding, std::string_view encoded);
 

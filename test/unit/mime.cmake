@@ -5,6 +5,8 @@ postern_unit_test(mime
   LINK postern_mime PkgConfig::GMIME)
 add_executable(mime-dump support/mime_dump.cc)
 target_link_libraries(mime-dump PRIVATE postern_mime nlohmann_json::nlohmann_json)
+add_executable(readings-dump support/readings_dump.cc)
+target_link_libraries(readings-dump PRIVATE postern_mime nlohmann_json::nlohmann_json)
 add_test(NAME unit-mime-crosscheck COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/mime_crosscheck.py" $<TARGET_FILE:mime-dump>)
 set_tests_properties(unit-mime-crosscheck PROPERTIES LABELS "ci;unit" TIMEOUT 300)
 if(POSTERN_CORPUS)

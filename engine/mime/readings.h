@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Readings: what some mail reader sees in a message beyond the parts of its Structure. Mail readers disagree about
+// broken mail (two Content-Type fields, odd boundaries, damaged base64), and a scanner that follows one of them is
+// blind to what the others show. Here every way to cut and decode such a message is tried, within bounds. Nothing is
+// done for a message that all readers read alike.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/limits.h"
+#include "engine/mime/part.h"
+
+namespace postern::mime {
+
+// OtherReading is one leaf that is not among the parts of the structure, or not with this content.
+struct OtherReading {
+  uint32_t part = 0;                    // index of the innermost part of the structure in which it was found
+  std::string path;                     // that part's
+  std::string decoded;                  // its content, when that is not a stretch of the body ...
+  Span span;                            // ... else where it stands there
+  bool in_body = false;                 // which of the two
+  std::string type;                     // as declared, lower case; may be empty
+  std::string charset;                  // as declared; may be empty
+  std::vector<std::string> file_names;  // every reading, best first
+  std::string_view why;                 // for the log, a word or two: "boundary", "transfer encoding", "damaged base64"
+
+  std::string_view bytes(std::string_view body) const { return in_body ? span.of(body) : std::string_view(decoded); }
+};
+
+// ReadingBounds are what the search may cost, per message.
+struct ReadingBounds {
+  uint32_t count = 256;          // readings
+  uint64_t bytes = 64ull << 20;  // of decoded content, readings and what they were found in together
+  uint64_t work = 1ull << 30;    // bytes looked at, which bounds the time
+};
+
+struct OtherReadings {
+  std::vector<OtherReading> list;
+  bool complete = true;  // false: a bound was hit, so that a reader may see what was not found; unscannable
+};
+
+// other_readings returns the further leaves of a message, each content once and none that decode_content gives for a
+// leaf of `structure` (a difference in line ends at the end is none). `odd` holds the indexes of the leaves whose
+// Decoded was `odd`; who does not decode leaves leaves them out. Empty at once where one_reading holds, no part has
+// other_encoding and `odd` is empty.
+OtherReadings other_readings(const HeaderList& header, const Structure& structure, std::string_view body,
+                             const base::Limits& limits, std::span<const uint32_t> odd = {},
+                             const ReadingBounds& bounds = {});
+
+// ambiguous tells whether two mail readers could see different things in a message: other parts, types, names or
+// content. `decoding` are the defects that showed when the leaves were decoded. What is merely untidy (bare line feeds,
+// 8-bit header, long lines) is not ambiguous.
+bool ambiguous(const Structure& structure, Defects decoding = {});
+
+}  // namespace postern::mime
