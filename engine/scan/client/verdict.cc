@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/base/text.h"
+
 namespace postern::scan {
 namespace {
 
@@ -13,6 +15,8 @@ constexpr std::array<std::string_view, static_cast<size_t>(Reason::count_)> kRea
     "members", "ratio",   "overlap",  "text",  "unsupported", "partial", "unavailable"};
 constexpr std::array<std::string_view, static_cast<size_t>(Protection::count_)> kProtections = {"no", "yes", "partly",
                                                                                                 "unknown"};
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
 }  // namespace
 
@@ -35,10 +39,50 @@ Reason Verdict::reason() const {
   return found == leaves.end() ? Reason::none : found->reason;
 }
 
+std::string_view cut_text(std::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  size_t end = most;
+  while (end > 0 && is_continuation(text[end])) --end;
+  return text.substr(0, end);
+}
+
+std::string clean_text(std::string_view text) {
+  if (base::is_valid_utf8(text)) return std::string(text);
+  std::string out;
+  out.reserve(text.size());
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t run = at;
+    while (at < text.size() && static_cast<unsigned char>(text[at]) < 0x80) ++at;
+    out.append(text, run, at - run);
+    if (at == text.size()) break;
+    const size_t most = std::min<size_t>(4, text.size() - at);
+    size_t length = 1;
+    while (length <= most && !base::is_valid_utf8(text.substr(at, length))) ++length;
+    if (length > most) {
+      out.push_back('?');
+      at += 1;
+      continue;
+    }
+    out.append(text.substr(at, length));
+    at += length;
+  }
+  return out;
+}
+
+std::string clean_name(std::string_view raw, size_t most) {
+  std::string out = clean_text(cut_text(raw, most));
+  for (char& c : out) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) c = '?';
+  }
+  return out;
+}
+
 Verdict unscannable(Reason reason, std::string_view name, std::string_view declared_mime, uint64_t size) {
   Leaf leaf;
-  leaf.name = name.substr(0, kMaxName);
-  leaf.declared_mime = declared_mime.substr(0, kMaxMime);
+  leaf.name = clean_name(name, kMaxName);
+  leaf.declared_mime = clean_name(declared_mime, kMaxMime);
   leaf.size = size;
   leaf.protection = Protection::unknown;
   leaf.reason = reason;

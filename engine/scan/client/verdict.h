@@ -51,6 +51,8 @@ enum class Mark : uint16_t {
   inconsistent = 1 << 6,       // two readers would find different things in it
   embedded = 1 << 7,           // came out of a document, not out of an archive or message
 };
+// kAllMarks has every bit of Mark.
+inline constexpr uint16_t kAllMarks = 0xff;
 
 // Leaf is one thing: the one that was given (the first of a verdict), or one found in another.
 struct Leaf {
@@ -93,5 +95,11 @@ struct Verdict {
 
 // unscannable makes the verdict of something nothing was found out about.
 Verdict unscannable(Reason reason, std::string_view name, std::string_view declared_mime, uint64_t size);
+
+// cut_text shortens to `most` bytes, not within a character. clean_text puts '?' for each byte that is no UTF-8;
+// clean_name makes raw bytes fit for a leaf's path, name or MIME type, without control characters as well.
+std::string_view cut_text(std::string_view text, size_t most);
+std::string clean_text(std::string_view text);
+std::string clean_name(std::string_view raw, size_t most);
 
 }  // namespace postern::scan

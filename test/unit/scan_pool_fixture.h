@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pool of faulty-scan workers, what it told, and jobs for it.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/scan/client/pool.h"
+
+namespace postern::scan {
+
+inline Job job_of(std::string_view bytes, std::chrono::milliseconds time = std::chrono::seconds(60)) {
+  Job job;
+  job.bytes = bytes;
+  job.name = "sample.bin";
+  job.limits.time = time;
+  return job;
+}
+
+inline uint64_t checksum(std::string_view bytes) {
+  uint64_t sum = 14695981039346656037u;
+  for (const char c : bytes) sum = (sum ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return sum;
+}
+
+inline std::string good_answer(std::string_view bytes) {
+  return std::to_string(bytes.size()) + " " + std::to_string(checksum(bytes));
+}
+
+class ScanPool : public ::testing::Test {
+ protected:
+  PoolSettings settings() {
+    PoolSettings out;
+    out.program = POSTERN_FAULTY_SCAN;
+    out.workers = 1;
+    out.most_workers = 4;
+    out.memory = 128u << 20;
+    out.told = [this](Trouble trouble, std::string_view what, std::string_view content) {
+      const std::lock_guard lock(mutex_);
+      ++told_[trouble];
+      last_ = std::string(trouble_name(trouble)) + ": " + std::string(what);
+      if (!content.empty()) {
+        EXPECT_EQ(content.size(), 64u);
+      }
+    };
+    return out;
+  }
+  std::unique_ptr<Pool> start(PoolSettings wanted) {
+    auto pool = Pool::start(std::move(wanted));
+    if (!pool) ADD_FAILURE() << pool.error().text();
+    return pool ? std::move(*pool) : nullptr;
+  }
+  std::unique_ptr<Pool> start() { return start(settings()); }
+  int told(Trouble trouble) {
+    const std::lock_guard lock(mutex_);
+    return told_[trouble];
+  }
+  std::string last() {
+    const std::lock_guard lock(mutex_);
+    return last_;
+  }
+
+  static std::vector<int> children() {
+    std::vector<int> out;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::ifstream list(task.path() / "children");
+      for (int pid = 0; list >> pid;) out.push_back(pid);
+    }
+    return out;
+  }
+  static size_t open_files() {
+    size_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+    return count;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<Trouble, int> told_;
+  std::string last_;
+};
+
+}  // namespace postern::scan

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pool against workers that do everything that a parser in the hands of an attacker might: each fault has its
+// reason, costs the job it came with and no other, and leaves nothing behind.
+#include "engine/scan/client/pool.h"
+
+#include <signal.h>
+
+#include <atomic>
+#include <thread>
+
+#include "test/support/temporary_directory.h"
+#include "test/unit/scan_pool_fixture.h"
+
+namespace postern::scan {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST_F(ScanPool, AnswersJobsOfEverySize) {
+  auto wanted = settings();
+  wanted.arena = 64u << 10;
+  wanted.most_workers = 1;
+  const auto pool = start(wanted);
+  for (const size_t size : {0u, 1u, 65535u, 65536u, 65537u, 131072u, 1000000u, 30000000u}) {
+    std::string bytes(size, 'a');
+    for (size_t i = 0; i < size; i += 97) bytes[i] = static_cast<char>(i * 31);
+    const Verdict verdict = pool->scan(job_of(bytes));
+    ASSERT_EQ(verdict.leaves.size(), 1u);
+    EXPECT_TRUE(verdict.complete());
+    EXPECT_EQ(verdict.leaves[0].text, good_answer(bytes)) << size;
+    EXPECT_EQ(verdict.leaves[0].name, "sample.bin");
+  }
+  EXPECT_EQ(pool->status().workers_started, 1u);
+  EXPECT_EQ(pool->status().jobs, 8u);
+}
+
+TEST_F(ScanPool, AnswersOfEverySizeComeBack) {
+  auto wanted = settings();
+  wanted.arena = 64u << 10;
+  const auto pool = start(wanted);
+  for (const uint64_t size : {0u, 65000u, 65536u, 200000u, 16u << 20}) {
+    const Verdict verdict = pool->scan(job_of("text " + std::to_string(size) + "\n"));
+    ASSERT_TRUE(verdict.complete());
+    EXPECT_EQ(verdict.leaves[0].text, std::string(size, 'x'));
+  }
+  const Verdict many = pool->scan(job_of("leaves 3000\n"));
+  EXPECT_TRUE(many.complete());
+  EXPECT_EQ(many.leaves.size(), 3000u);
+  EXPECT_EQ(many.leaves[2999].path, std::string(kMaxPath, 'p'));
+  const Verdict too_many = pool->scan(job_of("leaves 20000\n"));
+  EXPECT_EQ(too_many.reason(), Reason::members);
+  EXPECT_GT(too_many.leaves.size(), 5000u);
+  EXPECT_EQ(told(Trouble::crash), 0);
+}
+
+TEST_F(ScanPool, TooLargeForItsLimitIsNotHandedOver) {
+  const auto pool = start();
+  const std::string bytes(1001, 'x');
+  Job job = job_of(bytes);
+  job.limits.size = 1000;
+  EXPECT_EQ(pool->scan(job).reason(), Reason::size);
+}
+
+struct Fault {
+  const char* word;
+  Reason reason;
+  unsigned crashes;  // workers lost to it
+};
+
+class ScanPoolFault : public ScanPool, public ::testing::WithParamInterface<Fault> {};
+
+TEST_P(ScanPoolFault, HasItsReasonAndCostsNoOther) {
+  const Fault& fault = GetParam();
+  const auto pool = start();
+  const std::string good = "a good one";
+  EXPECT_EQ(pool->scan(job_of(good)).leaves[0].text, good_answer(good));
+  // The time is the fault's own; what does not run into it answers long before.
+  const bool timed = fault.reason == Reason::time;
+  const Verdict verdict =
+      pool->scan(job_of(std::string(fault.word) + "\n", timed ? milliseconds(700) : milliseconds(60000)));
+  EXPECT_EQ(reason_name(verdict.reason()), reason_name(fault.reason)) << last();
+  EXPECT_EQ(pool->status().crashes, fault.crashes) << last();
+  EXPECT_EQ(pool->status().crashed, fault.reason == Reason::crash ? 1u : 0u);
+  EXPECT_EQ(pool->status().list_size, fault.reason == Reason::crash ? 1u : 0u);
+  EXPECT_EQ(pool->status().timeouts, timed ? 1u : 0u);
+  EXPECT_EQ(pool->status().memory, fault.reason == Reason::memory ? 1u : 0u);
+  const Verdict after = pool->scan(job_of(good));
+  EXPECT_TRUE(after.complete());
+  EXPECT_EQ(after.leaves[0].text, good_answer(good));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ScanPoolFault,
+    ::testing::Values(Fault{"abort", Reason::crash, 2}, Fault{"segv", Reason::crash, 2},
+                      Fault{"trap", Reason::crash, 2}, Fault{"recurse", Reason::crash, 2},
+                      Fault{"throw", Reason::crash, 2}, Fault{"exit 0", Reason::crash, 2},
+                      Fault{"exit 7", Reason::crash, 2}, Fault{"spin", Reason::time, 0}, Fault{"hang", Reason::time, 0},
+                      Fault{"time", Reason::time, 0}, Fault{"unfinished-verdict", Reason::time, 0},
+                      Fault{"hog", Reason::memory, 0}, Fault{"hog-c", Reason::memory, 0},
+                      Fault{"ignored-failure", Reason::memory, 0}, Fault{"killed", Reason::memory, 2},
+                      Fault{"close", Reason::crash, 2}, Fault{"garbage", Reason::crash, 2},
+                      Fault{"too-long", Reason::crash, 2}, Fault{"other-job", Reason::crash, 2},
+                      Fault{"garbage-verdict", Reason::crash, 2}, Fault{"half-verdict", Reason::crash, 2},
+                      Fault{"long-verdict", Reason::crash, 2}, Fault{"wide-piece", Reason::crash, 2}),
+    [](const auto& fault) {
+      std::string name = fault.param.word;
+      for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+      return name;
+    });
+
+TEST_F(ScanPool, WhatWasFoundBeforeTheTimeWasOverStays) {
+  const auto pool = start();
+  const Verdict verdict = pool->scan(job_of("time\n"));
+  EXPECT_EQ(verdict.reason(), Reason::time);
+  EXPECT_EQ(verdict.leaves[0].text, "until here");
+}
+
+TEST_F(ScanPool, ARetryIsInAFreshWorker) {
+  const auto pool = start();
+  EXPECT_TRUE(pool->scan(job_of("good")).complete());
+  // Crashes in a worker that has done a job, and not in a new one.
+  const Verdict verdict = pool->scan(job_of("stale\n"));
+  EXPECT_TRUE(verdict.complete()) << last();
+  EXPECT_EQ(pool->status().crashes, 1u);
+  EXPECT_EQ(pool->status().crashed, 0u);
+  // The second crash of the same content counts, also in another job.
+  EXPECT_EQ(pool->scan(job_of("stale\n")).reason(), Reason::crash);
+  EXPECT_EQ(pool->status().crashes, 2u);
+  EXPECT_EQ(told(Trouble::crash_twice), 1);
+}
+
+TEST_F(ScanPool, WhatCrashedTwiceIsNotParsedAgainAfterARestartEither) {
+  const test::TemporaryDirectory directory;
+  auto wanted = settings();
+  wanted.crash_list = directory / "crashed";
+  {
+    const auto pool = start(wanted);
+    EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
+    EXPECT_EQ(told(Trouble::crash), 2);
+    EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
+    EXPECT_EQ(told(Trouble::crash), 2);
+    EXPECT_EQ(pool->status().listed, 1u);
+  }
+  const auto pool = start(wanted);
+  EXPECT_EQ(pool->status().list_size, 1u);
+  EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
+  EXPECT_EQ(told(Trouble::crash), 2);
+  EXPECT_EQ(pool->status().crashes, 0u);
+  EXPECT_TRUE(pool->scan(job_of("abovt\n")).complete());  // another of the same size
+}
+
+TEST_F(ScanPool, AListThatCannotBeWrittenIsToldAndHolds) {
+  auto wanted = settings();
+  wanted.crash_list = "/nowhere/at/all";
+  const auto pool = start(wanted);
+  EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
+  EXPECT_EQ(told(Trouble::list), 1);
+  EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
+  EXPECT_EQ(told(Trouble::crash), 2);
+}
+
+TEST_F(ScanPool, WorkersAreReplacedAfterTheirJobs) {
+  auto wanted = settings();
+  wanted.jobs_per_worker = 3;
+  wanted.most_workers = 1;
+  const auto pool = start(wanted);
+  for (int i = 0; i < 7; ++i) {
+    EXPECT_EQ(pool->scan(job_of("jobs\n")).leaves[0].text, std::to_string(i % 3 + 1));
+  }
+  EXPECT_EQ(pool->status().workers_started, 3u);
+}
+
+TEST_F(ScanPool, AKilledIdleWorkerCostsNothing) {
+  const auto pool = start();
+  for (int i = 0; i < 20; ++i) {
+    const std::string pid = pool->scan(job_of("pid\n")).leaves[0].text;
+    ASSERT_EQ(::kill(std::stoi(pid), SIGKILL), 0);
+    const Verdict verdict = pool->scan(job_of("good " + std::to_string(i)));
+    EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
+  }
+}
+
+TEST_F(ScanPool, ASlowJobDoesNotDelayOthers) {
+  const auto pool = start();
+  std::vector<std::thread> slow;
+  std::atomic<int> over{0};
+  for (int i = 0; i < 3; ++i) {
+    slow.emplace_back([&] {
+      EXPECT_EQ(pool->scan(job_of("hang\n", std::chrono::seconds(4))).reason(), Reason::time);
+      ++over;
+    });
+  }
+  while (pool->status().busy < 3) std::this_thread::yield();
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(pool->scan(job_of("quick")).complete());
+  EXPECT_EQ(over, 0);
+  for (std::thread& thread : slow) thread.join();
+}
+
+TEST_F(ScanPool, PastTheLastWorkerAJobWaitsUpToItsTime) {
+  auto wanted = settings();
+  wanted.most_workers = 1;
+  const auto pool = start(wanted);
+  std::thread slow([&] { EXPECT_TRUE(pool->scan(job_of("slow 1500\n")).complete()); });
+  while (pool->status().busy < 1) std::this_thread::yield();
+  EXPECT_EQ(pool->scan(job_of("good", milliseconds(200))).reason(), Reason::unavailable);
+  EXPECT_TRUE(pool->scan(job_of("good")).complete());
+  slow.join();
+  EXPECT_EQ(pool->status().unavailable, 1u);
+  EXPECT_EQ(pool->status().workers_started, 1u);
+}
+
+TEST_F(ScanPool, NoProgramIsAnErrorAtTheStart) {
+  auto wanted = settings();
+  wanted.program = "/nowhere/postern-scan";
+  const auto none = Pool::start(wanted);
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().text().find("/nowhere/postern-scan"), std::string::npos) << none.error().text();
+  wanted.program = "/bin/true";
+  const auto other = Pool::start(wanted);
+  ASSERT_FALSE(other);
+  EXPECT_NE(other.error().text().find("exit status 0"), std::string::npos) << other.error().text();
+}
+
+TEST_F(ScanPool, AProgramThatGoesAwayIsToldAndComesBack) {
+  const test::TemporaryDirectory directory;
+  auto wanted = settings();
+  wanted.program = directory / "worker";
+  wanted.jobs_per_worker = 1;
+  wanted.most_workers = 1;
+  std::filesystem::create_symlink(POSTERN_FAULTY_SCAN, wanted.program);
+  const auto pool = start(wanted);
+  std::filesystem::remove(wanted.program);
+  // The template serves on; only with it gone none can be had.
+  EXPECT_TRUE(pool->scan(job_of("good")).complete());
+  for (const int pid : children()) ::kill(pid, SIGKILL);
+  Verdict verdict;
+  do verdict = pool->scan(job_of("good", std::chrono::seconds(20)));
+  while (verdict.complete());
+  EXPECT_EQ(verdict.reason(), Reason::unavailable);
+  while (told(Trouble::start) == 0) std::this_thread::yield();
+  EXPECT_FALSE(pool->status().trouble.empty());
+  std::filesystem::create_symlink(POSTERN_FAULTY_SCAN, wanted.program);
+  while (!pool->scan(job_of("good")).complete()) std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_TRUE(pool->status().trouble.empty());
+}
+
+TEST_F(ScanPool, AStopWhileBusyEndsEverything) {
+  const size_t files = open_files();
+  auto pool = start();
+  std::vector<std::thread> threads;
+  std::atomic<int> unavailable{0};
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      if (pool->scan(job_of("hang\n")).reason() == Reason::unavailable) ++unavailable;
+    });
+  }
+  while (pool->status().busy < 4 || pool->status().waiting < 4) std::this_thread::yield();
+  pool->stop();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(unavailable, 8);
+  EXPECT_EQ(pool->scan(job_of("good")).reason(), Reason::unavailable);
+  pool.reset();
+  EXPECT_TRUE(children().empty());
+  EXPECT_EQ(open_files(), files);
+}
+
+TEST_F(ScanPool, FaultsAmongParallelJobsTouchNoOther) {
+  const size_t files = open_files();
+  {
+    auto wanted = settings();
+    wanted.workers = 2;
+    wanted.most_workers = 10;
+    wanted.jobs_per_worker = 40;
+    const auto pool = start(wanted);
+    static constexpr std::array<std::pair<const char*, Reason>, 8> kFaults = {{{"abort", Reason::crash},
+                                                                               {"spin", Reason::time},
+                                                                               {"hog", Reason::memory},
+                                                                               {"exit 1", Reason::crash},
+                                                                               {"garbage", Reason::crash},
+                                                                               {"killed", Reason::memory},
+                                                                               {"half-verdict", Reason::crash},
+                                                                               {"segv", Reason::crash}}};
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 8; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 150; ++i) {
+          const int number = t * 150 + i;
+          if (number % 50 == 7) {
+            const auto& [word, reason] = kFaults[static_cast<size_t>(number / 50) % kFaults.size()];
+            const std::string bytes = std::string(word) + "\n" + std::to_string(number);
+            const milliseconds time(reason == Reason::time ? 300 : 60000);
+            if (pool->scan(job_of(bytes, time)).reason() != reason) ++wrong;
+            continue;
+          }
+          const std::string bytes =
+              "good " + std::to_string(number) + std::string(static_cast<size_t>(number) * 10, 'x');
+          const Verdict verdict = pool->scan(job_of(bytes));
+          if (!verdict.complete() || verdict.leaves[0].text != good_answer(bytes)) ++wrong;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0);
+    EXPECT_LE(children().size(), 12u);
+  }
+  EXPECT_TRUE(children().empty());
+  EXPECT_EQ(open_files(), files);
+}
+
+TEST_F(ScanPool, ManyCrashesRenewTheTemplate) {
+  const auto pool = start();
+  // Each is another content: none is listed.
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(pool->scan(job_of("abort\n" + std::to_string(i))).reason(), Reason::crash);
+    EXPECT_TRUE(pool->scan(job_of("good")).complete());
+  }
+  EXPECT_EQ(pool->status().crashes, 24u);
+  EXPECT_EQ(pool->status().list_size, 12u);
+}
+
+}  // namespace
+}  // namespace postern::scan
