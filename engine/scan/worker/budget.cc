@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a scan may still cost.
+#include <algorithm>
 #include <ctime>
 
 #include "engine/scan/worker/context.h"
@@ -9,6 +10,16 @@ namespace {
 
 // Containers small enough to be in memory anyway are not judged by their ratio.
 constexpr uint64_t kRatioFrom = 10ull << 20;
+// Unpackers hold as much again for themselves: from here on half the ratio is enough.
+constexpr uint64_t kHalfRatioFrom = 24ull << 20;
+// All that comes out of a scan is judged by what was given: things in things may be bombs together only. From here on,
+// as what was unpacked twice counts twice.
+constexpr uint64_t kWholeRatioFrom = 40ull << 20;
+
+bool swollen(uint64_t out, uint64_t in, uint64_t ratio) {
+  if (out <= kRatioFrom) return false;
+  return out / (out > kHalfRatioFrom ? std::max<uint64_t>(ratio / 2, 1) : ratio) > in;
+}
 
 uint64_t clock_ns(clockid_t clock) {
   timespec now{};
@@ -18,7 +29,7 @@ uint64_t clock_ns(clockid_t clock) {
 
 }  // namespace
 
-Budget::Budget(const ScanLimits& limits) : limits_(limits) {
+Budget::Budget(const ScanLimits& limits, uint64_t given) : limits_(limits), given_(given) {
   const uint64_t span = static_cast<uint64_t>(limits.time.count()) * 1'000'000u;
   cpu_deadline_ns_ = clock_ns(CLOCK_PROCESS_CPUTIME_ID) + span;
   wall_deadline_ns_ = clock_ns(CLOCK_MONOTONIC) + span;
@@ -29,8 +40,13 @@ Reason Budget::out(uint64_t bytes, uint64_t before, uint64_t in) {
   const uint64_t now = before + bytes;
   if (now > limits_.size) return Reason::size;
   if (out_ > limits_.total) return Reason::size;
-  if (now > kRatioFrom && now / limits_.ratio > in) return Reason::ratio;
+  if (swollen(now, in, limits_.ratio)) return Reason::ratio;
+  if (out_ > kWholeRatioFrom && out_ / limits_.ratio > given_) return Reason::ratio;
   return expired() ? Reason::time : Reason::none;
+}
+
+Reason Budget::container(uint64_t out, uint64_t in) const {
+  return swollen(out, in, limits_.ratio) ? Reason::ratio : Reason::none;
 }
 
 bool Budget::expired() const {

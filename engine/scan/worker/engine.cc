@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/filetype.h"
 #include "engine/scan/worker/readers.h"
 
@@ -25,7 +26,7 @@ std::string clean(std::string_view raw, size_t most) {
 
 // Scan is the state of one scan: the leaves so far, and what they may still cost.
 struct Scan {
-  explicit Scan(const Job& asked) : job(asked), budget(asked.limits) {}
+  explicit Scan(const Job& asked) : job(asked), budget(asked.limits, asked.bytes.size()) {}
   const Job& job;
   Budget budget;
   std::deque<Leaf> leaves;  // a leaf stays where it is while more are added
@@ -102,6 +103,7 @@ class LeafContext : public Context {
     added.declared_mime = clean(found.declared_mime, kMaxMime);
     added.size = found.bytes.size();
     added.parent = index_;
+    added.reason = found.lost;
     if (found.embedded) added.marks = static_cast<uint16_t>(Mark::embedded);
     scan_.leaves.push_back(std::move(added));
     return static_cast<uint32_t>(scan_.leaves.size() - 1);
@@ -145,7 +147,10 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
 
 }  // namespace
 
-void prepare() { prepare_types(); }
+void prepare() {
+  prepare_types();
+  prepare_archives();
+}
 
 Verdict scan_job(const Job& job) {
   Scan scan(job);

@@ -5,6 +5,7 @@
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/filetype.h"
 #include "engine/scan/worker/filetype_parts.h"
 
@@ -77,6 +78,11 @@ void add_program_signatures(std::string_view bytes, std::string_view name, Found
     }
   }
   if (has(bytes, 0, "\xca\xfe\xd0\x0d")) found.add(FileType::java, "application/x-java-pack200");
+  // Programs that unpack themselves are archives too.
+  if (found.has(FileType::exe) || found.has(FileType::elf)) {
+    if (find_7z(bytes) != std::string_view::npos) found.add(FileType::type_7z);
+    if (find_rar(bytes) != std::string_view::npos) found.add(FileType::rar);
+  }
   if (has(bytes, 0, "#@~^")) {
     found.add(FileType::vbs);
     found.add(FileType::js);

@@ -93,10 +93,13 @@ class Walk {
       out_.inconsistent |= end.doubtful && (used > 0 || end.entries == 0) && &end == &ends.front();
     }
     out_.central = !ends.empty();
+    for (const ZipMember& member : out_.members) out_.inconsistent |= has_odd_extra(member.extra);
     out_.inconsistent |= used > 1;
     match_local();
     count_overlaps();
     read_gaps();
+    // Without a directory only readers of streams find anything.
+    if (!out_.central && !out_.members.empty()) out_.inconsistent = true;
     return std::move(out_);
   }
 
@@ -194,6 +197,32 @@ class Walk {
     }
   }
 
+  // has_odd_extra tells whether extra fields overrun their place, or one is given twice, so that readers choose. Zeros
+  // that align what follows are no fields.
+  static bool has_odd_extra(std::string_view extra) {
+    uint64_t at = 0;
+    std::vector<uint32_t> ids;
+    while (at + 4 <= extra.size() && ids.size() < 64) {
+      const uint32_t id = little16(extra, at);
+      const uint64_t length = little16(extra, at + 2);
+      at += 4 + length;
+      if (id == 0) continue;
+      if (at > extra.size() || std::ranges::find(ids, id) != ids.end()) return true;
+      ids.push_back(id);
+    }
+    return false;
+  }
+
+  // descriptor_fits tells whether the record behind streamed data says what the directory says; one may be missing.
+  bool descriptor_fits(const ZipMember& member, uint64_t at, uint64_t packed) const {
+    uint64_t field = at;
+    if (has(bytes_, at, kDescriptor)) field += 4;
+    const bool narrow = little32(bytes_, field + 4) == (packed & UINT32_MAX) &&
+                        little32(bytes_, field + 8) == (member.size & UINT32_MAX);
+    const bool wide = little64(bytes_, field + 4) == packed && little64(bytes_, field + 12) == member.size;
+    return little32(bytes_, field) == member.crc && (narrow || wide);
+  }
+
   struct Local {
     ZipMember member;
     uint64_t packed = 0;
@@ -239,6 +268,10 @@ class Walk {
       set_data(member, local.data, packed_[i]);
       taken_.emplace_back(header, local.data + member.data.size());
       const bool streamed = (local.member.flags & 8) != 0;
+      if (streamed && !member.truncated && !descriptor_fits(member, local.data + packed_[i], packed_[i])) {
+        out_.inconsistent = true;
+      }
+      out_.inconsistent |= has_odd_extra(local.member.extra);
       const bool sizes = streamed && local.packed == 0 && local.member.size == 0
                              ? false
                              : local.packed != packed_[i] || local.member.size != member.size;
