@@ -13,6 +13,7 @@
 
 #include "milter/events.h"
 #include "milter/outbox_requests.h"
+#include "milter/scanning.h"
 #include "milter/unix_socket.h"
 
 namespace postern::milter {
@@ -71,6 +72,26 @@ bool read_some(int fd, std::string& text, Clock::time_point deadline) {
     }
     if (got == 0 || (errno != EAGAIN && errno != EINTR)) return false;
   }
+}
+
+// What the scan workers did; null where no rule asks for them.
+Json scan_summary(const Generation& generation) {
+  const auto status = generation.scanning != nullptr ? generation.scanning->status() : std::nullopt;
+  if (!status) return nullptr;
+  return {{"idle", status->idle},
+          {"busy", status->busy},
+          {"waiting", status->waiting},
+          {"jobs", status->jobs},
+          {"started", status->workers_started},
+          {"crashes", status->crashes},
+          {"unscannable",
+           {{"crash", status->crashed},
+            {"listed", status->listed},
+            {"time", status->timeouts},
+            {"memory", status->memory},
+            {"unavailable", status->unavailable}}},
+          {"listed_contents", status->list_size},
+          {"trouble", status->trouble}};
 }
 
 Json refusal(std::string_view reason) { return {{"error", reason}}; }
@@ -137,6 +158,7 @@ std::string status_json(Service& service, const Reloader& reloader) {
                        {"failed", counters.failed.load()},
                        {"outbox", outbox_summary(service)},
                        {"ldap", std::move(ldap)},
+                       {"scan", scan_summary(*live->generation)},
                        {"filters", filters},
                        {"log_lines_lost", base::log_lines_lost()}};
   return text_of(status);

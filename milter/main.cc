@@ -32,6 +32,7 @@
 #include "milter/keeper.h"
 #include "milter/mfapi.h"
 #include "milter/reload.h"
+#include "milter/scanning.h"
 #include "milter/service.h"
 #include "milter/tracker.h"
 
@@ -264,6 +265,7 @@ int run_daemon(const std::string& config) {
   ::openlog("posternd", LOG_PID | LOG_NDELAY, LOG_MAIL);  // what libmilter itself has to say
 
   loaded.generation->open_directories(nullptr, log_directory_event);
+  loaded.generation->open_scanning(nullptr);
   Service service(loaded.generation);
   Reloader reloader(service, config, loaded.result);
   ControlServer control(service, reloader);
@@ -278,6 +280,9 @@ int run_daemon(const std::string& config) {
   if (auto hardened = base::harden_process(); !hardened) return refuse_start(hardened.error());
   // As the user that will reopen it after rotation.
   if (auto opened = base::open_log(settings.log); !opened) return refuse_start(opened.error());
+  if (loaded.generation->scanning != nullptr) {
+    if (auto started = loaded.generation->scanning->start(); !started) return refuse_start(started.error());
+  }
   loaded.generation.reset();
 
   uint64_t watchdog = 0;

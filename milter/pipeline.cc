@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/base/text.h"
+#include "milter/scanning.h"
 #include "rules/actions.h"
 
 namespace postern::milter {
@@ -110,6 +111,8 @@ void Transaction::prepare_facts() {
   facts_->reserve = [this](uint64_t bytes) { return lease_.grow(bytes); };
   facts_->is_copy = mark_.has_value();
   if (!generation_->directories.empty()) facts_->directory = &directory_;
+  facts_->inspection().set(generation_->scanning.get(), &generation_->settings.scan,
+                           (generation_->rules->needs() & rules::kNeedText) != 0);
 }
 
 // begin_command sets the time that directories have for all that this command asks.
@@ -462,6 +465,16 @@ bool Transaction::route(Finished& finished) {
                              std::to_string(report.changes.size()) + " recipients changed" +
                                  (report.host.empty() ? std::string() : "; next hop " + report.host)});
   return true;
+}
+
+std::vector<ScanRow> Transaction::scanned() {
+  std::vector<ScanRow> rows;
+  if (facts_ == nullptr || facts_->structure() == nullptr) return rows;
+  const auto& verdicts = facts_->inspection().verdicts();
+  for (size_t i = 0; i < verdicts.size(); ++i) {
+    if (verdicts[i] != nullptr) add_rows_of_part(*verdicts[i], message_.structure().parts[i], rows);
+  }
+  return rows;
 }
 
 Finished Transaction::finish(bool body_delivered) {

@@ -19,6 +19,7 @@
 #include "engine/message/message.h"
 #include "engine/submit/mark.h"
 #include "milter/rule_directory.h"
+#include "milter/scan_rows.h"
 #include "milter/settings.h"
 #include "rules/eval.h"
 
@@ -99,6 +100,9 @@ class Transaction {
   bool add_recipient(message::Recipient recipient);
   // part_dropped tells whether a filter took an attachment out of the message.
   bool part_dropped() const { return facts_ != nullptr && !facts_->dropped_names.empty(); }
+  // scanned returns what content scanning found in the parts that rules asked about, in their order; good as long as
+  // the Transaction.
+  std::vector<ScanRow> scanned();
   // bytes_seen is what the MTA sent of the message so far, stored or not.
   uint64_t bytes_seen() const { return bytes_seen_; }
 

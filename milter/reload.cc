@@ -7,6 +7,7 @@
 
 #include "milter/directories.h"
 #include "milter/events.h"
+#include "milter/scanning.h"
 
 namespace postern::milter {
 namespace {
@@ -56,6 +57,16 @@ LoadResult Reloader::reload() {
   FirstLoad loaded = load_first(path_);
   LoadResult result = std::move(loaded.result);
   const std::shared_ptr<Live> now = service_.current();
+  if (result.ok) {
+    loaded.generation->open_scanning(now->generation.get());
+    if (loaded.generation->scanning != nullptr) {
+      if (auto started = loaded.generation->scanning->start(); !started) {
+        result.ok = false;
+        ++result.errors;
+        result.diagnostics += started.error().text() + "\n";
+      }
+    }
+  }
   if (result.ok) {
     const Settings& settings = loaded.generation->settings;
     loaded.generation->number = now->generation->number + 1;

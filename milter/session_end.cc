@@ -9,6 +9,7 @@
 #include "milter/keeper.h"
 #include "milter/keeping.h"
 #include "milter/reply.h"
+#include "milter/scanning.h"
 #include "milter/session_open.h"
 
 namespace postern::milter {
@@ -19,6 +20,22 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kProgressEvery{5};
 constexpr uint64_t kWatchedBytes = 256u << 10;  // smaller messages cannot take that long
 constexpr size_t kBodyChunk = 60u << 10;        // small pieces of a new body are put together up to this
+
+// What could not be scanned, so that a quarantined message says why; not more than a screen of it.
+void log_unscannable(Transaction& transaction) {
+  constexpr size_t kMostLines = 20;
+  size_t lines = 0;
+  for (const ScanRow& row : transaction.scanned()) {
+    if (row.leaf->scanned()) continue;
+    if (++lines > kMostLines) return;
+    base::emit(event(Event::message_unscannable),
+               {{"mid", Number(transaction.message().mid)},
+                {"path", row.path},
+                {"cause", scan::reason_name(row.leaf->reason)},
+                {"reason", reason_text(row.leaf->reason)}},
+               transaction.message().queue_id);
+  }
+}
 
 }  // namespace
 
@@ -45,6 +62,7 @@ Answer Session::finish(Mta& mta, Open& open) {
   log_mark(open);
   if (!finished.routing.error) log_masquerade(open, finished.masquerade);
   log_routing(open, finished.routing);
+  log_unscannable(open.transaction);
   log_reports(open.transaction, *open.live, open.logged);
   log_signing(open, finished.signing);
 

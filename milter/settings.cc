@@ -20,6 +20,7 @@
 #include "milter/settings_files.h"
 #include "milter/settings_mail.h"
 #include "milter/settings_masquerade.h"
+#include "milter/settings_scan.h"
 #include "rules/dictionary_file.h"
 #include "rules/values.h"
 
@@ -38,7 +39,7 @@ constexpr size_t kMaxRuleFiles = 10'000;
 constexpr size_t kMaxTexts = 1000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"scan", "engines", "encryption", "smime"};
+constexpr std::string_view kLaterKeys[] = {"engines", "encryption", "smime"};
 constexpr std::string_view kLaterFlowKeys[] = {"verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.
@@ -141,6 +142,7 @@ class Loader {
     read_mail(read_, root, folder_, settings_);
     read_quarantines(root);
     check_masquerade(read_, root, settings_);
+    read_scan(read_, root, folder_, settings_);
     read_limits(root);
     read_on_unknown(root);
     read_logging(read_, root, folder_, settings_);

@@ -17,6 +17,7 @@
 #include "engine/directory/directory.h"
 #include "engine/match/regex.h"
 #include "engine/message/envelope.h"
+#include "engine/scan/client/scanner.h"
 #include "engine/store/batch.h"
 #include "engine/submit/smtp.h"
 #include "engine/submit/webhook.h"
@@ -86,6 +87,17 @@ struct AlertProfile {
   uint64_t longest_wait = 3600;
 };
 
+class Scanning;
+
+// ScanPool is the worker processes of content scanning.
+struct ScanPool {
+  uint32_t workers = 0;       // kept ready; 0: one for each processor
+  uint32_t most_workers = 0;  // at a time; 0: four for each processor, and two
+  uint64_t memory = 512ull << 20;
+  std::string program;  // path of postern-scan; empty: where it is installed
+  bool operator==(const ScanPool&) const = default;
+};
+
 struct Settings {
   std::string path;  // of postern.yaml
   std::string hostname;
@@ -117,6 +129,8 @@ struct Settings {
   std::vector<stages::QueryUse> group_query;
   std::vector<std::string> quarantines;  // names, Policy always among them
   std::map<std::string, Quarantine> quarantine_options;
+  scan::ScanSettings scan;
+  ScanPool scan_pool;
   base::Limits limits;
   bool message_size_given = false;  // limits.message-size stands in the file, so it holds for every message
   match::RegexLimits regex;
@@ -133,10 +147,15 @@ struct Generation {
   std::shared_ptr<crypto::KeyOps> keys;                   // nullptr where no flow signs
   std::unique_ptr<const stages::Signer> signer;           // likewise
   std::shared_ptr<const keystore::KeyLibrary> ldap_keys;  // nullptr where no LDAP profile has its key in fipsd
+  std::shared_ptr<Scanning> scanning;                     // nullptr where no rule asks for it
   stages::Profiles directories;                           // as in Settings::ldap, once open_directories() was called
 
   // use_keys makes the signer, for a generation not shared yet.
   void use_keys(std::shared_ptr<crypto::KeyOps> with);
+
+  // open_scanning makes the scanner, for a generation not shared yet; nothing is started. `earlier`, which may be null,
+  // is the generation before: its workers stay, where the settings say the same.
+  void open_scanning(const Generation* earlier);
 
   // open_directories makes the directory profiles, for a generation not shared yet; nothing is connected. `earlier`,
   // which may be null, is the generation before: what is known about its servers stays known.

@@ -13,6 +13,7 @@
 #include "milter/settings_dkim.h"
 #include "milter/settings_mail.h"
 #include "milter/settings_masquerade.h"
+#include "milter/settings_scan.h"
 
 namespace postern::milter {
 namespace {
@@ -177,6 +178,7 @@ std::string dump_settings(const Settings& settings) {
   dump_mail(settings, out);
   dump_directories(settings, out);
   dump_quarantines(settings, out);
+  dump_scan(settings, out);
   const base::Limits& limits = settings.limits;
   out += "limits:\n";
   if (settings.message_size_given) line("  message-size", base::format_size(limits.message_size));

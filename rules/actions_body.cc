@@ -4,6 +4,7 @@
 // part goes as policy asked, which breaks the signature, and the report says so. When not every part could be seen,
 // what was found goes and the action reports that it could not tell.
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -53,8 +54,27 @@ bool has_alternative(Facts& facts, const mime::Structure& tree, uint32_t part) {
                              [&](uint32_t child) { return child != part && !facts.dropped(child); });
 }
 
+// OtherTest tells whether what only some mail readers see is meant as well: it cannot be taken out.
+using OtherTest = std::function<Truth(const Inspection::Reading&)>;
+
+// What cannot be told, or done, about parts that only some mail readers find.
+void check_readings(Facts& facts, const OtherTest& other, ActionResult& result) {
+  if (facts.saw_every_reading()) return;
+  if (!facts.saw_everything() || other == nullptr || !facts.inspection().readings_complete()) {
+    result.problem = Unknown::unscannable;
+    note(result.detail, "not every part could be seen");
+    return;
+  }
+  Truth answer = Truth::of(false);
+  for (const Inspection::Reading& reading : facts.inspection().readings(true)) answer = either(answer, other(reading));
+  if (answer.is_no()) return;
+  result.problem = answer.is_yes() ? Unknown::unscannable : answer.reason;
+  note(result.detail, answer.is_yes() ? "a part that only some mail readers find stays"
+                                      : "could not tell for a part that only some mail readers find");
+}
+
 template <class Hit>
-ActionResult drop_attachments(const Action& action, ActionContext& context, Hit hit) {
+ActionResult drop_attachments(const Action& action, ActionContext& context, Hit hit, const OtherTest& other = nullptr) {
   Facts& facts = context.facts;
   ActionResult result;
   std::string names;
@@ -91,10 +111,7 @@ ActionResult drop_attachments(const Action& action, ActionContext& context, Hit 
     facts.body_edits.pending = true;
     facts.mark_dropped(index);
   }
-  if (!facts.saw_every_reading()) {
-    result.problem = Unknown::unscannable;
-    note(result.detail, "not every part could be seen");
-  }
+  check_readings(facts, other, result);
   result.text = std::string(action.row->name) + " (" + std::to_string(count) + ")";
   if (count > 0) result.text += ": " + names;
   return result;
@@ -107,35 +124,54 @@ Truth search_name(const Action& action, std::string_view name) {
                                           : Truth::of(verdict == match::Verdict::yes);
 }
 
-// By what its parts say of themselves where that is enough, and else by what is in it.
+// By what the part says of itself where that is enough, and else by what is in it.
 ActionResult drop_by_name(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t index) {
+  const auto named = [&](const std::vector<std::string>& names) {
     Truth answer = Truth::of(false);
-    for (const std::string& name : part.file_names) answer = either(answer, search_name(action, name));
-    if (answer.is_yes() || !part.is_leaf()) return answer;
-    const auto member = [&](const scan::Leaf& leaf) {
-      return leaf.name.empty() ? Truth::of(false) : search_name(action, leaf.name);
-    };
-    return either(answer, found_in(context.facts, index, member, names_are_known));
-  });
+    for (const std::string& name : names) answer = either(answer, search_name(action, name));
+    return answer;
+  };
+  const auto member = [&](const scan::Leaf& leaf) {
+    return leaf.name.empty() ? Truth::of(false) : search_name(action, leaf.name);
+  };
+  return drop_attachments(
+      action, context,
+      [&](const mime::Part& part, uint32_t index) {
+        const Truth answer = named(part.file_names);
+        if (answer.is_yes() || !part.is_leaf()) return answer;
+        return either(answer, found_in(context.facts, index, member, names_are_known));
+      },
+      [&](const Inspection::Reading& reading) {
+        return either(named(reading.leaf->file_names), found_in_verdict(reading.verdict, member, names_are_known));
+      });
 }
 
 ActionResult drop_by_mimetype(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
-    return Truth::of(type_matches(action.texts[0], part.type.value));
-  });
+  const std::string& wanted = action.texts[0];
+  return drop_attachments(
+      action, context,
+      [&](const mime::Part& part, uint32_t) { return Truth::of(type_matches(wanted, part.type.value)); },
+      [&](const Inspection::Reading& reading) { return Truth::of(type_matches(wanted, reading.leaf->type)); });
 }
 
 ActionResult drop_by_type(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t index) {
-    const std::string& pattern = action.texts[0];
-    if (part_type_matches(pattern, part) || !part.is_leaf()) return Truth::of(part_type_matches(pattern, part));
-    const auto member = [&](const scan::Leaf& leaf) {
-      return Truth::of(!leaf.path.empty() && (type_matches(pattern, leaf.mime) ||
-                                              type_matches(pattern, mime::type_from_extension(leaf.name))));
-    };
-    return found_in(context.facts, index, member, names_are_known);
-  });
+  const std::string& wanted = action.texts[0];
+  const auto is_type = [&](const scan::Leaf& leaf) {
+    return Truth::of(type_matches(wanted, leaf.mime) || type_matches(wanted, mime::type_from_extension(leaf.name)));
+  };
+  // The part itself is judged by what it says of itself.
+  const auto member = [&](const scan::Leaf& leaf) { return leaf.path.empty() ? Truth::of(false) : is_type(leaf); };
+  return drop_attachments(
+      action, context,
+      [&](const mime::Part& part, uint32_t index) {
+        const Truth answer = Truth::of(part_type_matches(wanted, part));
+        if (answer.is_yes() || !part.is_leaf()) return answer;
+        return found_in(context.facts, index, member, names_are_known);
+      },
+      [&](const Inspection::Reading& reading) {
+        const Truth declared = Truth::of(type_matches(wanted, reading.leaf->type));
+        return either(declared, found_in_verdict(reading.verdict, is_type, names_are_known));
+      });
 }
 
 // An attachment goes as a whole. What was found where nothing can be taken out is reported.
@@ -146,10 +182,12 @@ ActionResult drop_by_filetype(const Action& action, ActionContext& context) {
   }
   const auto hit = [&](const scan::Leaf& leaf) { return Truth::of(is_kind(leaf, action.kinds)); };
   const std::vector<uint32_t> outer = outer_attachments(facts);
-  ActionResult result = drop_attachments(action, context, [&](const mime::Part&, uint32_t index) {
-    if (!std::ranges::binary_search(outer, index)) return Truth::of(false);
-    return found_in(facts, index, hit);
-  });
+  ActionResult result = drop_attachments(
+      action, context,
+      [&](const mime::Part&, uint32_t index) {
+        return std::ranges::binary_search(outer, index) ? found_in(facts, index, hit) : Truth::of(false);
+      },
+      [&](const Inspection::Reading& reading) { return found_in_verdict(reading.verdict, hit, unknown_gap); });
   for (uint32_t i = 0; i < facts.structure()->parts.size(); ++i) {
     if (!facts.is_body_text(i)) continue;
     const Truth inside = found_in(facts, i, hit);

@@ -5,6 +5,17 @@
 #include <algorithm>
 
 namespace postern::rules {
+namespace {
+
+// Whoever shows another of the names opens the file by that one.
+void add_names(const std::vector<std::string>& names, scan::Leaf& leaf) {
+  for (size_t i = 1; i < names.size() && leaf.types.size() < scan::kMaxTypes; ++i) {
+    const std::optional<scan::FileType> named = scan::type_of_extension(names[i]);
+    if (named && info(*named).in(scan::Group::executable) && !leaf.is(*named)) leaf.types.push_back(*named);
+  }
+}
+
+}  // namespace
 
 void Inspection::set(scan::Scanner* scanner, const scan::ScanSettings* settings, bool text) {
   scanner_ = scanner;
@@ -19,6 +30,8 @@ std::string_view Inspection::bytes(uint32_t part, bool& damaged) {
   if (!decoded_[part] && last_part_ != part) {
     last_ = mime::decode_content(leaf, message_.received_body());
     last_part_ = part;
+    if (last_.odd && std::ranges::find(odd_, part) == odd_.end()) odd_.push_back(part);
+    if (last_.damaged) decoding_.add(mime::Defect::damaged_encoding);
     if (decoded_bytes_ + last_.bytes.size() <= message_.limits().decoded_text) {
       decoded_bytes_ += last_.bytes.size();
       decoded_[part] = std::make_unique<mime::Decoded>(std::move(last_));
@@ -43,14 +56,34 @@ const scan::Verdict& Inspection::of(uint32_t part) {
   if (leaf.type_declared) job.declared_mime = leaf.type.value;
   job.charset = leaf.type.get("charset");
   verdict = std::make_unique<scan::Verdict>(scan(job));
-  // Whoever shows another of the names opens the file by that one.
   scan::Leaf& first = verdict->leaves.front();
-  for (size_t i = 1; i < leaf.file_names.size(); ++i) {
-    const std::optional<scan::FileType> named = scan::type_of_extension(leaf.file_names[i]);
-    if (named && info(*named).in(scan::Group::executable) && !first.is(*named)) first.types.push_back(*named);
-  }
+  add_names(leaf.file_names, first);
   if (damaged && first.scanned()) first.reason = scan::Reason::corrupt;
   return *verdict;
+}
+
+const std::vector<Inspection::Reading>& Inspection::readings(bool scanned) {
+  const mime::Structure& tree = message_.structure();
+  if (!readings_known_) {
+    bool damaged = false;
+    for (uint32_t part = 0; part < tree.parts.size(); ++part) {
+      if (tree.parts[part].is_leaf()) bytes(part, damaged);
+    }
+    readings_known_ = message_.other_readings(odd_);
+    for (const mime::OtherReading& leaf : readings_known_->list) readings_.push_back({&leaf, {}});
+  }
+  if (!scanned) return readings_;
+  for (Reading& reading : readings_) {
+    if (!reading.verdict.leaves.empty()) continue;
+    scan::Job job;
+    job.bytes = reading.leaf->bytes(message_.received_body());
+    if (!reading.leaf->file_names.empty()) job.name = reading.leaf->file_names.front();
+    job.declared_mime = reading.leaf->type;
+    job.charset = reading.leaf->charset;
+    reading.verdict = scan(job);
+    add_names(reading.leaf->file_names, reading.verdict.leaves.front());
+  }
+  return readings_;
 }
 
 scan::Verdict Inspection::of_bytes(std::string_view bytes, std::string_view name, std::string_view declared_mime) {

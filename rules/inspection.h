@@ -4,11 +4,13 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/message/message.h"
+#include "engine/mime/readings.h"
 #include "engine/scan/client/scanner.h"
 
 namespace postern::rules {
@@ -30,6 +32,22 @@ class Inspection {
   // of_bytes returns what is in something that is no part of the message: a uuencoded file in a text.
   scan::Verdict of_bytes(std::string_view bytes, std::string_view name, std::string_view declared_mime);
 
+  // Reading is a leaf that only some mail readers see, and what is in it.
+  struct Reading {
+    const mime::OtherReading* leaf = nullptr;
+    scan::Verdict verdict;
+  };
+  // readings decodes all leaves and returns what other mail readers see besides them; empty for a message that all read
+  // alike. Not scanned where `scanned` is false: verdicts are empty then.
+  const std::vector<Reading>& readings(bool scanned);
+  // readings_complete tells whether those are all there are.
+  bool readings_complete() {
+    readings(false);
+    return readings_known_->complete;
+  }
+  // decoding_defects are the defects that showed when leaves were decoded; after readings(), of all leaves.
+  mime::Defects decoding_defects() const { return decoding_; }
+
   // verdicts returns those asked for so far, by part; nullptr for the others.
   const std::vector<std::unique_ptr<scan::Verdict>>& verdicts() const { return verdicts_; }
 
@@ -46,6 +64,10 @@ class Inspection {
   uint64_t decoded_bytes_ = 0;
   uint32_t last_part_ = UINT32_MAX;  // the part of last_, which is not in decoded_
   mime::Decoded last_;
+  std::vector<uint32_t> odd_;  // leaves that some reader may decode otherwise
+  mime::Defects decoding_;
+  std::optional<mime::OtherReadings> readings_known_;
+  std::vector<Reading> readings_;
 };
 
 }  // namespace postern::rules

@@ -17,14 +17,17 @@ bool is_plain_body(Facts& facts, uint32_t part, const scan::Leaf& leaf) {
   });
 }
 
-Truth found_in_leaf(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest& gap) {
-  const scan::Verdict& verdict = facts.inspection().of(part);
-  const bool body = is_plain_body(facts, part, verdict.leaves.front());
+Truth found_from(size_t first, const scan::Verdict& verdict, const FoundTest& hit, const GapTest& gap) {
   Truth answer = Truth::of(false);
-  for (size_t i = body ? 1 : 0; i < verdict.leaves.size() && !answer.is_yes(); ++i) {
+  for (size_t i = first; i < verdict.leaves.size() && !answer.is_yes(); ++i) {
     answer = either(answer, hit(verdict.leaves[i]));
   }
   return answer.is_yes() || verdict.complete() ? answer : either(answer, gap(verdict));
+}
+
+Truth found_in_leaf(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest& gap) {
+  const scan::Verdict& verdict = facts.inspection().of(part);
+  return found_from(is_plain_body(facts, part, verdict.leaves.front()) ? 1 : 0, verdict, hit, gap);
 }
 
 // An attached message is a thing of its own, besides what is in it.
@@ -39,6 +42,10 @@ Truth found_as_message(const mime::Part& part, const FoundTest& hit) {
 }
 
 }  // namespace
+
+Truth found_in_verdict(const scan::Verdict& verdict, const FoundTest& hit, const GapTest& gap) {
+  return found_from(0, verdict, hit, gap);
+}
 
 Truth unknown_gap(const scan::Verdict&) { return not_known(); }
 
@@ -69,10 +76,19 @@ Truth found_in(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest&
   return answer;
 }
 
+Truth found_in_readings(Facts& facts, const FoundTest& hit, const GapTest& gap) {
+  Truth answer = facts.saw_everything() && facts.inspection().readings_complete() ? Truth::of(false) : not_known();
+  for (const Inspection::Reading& reading : facts.inspection().readings(true)) {
+    answer = either(answer, found_in_verdict(reading.verdict, hit, gap));
+    if (answer.is_yes()) break;
+  }
+  return answer;
+}
+
 Truth any_found(Facts& facts, const FoundTest& hit, const GapTest& gap) {
   if (facts.structure() == nullptr) return not_known();
   const Truth answer = found_in(facts, 0, hit, gap);
-  return answer.is_yes() || facts.saw_every_reading() ? answer : either(answer, not_known());
+  return answer.is_yes() ? answer : either(answer, found_in_readings(facts, hit, gap));
 }
 
 }  // namespace postern::rules

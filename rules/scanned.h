@@ -18,15 +18,21 @@ using GapTest = std::function<Truth(const scan::Verdict&)>;
 // unknown_gap: anything may be in what was not scanned.
 Truth unknown_gap(const scan::Verdict& verdict);
 
-// any_found tells whether `hit` holds for any attachment or anything found in one; text of the body is no attachment,
-// but what is found in it is.
+// any_found tells whether `hit` holds for any attachment or anything found in one, in any reading of the message; text
+// of the body is no attachment, but what is found in it is.
 Truth any_found(Facts& facts, const FoundTest& hit, const GapTest& gap = unknown_gap);
 
 // found_in tells the same of attachment `part` alone, an attached message with everything in it.
 Truth found_in(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest& gap = unknown_gap);
 
+// found_in_verdict asks one verdict, its first leaf included.
+Truth found_in_verdict(const scan::Verdict& verdict, const FoundTest& hit, const GapTest& gap);
+
 // is_kind tells whether `leaf` can be taken for one of `kinds`.
 bool is_kind(const scan::Leaf& leaf, const scan::TypeSet& kinds);
+
+// found_in_readings asks what only some mail readers see, which is unknown where that could be more.
+Truth found_in_readings(Facts& facts, const FoundTest& hit, const GapTest& gap = unknown_gap);
 
 // names_are_known: a gap that hides no name of a member, because every archive in the verdict was listed.
 Truth names_are_known(const scan::Verdict& verdict);

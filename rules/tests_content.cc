@@ -78,46 +78,72 @@ Truth duplicate_boundaries(const Test&, Facts& facts) {
   return facts.saw_everything() ? Truth::of(false) : not_known();
 }
 
-// Runs `hit` over the attachments: true at the first that answers true, else false or unknown.
-template <class Hit>
-Truth any_attachment(Facts& facts, Hit hit) {
+// Runs `hit` over the attachments, and `other` over what only some mail readers see: true at the first that answers
+// true, else false or unknown.
+template <class Hit, class Other>
+Truth any_attachment(Facts& facts, Hit hit, Other other) {
   const mime::Structure* tree = facts.structure();
   if (tree == nullptr) return not_known();
-  Truth answer = facts.saw_every_reading() ? Truth::of(false) : not_known();
+  Truth answer = facts.saw_everything() ? Truth::of(false) : not_known();
   for (const uint32_t index : facts.attachments()) {
     answer = either(answer, hit(tree->parts[index]));
+    if (answer.is_yes()) return answer;
+  }
+  // Nothing is decoded where all readers find the same parts: how they decode them changes neither names nor types.
+  if (tree->one_reading) return answer;
+  if (!facts.inspection().readings_complete()) answer = either(answer, not_known());
+  for (const Inspection::Reading& reading : facts.inspection().readings(false)) {
+    answer = either(answer, other(*reading.leaf));
+    if (answer.is_yes()) break;
+  }
+  return answer;
+}
+
+Truth search_names(const Test& test, std::span<const std::string> names, Facts& facts) {
+  Truth answer = Truth::of(false);
+  for (const std::string& name : names) {
+    answer = either(answer, search_pattern(test, name, facts));
     if (answer.is_yes()) break;
   }
   return answer;
 }
 
 Truth attachment_filename(const Test& test, Facts& facts) {
-  return any_attachment(facts, [&](const mime::Part& part) {
-    Truth answer = Truth::of(false);
-    for (const std::string& name : part.file_names) {
-      answer = either(answer, search_pattern(test, name, facts));
-      if (answer.is_yes()) break;
-    }
-    return answer;
-  });
+  return any_attachment(
+      facts, [&](const mime::Part& part) { return search_names(test, part.file_names, facts); },
+      [&](const mime::OtherReading& leaf) { return search_names(test, leaf.file_names, facts); });
 }
 
 Truth attachment_mimetype(const Test& test, Facts& facts) {
   if (test.texts.empty()) return not_known();
+  const std::string& wanted = test.texts.back();
   return any_attachment(
-      facts, [&](const mime::Part& part) { return Truth::of(type_matches(test.texts.back(), part.type.value)); });
+      facts, [&](const mime::Part& part) { return Truth::of(type_matches(wanted, part.type.value)); },
+      [&](const mime::OtherReading& leaf) { return Truth::of(type_matches(wanted, leaf.type)); });
 }
 
 Truth attachment_type(const Test& test, Facts& facts) {
   if (test.texts.empty()) return not_known();
-  return any_attachment(facts,
-                        [&](const mime::Part& part) { return Truth::of(part_type_matches(test.texts.back(), part)); });
+  const std::string& wanted = test.texts.back();
+  return any_attachment(
+      facts, [&](const mime::Part& part) { return Truth::of(part_type_matches(wanted, part)); },
+      [&](const mime::OtherReading& leaf) {
+        const bool named = std::ranges::any_of(leaf.file_names, [&](const std::string& name) {
+          return type_matches(wanted, mime::type_from_extension(name));
+        });
+        return Truth::of(named || type_matches(wanted, leaf.type));
+      });
 }
 
+// What only some readers see has no size as it stands in the message that all would agree on.
 Truth attachment_size(const Test& test, Facts& facts) {
-  return any_attachment(facts, [&](const mime::Part& part) {
-    return Truth::of(compare(static_cast<int64_t>(part.content.size()), test.op, test.number));
-  });
+  const Truth answer = any_attachment(
+      facts,
+      [&](const mime::Part& part) {
+        return Truth::of(compare(static_cast<int64_t>(part.content.size()), test.op, test.number));
+      },
+      [](const mime::OtherReading&) { return not_known(); });
+  return answer;
 }
 
 // Whether any body text holds `armor` at the start of a line.

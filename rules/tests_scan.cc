@@ -71,7 +71,9 @@ Truth attachment_corrupt(const Test&, Facts& facts) {
 Truth mime_ambiguous(const Test&, Facts& facts) {
   const mime::Structure* tree = facts.structure();
   if (tree == nullptr) return not_known();
-  if (!tree->one_reading) return Truth::of(true);
+  if (mime::ambiguous(*tree)) return Truth::of(true);
+  facts.inspection().readings(false);  // decodes
+  if (mime::ambiguous(*tree, facts.inspection().decoding_defects())) return Truth::of(true);
   return facts.saw_everything() ? Truth::of(false) : not_known();
 }
 

@@ -11,10 +11,25 @@
 namespace postern::rules {
 namespace {
 
+// Whether the needle is in what only some mail readers see, whatever they take it for.
+Truth search_readings(Facts& facts, const Needle& needle) {
+  Truth answer = facts.saw_everything() && facts.inspection().readings_complete() ? Truth::of(false) : not_known();
+  for (const Inspection::Reading& reading : facts.inspection().readings(true)) {
+    if (!reading.verdict.complete()) answer = either(answer, not_known());
+    for (const scan::Leaf& leaf : reading.verdict.leaves) {
+      answer = either(answer, search_text(facts, needle, leaf.text));
+      if (answer.is_yes()) return answer;
+    }
+  }
+  return answer;
+}
+
 Truth search_message(const Test& test, Facts& facts, Scope scope) {
   if (facts.structure() == nullptr) return not_known();
-  const Truth answer = search_parts(facts, needle_of(test, facts.rules()), scope, 0);
-  return answer.is_yes() || facts.saw_every_reading() ? answer : either(answer, not_known());
+  const Needle needle = needle_of(test, facts.rules());
+  const Truth answer = search_parts(facts, needle, scope, 0);
+  if (answer.is_yes() || facts.saw_every_reading()) return answer;
+  return either(answer, search_readings(facts, needle));
 }
 
 // Where readers take the message apart in different ways, what holds of all parts here need not hold for them.

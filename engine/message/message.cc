@@ -30,17 +30,36 @@ void set_single(mime::HeaderList& headers, std::string_view name, std::string_vi
 
 }  // namespace
 
+namespace {
+
+// The header as received: an edited Content-Type says nothing about the body.
+mime::HeaderList received_header(const mime::HeaderList& headers) {
+  mime::HeaderList received;
+  for (const mime::HeaderField& field : headers.received()) received.add_received(field.name, field.value);
+  return received;
+}
+
+}  // namespace
+
 const mime::Structure& Message::structure() {
   if (structure_) return *structure_;
-  if (!headers.edited()) {
-    structure_ = std::make_unique<mime::Structure>(mime::parse(headers, received_body(), limits_));
+  const auto parse = [&](const mime::HeaderList& header) {
+    structure_ = std::make_unique<mime::Structure>(mime::parse(header, received_body(), limits_));
+  };
+  if (headers.edited()) {
+    parse(received_header(headers));
   } else {
-    // An edited Content-Type says nothing about the body as received.
-    mime::HeaderList received;
-    for (const mime::HeaderField& field : headers.received()) received.add_received(field.name, field.value);
-    structure_ = std::make_unique<mime::Structure>(mime::parse(received, received_body(), limits_));
+    parse(headers);
   }
   return *structure_;
+}
+
+mime::OtherReadings Message::other_readings(std::span<const uint32_t> odd) {
+  const mime::Structure& tree = structure();
+  const auto ask = [&](const mime::HeaderList& header) {
+    return mime::other_readings(header, tree, received_body(), limits_, odd);
+  };
+  return headers.edited() ? ask(received_header(headers)) : ask(headers);
 }
 
 const mime::Text& Message::text(uint32_t part) {

@@ -14,6 +14,7 @@
 #include "engine/message/spool.h"
 #include "engine/mime/header.h"
 #include "engine/mime/part.h"
+#include "engine/mime/readings.h"
 #include "engine/mime/writer.h"
 
 namespace postern::message {
@@ -51,6 +52,9 @@ class Message {
   const mime::Structure& structure();
   bool structure_parsed() const { return structure_ != nullptr; }
 
+  // other_readings returns what other mail readers see in the received body besides its parts; `odd` as in
+  // mime::other_readings.
+  mime::OtherReadings other_readings(std::span<const uint32_t> odd);
   // text returns the decoded text of leaf `part` as received, decoded once; its size counts against
   // limits.decoded_text, past which it is `undecodable`.
   const mime::Text& text(uint32_t part);

@@ -92,6 +92,7 @@ struct Part {
   std::string content_id;
   Defects defects;
   bool other_reading = false;   // some reader finds other parts, another type or further names here
+  bool cut = false;             // ... and not all of that is found here: names past a limit, a fragment of a message
   bool other_encoding = false;  // some reader decodes the content in another way
 
   bool is_leaf() const { return kind == PartKind::leaf; }

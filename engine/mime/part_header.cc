@@ -97,7 +97,7 @@ bool names_two_encodings(std::string_view raw) {
 void add_names(Part& part, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (part.file_names.size() >= kMostFileNames) {
-      part.other_reading = true;
+      part.other_reading = part.cut = true;
       return;
     }
     if (std::ranges::find(part.file_names, name) == part.file_names.end()) part.file_names.push_back(name);
@@ -106,10 +106,10 @@ void add_names(Part& part, const std::vector<std::string>& names) {
 
 // add_loose_names does so for a value that readers take apart in different ways.
 void add_loose_names(Part& part, const StructuredValue& value, std::string_view raw) {
-  if (value.truncated) part.other_reading = true;
+  if (value.truncated) part.other_reading = part.cut = true;
   if (!value.malformed && raw.find('(') == std::string_view::npos) return;
   const std::vector<std::string> names = loose_names(raw);
-  if (names.size() >= kMostLooseNames) part.other_reading = true;
+  if (names.size() >= kMostLooseNames) part.other_reading = part.cut = true;
   add_names(part, names);
 }
 
@@ -210,7 +210,7 @@ void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole r
     part.content_id = unfold(id);
   }
   part.file_names = file_names(part.type, part.disposition);
-  if (part.file_names.size() >= kMostFileNames) part.other_reading = true;
+  if (part.file_names.size() >= kMostFileNames) part.other_reading = part.cut = true;
   if (type.first != nullptr) add_loose_names(part, part.type, type.first->value);
   if (disposition.first != nullptr) add_loose_names(part, part.disposition, disposition.first->value);
   for (const std::string_view other : type.others) {
@@ -242,7 +242,7 @@ void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole r
     if (!multipart || part.encoding != TransferEncoding::base64) part.other_reading = true;
   }
   // A fragment: the message it belongs to is put together by the reader.
-  if (part.type.value == "message/partial") part.other_reading = true;
+  if (part.type.value == "message/partial") part.other_reading = part.cut = true;
   // What was meant to be a multipart may still be one to some reader.
   if (!multipart && part.type.malformed && !part.type.get("boundary").empty()) part.other_reading = true;
   if (multipart) {

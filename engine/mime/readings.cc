@@ -433,7 +433,9 @@ OtherReadings other_readings(const HeaderList& header, const Structure& structur
   }
   if (!structure.one_reading || structure.parts[0].other_encoding) search.whole(header);
   for (const uint32_t index : odd) search.decodings(index);
-  return search.take();
+  OtherReadings found = search.take();
+  if (std::ranges::any_of(structure.parts, &Part::cut)) found.complete = false;
+  return found;
 }
 
 bool ambiguous(const Structure& structure, Defects decoding) {

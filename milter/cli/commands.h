@@ -40,6 +40,14 @@ struct TraceOptions {
 };
 int run_trace(const TraceOptions& options);
 
+struct ScanOptions {
+  std::string config;  // empty: the limits that a configuration has when it says nothing
+  bool json = false;
+  bool text = false;
+  std::vector<std::string> files;
+};
+int run_scan(const ScanOptions& options);
+
 struct ControlOptions {
   std::string config{kDefaultConfig};
   std::string socket;  // empty: as the configuration says

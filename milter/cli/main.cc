@@ -114,6 +114,14 @@ int run(int argc, char** argv) {
   add_json(command, check.json);
   command->callback([&] { status = run_check(check); });
 
+  ScanOptions scan;
+  command = app.add_subcommand("scan", "what content scanning finds in files and messages, one row a thing");
+  command->add_option("-c,--config", scan.config, "take the limits from this configuration");
+  add_json(command, scan.json);
+  command->add_flag("--text", scan.text, "print the text that is found, as UTF-8");
+  command->add_option("file", scan.files, "files, - for standard input")->required();
+  command->callback([&] { status = run_scan(scan); });
+
   TraceOptions trace;
   command = app.add_subcommand("trace", "run one message through every stage; sends nothing and stores nothing");
   add_config(command, trace.config);

@@ -7,8 +7,8 @@
 namespace postern::cli {
 
 std::span<const std::string_view> subcommands() {
-  static constexpr std::array<std::string_view, 10> kNames = {"check",  "trace",  "status",     "reload",    "ldap",
-                                                              "outbox", "doctor", "quarantine", "findevent", "schema"};
+  static constexpr std::array<std::string_view, 11> kNames = {
+      "check", "trace", "scan", "status", "reload", "ldap", "outbox", "doctor", "quarantine", "findevent", "schema"};
   return kNames;
 }
 

@@ -15,37 +15,16 @@
 #include "engine/message/address.h"
 #include "engine/mime/parser.h"
 #include "milter/cli/commands.h"
+#include "milter/cli/input.h"
 #include "milter/cli/load.h"
 #include "milter/pipeline.h"
+#include "milter/scan_rows.h"
 
 namespace postern::cli {
 
 namespace {
 
 using nlohmann::json;
-
-// A message file may be a little larger than any limit a configuration sets, so that the limit itself can be traced.
-constexpr size_t kMostInput = 1ull << 30;
-
-base::Result<std::string> read_all(const std::string& path) {
-  base::UniqueFd file(path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return std::unexpected(base::system_error(path, errno));
-  std::string out;
-  for (;;) {
-    constexpr size_t kChunk = 1 << 18;
-    const size_t before = out.size();
-    out.resize(before + kChunk);
-    const ssize_t got = ::read(file.get(), out.data() + before, kChunk);
-    if (got < 0 && errno == EINTR) {
-      out.resize(before);
-      continue;
-    }
-    if (got < 0) return std::unexpected(base::system_error(path, errno));
-    out.resize(before + static_cast<size_t>(got));
-    if (got == 0) return out;
-    if (out.size() > kMostInput) return base::fail(base::Cause::limit, path + ": larger than 1 GiB");
-  }
-}
 
 // What an MTA would hand over for a file with Unix line ends; a file that has any CRLF is taken as it is.
 std::string with_crlf(std::string_view body) {
@@ -246,6 +225,8 @@ json trace_json(milter::Transaction& transaction, const Traced& traced) {
   json to = json::array();
   for (const message::Recipient& recipient : envelope.recipients) to.push_back(recipient.address);
   out["envelope"] = {{"from", envelope.from.value_or("")}, {"to", std::move(to)}};
+  out["attachments"] = json::array();
+  for (const milter::ScanRow& row : transaction.scanned()) out["attachments"].push_back(milter::row_json(row, false));
   out["quarantines"] = transaction.outcome().quarantines;
   out["tags"] = transaction.outcome().tags;
   out["log_entries"] = transaction.outcome().log_entries;
@@ -341,7 +322,7 @@ int run_trace(const TraceOptions& options) {
     }
     recipients.push_back(*address);
   }
-  base::Result<std::string> file = read_all(options.message);
+  base::Result<std::string> file = read_input(options.message);
   if (!file) {
     std::fprintf(stderr, "postern trace: %s\n", file.error().text().c_str());
     return file.error().cause() == base::Cause::denied ? kDenied : kBadData;
@@ -361,6 +342,7 @@ int run_trace(const TraceOptions& options) {
   // In memory: who traces may not be allowed to write into the daemon's spool directory.
   loaded->generation->settings.limits.spool_memory = settings.limits.message_size;
   loaded->generation->open_directories(nullptr, nullptr);
+  loaded->generation->open_scanning(nullptr);
   milter::Transaction transaction(loaded->generation, nullptr, 1, 0);
   transaction.report_all = true;
   message::Message& message = transaction.message();

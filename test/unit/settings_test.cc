@@ -162,6 +162,21 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"reinject.retry-first", "10s"},
       {"reinject.retry-longest", "5m"},
       {"reinject.give-up", "2d"},
+      {"scan", ""},
+      {"scan.workers", "3"},
+      {"scan.max-workers", "7"},
+      {"scan.memory", "1G"},
+      {"scan.program", folder + "/other-scan"},
+      {"scan.max-depth", "8"},
+      {"scan.max-size", "30M"},
+      {"scan.max-total", "90M"},
+      {"scan.max-members", "500"},
+      {"scan.max-ratio", "90"},
+      {"scan.max-text", "3M"},
+      {"scan.timeout", "30s"},
+      {"scan.metadata", "false"},
+      {"scan.skip", "gif,mp3"},
+      {"scan.only", ""},  // excludes skip
       {"archives", ""},
       {"archives.*.file", "/srv/named.mbox"},
       {"alerts", ""},
@@ -294,6 +309,9 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "body-length: "
       "2048,\n    expiry: 7d, identity: list@mail.B\u00fccher.example, users: [Alice, '@B\u00fccher.example', "
       "Bob@b.example],\n    align: sender, when-unavailable: reject, eight-bit: keep}\n"
+      "scan: {workers: 3, max-workers: 7, memory: 1G, program: other-scan, max-depth: 8, max-size: 30M, max-total: "
+      "90M,\n"
+      "  max-members: 500, max-ratio: 90, max-text: 3M, timeout: 30s, metadata: false, skip: [mp3, gif]}\n"
       "store: sqlite:/srv/postern.db\nstore-encryption: {key: store-2026}\nstate-directory: state\ntemplates: "
       "[texts.d/*.txt]\n"
       "reinject: {server: '[::1]:10026', tls: require, ca-file: ca.pem, timeout: 20s, from: 'Gate <gate@x.test>',\n"
@@ -645,7 +663,7 @@ TEST_F(SettingsFile, MailOfOurOwn) {
 }
 
 TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
-  for (const std::string key : {"scan", "engines", "encryption"}) {
+  for (const std::string key : {"engines", "encryption"}) {
     const auto loaded = load_text(key + ": {a: 1}\n");
     EXPECT_FALSE(loaded->generation);
     EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
