@@ -49,7 +49,13 @@ void add_cut(HeaderCuts& cuts, const HeaderCut& cut) {
   if (cuts.list.size() < kMostCuts && std::ranges::none_of(cuts.list, same)) cuts.list.push_back(cut);
 }
 
-// Wanted is a rule by which lines are chosen.
+// is_lead tells whether a byte may stand before a delimiter without being text.
+bool is_lead(char c) {
+  return static_cast<unsigned char>(c) < ' ' ? c != '\r' && c != '\n'
+                                             : c == ' ' || c == '"' || c == '\'' || c == '<' || c == '-';
+}
+
+// Rule is one by which lines are chosen.
 enum class Rule { exact, prefix, loose };
 
 std::string_view without_dashes(std::string_view text) {
@@ -87,45 +93,45 @@ void add_set(DelimiterSets& out, std::vector<DelimiterLine> lines, std::string_v
   out.list.push_back({std::move(lines), why});
 }
 
-// add_embedded adds the lines that hold `boundary` behind something else than "--": one dash, white space, quotes.
+// add_embedded adds the lines that hold `boundary` behind something else than "--" (one dash, white space, quotes), and
+// those that end with it behind text.
 void add_embedded(DelimiterSets& out, std::string_view bytes, size_t begin, size_t end, std::string_view boundary) {
-  constexpr size_t kMostBefore = 16;
   constexpr size_t kShortest = 3;
   constexpr size_t kMostFound = 4096;
+  constexpr size_t kMostBefore = 16;
   const std::string_view bare = without_dashes(boundary);
   if (bare.size() < kShortest) return;
   const std::string_view content = bytes.substr(0, end);
   out.work += end - begin;
-  std::vector<DelimiterLine> lines;
+  std::vector<DelimiterLine> alone;
+  std::vector<DelimiterLine> anywhere;
   for (size_t at = content.find(bare, begin); at != std::string_view::npos;) {
-    const size_t from = at - std::min(at - begin, kMostBefore);
-    const std::string_view before = content.substr(from, at - from);
-    const size_t line_end = before.find_last_of("\r\n");
-    const std::string_view lead = line_end == std::string_view::npos ? before : before.substr(line_end + 1);
-    const bool at_start = line_end != std::string_view::npos || from == begin;
-    const bool free = std::ranges::none_of(lead, [](char c) {
-      const auto u = static_cast<unsigned char>(c);
-      return (u >= '0' && u <= '9') || (u >= 'A' && u <= 'Z') || (u >= 'a' && u <= 'z') || u == ':' || u == '=' ||
-             u == ';';
-    });
     const Line line = line_at(content, at);
-    if (at_start && free) {
-      DelimiterLine found;
-      found.begin = at - lead.size();
-      found.end = line.end;
-      found.next = line.next;
-      found.text_end = found.begin;
+    DelimiterLine found;
+    found.begin = at;
+    while (found.begin > begin && content[found.begin - 1] == '-') --found.begin;
+    found.end = line.end;
+    found.next = line.next;
+    size_t lead = found.begin;  // of what cannot be text before it
+    while (lead > begin && found.begin - lead < kMostBefore && is_lead(content[lead - 1])) --lead;
+    const bool at_start = lead == begin || content[lead - 1] == '\n' || content[lead - 1] == '\r';
+    found.text_end = at_start ? lead : found.begin;
+    if (at_start) {
       if (found.text_end > begin && content[found.text_end - 1] == '\n') --found.text_end;
       if (found.text_end > begin && content[found.text_end - 1] == '\r') --found.text_end;
-      lines.push_back(found);
-      if (lines.size() > kMostFound) {
-        out.complete = false;
-        break;
-      }
+      alone.push_back(found);
+    }
+    std::string_view rest = content.substr(at + bare.size(), line.end - at - bare.size());
+    if (rest.starts_with("--")) rest.remove_prefix(2);
+    if (at_start || all_blank(rest)) anywhere.push_back(found);
+    if (anywhere.size() > kMostFound) {
+      out.complete = false;
+      break;
     }
     at = content.find(bare, std::max(line.end, at + 1));
   }
-  add_set(out, std::move(lines), "delimiter");
+  add_set(out, std::move(alone), "delimiter");
+  add_set(out, std::move(anywhere), "delimiter");
 }
 
 }  // namespace
@@ -146,7 +152,9 @@ HeaderCuts header_cuts(std::string_view entity, size_t limit) {
     line = line_at(text, start);
   }
   if (leading > 0) {
-    if (start >= text.size() || !is_content_line(text.substr(line.begin, line.end - line.begin))) {
+    // A field there is the header of a part for a reader that skips blank lines, and of a message in a digest.
+    const std::string_view words = text.substr(line.begin, line.end - line.begin);
+    if (start >= text.size() || (split_field(words).name.empty() && !is_content_line(words))) {
       out.work = start;
       return out;
     }

@@ -21,23 +21,7 @@ bool is_word(char c) {
   return c == '-' || (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9');
 }
 
-// clean_name is what a name comes to; `odd` when it was not written so.
-std::string clean_name(std::string_view raw, bool& odd) {
-  std::string out;
-  unsigned comment = 0;
-  odd = raw.size() > kLongestName;
-  for (const char c : raw.substr(0, kLongestName)) {
-    if (c == '(') {
-      ++comment;
-    } else if (c == ')' && comment > 0) {
-      --comment;
-    } else if (comment == 0 && (is_word(c) || c == '_')) {
-      out += c == '_' ? '-' : base::ascii_lower(c);
-    }
-    odd = odd || !is_word(c);
-  }
-  return out;
-}
+bool is_odd(std::string_view name) { return name.size() > kLongestName || !std::ranges::all_of(name, is_word); }
 
 void add_value(std::vector<std::string>& values, std::string_view raw, bool& more) {
   const std::string_view value = base::trim(raw.substr(0, kLongestValue));
@@ -51,8 +35,7 @@ void add_value(std::vector<std::string>& values, std::string_view raw, bool& mor
 }
 
 void add_field(LooseHeader& out, std::string_view name, std::string_view value) {
-  bool odd = false;
-  const std::string clean = clean_name(name, odd);
+  const std::string clean = loose_name(name);
   if (!clean.starts_with("content-t") && !clean.starts_with("content-d")) return;
   std::vector<std::string>* values = nullptr;
   if (clean.starts_with("content-type")) values = &out.types;
@@ -60,7 +43,7 @@ void add_field(LooseHeader& out, std::string_view name, std::string_view value) 
   if (clean.starts_with("content-disposition")) values = &out.dispositions;
   if (values == nullptr) return;
   add_value(*values, value, out.more);
-  out.odd = out.odd || odd;
+  out.odd = out.odd || is_odd(name);
 }
 
 // Boundaries collects candidates.
@@ -168,22 +151,7 @@ void add_scanned(Boundaries& out, std::string_view raw) {
   }
 }
 
-// plain_word is a value's letters, digits and hyphens.
-std::string plain_word(std::string_view raw, bool comments) {
-  std::string out;
-  unsigned depth = 0;
-  for (const char c : raw.substr(0, 1024)) {
-    if (!comments && c == '(') ++depth;
-    if (depth == 0 && is_word(c)) out += base::ascii_lower(c);
-    if (!comments && c == ')' && depth > 0) --depth;
-  }
-  return out;
-}
-
-}  // namespace
-
-LooseHeader loose_header(std::string_view block) {
-  LooseHeader out;
+void read_block(LooseHeader& out, std::string_view block, std::string_view ends) {
   std::string_view name;
   size_t value_begin = 0;
   size_t value_end = 0;
@@ -192,7 +160,7 @@ LooseHeader loose_header(std::string_view block) {
     name = {};
   };
   for (size_t at = 0; at < block.size();) {
-    const size_t end = std::min(block.find_first_of("\r\n", at), block.size());
+    const size_t end = std::min(block.find_first_of(ends, at), block.size());
     const std::string_view line = block.substr(at, end - at);
     const bool continues = !line.empty() && (line.front() == ' ' || line.front() == '\t');
     if (continues && !name.empty()) value_end = end;
@@ -208,6 +176,48 @@ LooseHeader loose_header(std::string_view block) {
     at = end + 1;
   }
   finish();
+}
+
+// plain_word is a value's letters, digits and hyphens.
+std::string plain_word(std::string_view raw, bool comments) {
+  std::string out;
+  unsigned depth = 0;
+  for (const char c : raw.substr(0, 1024)) {
+    if (!comments && c == '(') ++depth;
+    if (depth == 0 && is_word(c)) out += base::ascii_lower(c);
+    if (!comments && c == ')' && depth > 0) --depth;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string loose_name(std::string_view raw) {
+  std::string out;
+  unsigned comment = 0;
+  for (const char c : raw.substr(0, kLongestName)) {
+    if (c == '(') {
+      ++comment;
+    } else if (c == ')' && comment > 0) {
+      --comment;
+    } else if (comment == 0 && (is_word(c) || c == '_')) {
+      out += c == '_' ? '-' : base::ascii_lower(c);
+    }
+  }
+  return out;
+}
+
+LooseHeader loose_header(std::string_view block) {
+  LooseHeader out;
+  read_block(out, block, "\r\n");
+  // For some readers a CR alone ends no line.
+  LooseHeader without_cr;
+  read_block(without_cr, block, "\n");
+  if (without_cr.types != out.types || without_cr.encodings != out.encodings ||
+      without_cr.dispositions != out.dispositions) {
+    merge(out, without_cr);
+    out.odd = true;
+  }
   return out;
 }
 
@@ -228,9 +238,7 @@ void merge(LooseHeader& header, const LooseHeader& more) {
 bool is_content_line(std::string_view line) {
   const size_t colon = line.substr(0, kLongestName + 1).find(':');
   if (colon == std::string_view::npos || colon < 8) return false;
-  bool odd = false;
-  const std::string name = clean_name(line.substr(0, colon), odd);
-  return name.starts_with("content-") || name == "mime-version";
+  return loose_name(line.substr(0, colon)).starts_with("content-");
 }
 
 std::vector<std::string> loose_boundaries(const LooseHeader& header) {

@@ -29,6 +29,9 @@ LooseHeader loose_header(std::span<const HeaderField> fields);
 // merge adds what `more` has and `header` lacks.
 void merge(LooseHeader& header, const LooseHeader& more);
 
+// loose_name returns the letters, digits and hyphens of a field name, lower case, an underscore as a hyphen, without
+// comments.
+std::string loose_name(std::string_view raw);
 // is_content_line tells whether some reader takes a line for a field about the content.
 bool is_content_line(std::string_view line);
 

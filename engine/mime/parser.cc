@@ -6,9 +6,11 @@
 #include "engine/mime/parser.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/base/text.h"
+#include "engine/mime/loose_header.h"
 #include "engine/mime/part_header.h"
 
 namespace postern::mime {
@@ -16,6 +18,8 @@ namespace {
 
 constexpr size_t kLongestLine = 998;
 constexpr size_t kDelimiterKeep = kLongestBoundary + 8;  // of a content line cut by a chunk border
+constexpr size_t kTailKeep = 80;                         // of the end of a line
+constexpr unsigned kMostProbed = 32;                     // lines looked at for a header that is in the wrong place
 constexpr uint64_t kHeaderBytesFactor = 32;              // all part headers together, in units of limits.header_size
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
@@ -24,6 +28,7 @@ bool all_blank(std::string_view text) { return std::ranges::all_of(text, is_blan
 // Line is one line without its end. `head` is its beginning, all of it when it is short enough to matter.
 struct Line {
   std::string_view head;
+  std::string_view tail;  // its end, at most kTailKeep bytes
   uint64_t begin = 0;
   uint64_t size = 0;       // without the line end
   uint64_t eol = 0;        // bytes of the line end
@@ -36,15 +41,23 @@ struct Line {
 // Match is what a line means to one boundary.
 enum class Match { none, open, close, near };
 
+constexpr size_t kShortestNear = 3;
 std::string_view without_dashes(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of('-'), text.size()));
+  text.remove_prefix(std::min(text.find_first_not_of("-\"' \t"), text.size()));
   return text;
 }
 
-// is_near tells whether a line is the boundary with some dashes more or fewer before it.
+// is_near tells whether a line is the boundary with some dashes, blanks or quotes more or fewer before it.
 bool is_near(const Line& line, std::string_view boundary) {
   const std::string_view bare = without_dashes(boundary);
-  return bare.size() > 2 && without_dashes(line.head).starts_with(bare);
+  return bare.size() >= kShortestNear && without_dashes(line.head).starts_with(bare);
+}
+
+// ends_with_boundary tells whether a line that is no delimiter ends with the boundary: behind text, or behind one dash.
+bool ends_with_boundary(const Line& line, std::string_view boundary) {
+  const std::string_view bare = without_dashes(boundary);
+  return bare.size() >= kShortestNear &&
+         line.tail.ends_with(bare.substr(bare.size() - std::min(bare.size(), kTailKeep)));
 }
 
 Match match_delimiter(const Line& line, std::string_view boundary) {
@@ -66,6 +79,9 @@ class Parser::Machine {
     stack_.push_back({});
     in_header_ = false;
     open_body(0);
+    // What is the body of a message that is no more than headers begins with one.
+    const std::string& type = structure_.parts[0].type.value;
+    if (!in_header_ && !type.starts_with("message/") && type != "text/rfc822-headers") probe();
   }
 
   void feed(std::string_view chunk);
@@ -84,6 +100,17 @@ class Parser::Machine {
   Part& current() { return part(stack_.back()); }
 
   size_t keep_limit() const { return std::max<size_t>(in_header_ ? limits_.header_size + 1 : 0, kDelimiterKeep); }
+
+  void probe() {
+    probe_ = kMostProbed;
+    probed_text_ = false;
+  }
+  void probe_line(const Line& line);
+  void note_near() {
+    current().defects.add(Defect::ambiguous_delimiter);
+    current().other_reading = true;
+  }
+  bool ends_like_boundary(char last) const { return boundary_ends_[static_cast<unsigned char>(last)]; }
 
   void take(std::string_view text);
   void end_line(uint64_t eol, bool line_feed);
@@ -106,6 +133,7 @@ class Parser::Machine {
 
   // The line being read.
   std::string kept_;         // its beginning, when earlier chunks hold part of it
+  std::string tail_;         // its end, likewise
   std::string_view direct_;  // all of it, when it lies in one chunk
   uint64_t line_begin_ = 0;
   uint64_t line_size_ = 0;
@@ -124,7 +152,9 @@ class Parser::Machine {
   bool header_full_ = false;
   bool suspect_ = false;  // a line was no field: the block may have ended there
   uint64_t suspect_begin_ = 0;
-  bool probe_ = false;  // the block was empty: what comes first may be a header all the same
+  unsigned probe_ = 0;        // lines still to be looked at, because what comes first may be a header all the same
+  bool probed_text_ = false;  // one was not blank
+  std::array<bool, 256> boundary_ends_{};  // last bytes of boundaries
 };
 
 // take adds `text` to the line being read, keeping of it what may matter: a header line up to the header's limit, of
@@ -134,8 +164,10 @@ void Parser::Machine::take(std::string_view text) {
   if (chunk_has_nul_ && !line_nul_) line_nul_ = std::memchr(text.data(), 0, text.size()) != nullptr;
   const bool all_kept = kept_.size() == line_size_;
   line_size_ += text.size();
+  tail_.append(text.substr(text.size() - std::min(text.size(), kTailKeep)));
+  if (tail_.size() > kTailKeep) tail_.erase(0, tail_.size() - kTailKeep);
   if (all_kept) {
-    if (!in_header_ && !probe_) {
+    if (!in_header_ && probe_ == 0) {
       if (kept_.empty() && text[0] != '-') return;
       const size_t second = 1 - std::min<size_t>(kept_.size(), 1);
       if (kept_.size() < 2 && second < text.size() && text[second] != '-') return;
@@ -181,7 +213,8 @@ void Parser::Machine::feed(std::string_view chunk) {
     const auto size = static_cast<size_t>(stop - at);
     const bool crlf = found != nullptr && stop + 1 == line_feed && line_feed < end;
     // Nearly every line of a body: content, no delimiter, nothing wrong with it.
-    if (crlf && !in_header_ && !probe_ && line_size_ == 0 && *at != '-' && size <= kLongestLine && !chunk_has_nul_) {
+    if (crlf && !in_header_ && probe_ == 0 && line_size_ == 0 && *at != '-' && size <= kLongestLine &&
+        !chunk_has_nul_ && (size == 0 || !ends_like_boundary(at[size - 1]))) {
       line_begin_ += size + 2;
       last_eol_ = 2;
       at = stop + 2;
@@ -227,9 +260,11 @@ void Parser::Machine::end_line(uint64_t eol, bool line_feed) {
   line.has_nul = line_nul_;
   if (direct_.empty()) {
     line.head = kept_;
+    line.tail = tail_;
     line.tail_blank = tail_blank_;
   } else {
     line.head = direct_.substr(0, keep_limit());
+    line.tail = direct_.substr(direct_.size() - std::min(direct_.size(), kTailKeep));
     line.tail_blank = all_blank(direct_.substr(line.head.size()));
   }
   Defects& defects = current().defects;
@@ -244,25 +279,41 @@ void Parser::Machine::end_line(uint64_t eol, bool line_feed) {
   line_begin_ += line_size_ + eol;
   line_size_ = 0;
   kept_.clear();
+  tail_.clear();
   direct_ = {};
   tail_blank_ = true;
   line_nul_ = false;
 }
 
 void Parser::Machine::on_line(const Line& line) {
-  if (probe_ && line.size > 0) {
-    // Readers that skip blank lines before a header take this for one.
-    probe_ = false;
-    if (base::istarts_with(split_field(line.head).name, "Content-")) {
-      current().defects.add(Defect::malformed_header);
-      current().other_reading = true;
-    }
-  }
+  if (probe_ > 0) probe_line(line);
   if (line.head.starts_with("--") && on_delimiter(line)) return;
   // A line that ends the header block is read again by what follows; each turn goes one part deeper.
+  const bool in_text = !in_header_;
   while (in_header_ && !on_header_line(line)) {
     if (line.head.starts_with("--") && on_delimiter(line)) return;
   }
+  if (in_text && !stopped_ && !line.tail.empty() && ends_like_boundary(line.tail.back())) {
+    const auto is_end = [&](const Open& open) {
+      return !open.boundary.empty() && ends_with_boundary(line, open.boundary);
+    };
+    if (std::ranges::any_of(stack_, is_end)) note_near();
+  }
+}
+
+// probe_line looks at one line of the first paragraph of a content. A reader that ended the header earlier or later
+// than this parser, or that goes on behind a closing delimiter, takes a field about the content for what it says.
+void Parser::Machine::probe_line(const Line& line) {
+  if (line.size == 0) {
+    if (probed_text_) probe_ = 0;
+    return;
+  }
+  probed_text_ = true;
+  --probe_;
+  if (!is_content_line(line.head)) return;
+  probe_ = 0;
+  current().defects.add(Defect::malformed_header);
+  current().other_reading = true;
 }
 
 // on_header_line takes one line of a header block; false when the block had ended before it.
@@ -301,6 +352,7 @@ bool Parser::Machine::on_header_line(const Line& line) {
     // before the blank line, which those others would act on; else the text begins here.
     suspect_ = true;
     suspect_begin_ = line.begin;
+    here.other_reading = true;
   }
   return true;
 }
@@ -348,7 +400,8 @@ void Parser::Machine::leave_header(uint64_t end, bool blank_line) {
                                                                     : HeaderRole::part;
   describe_part(here, here.fields, role);
   in_header_ = false;
-  probe_ = blank_line && here.fields.empty();
+  probe_ = 0;
+  if (blank_line && here.fields.empty()) probe();
   const bool text_was_read = suspect_;
   suspect_ = false;
   open_body(end);
@@ -384,7 +437,9 @@ void Parser::Machine::open_body(uint64_t begin) {
     if (outer.boundary == boundary) here.defects.add(Defect::duplicate_boundary);
   }
   open.boundary = boundary;
+  boundary_ends_[static_cast<unsigned char>(boundary.back())] = true;
   here.kind = PartKind::multipart;
+  probe();
 }
 
 bool Parser::Machine::open_part(uint32_t parent, uint64_t outer_begin, uint64_t header_begin) {
@@ -402,6 +457,7 @@ bool Parser::Machine::open_part(uint32_t parent, uint64_t outer_begin, uint64_t 
   structure_.parts.push_back(std::move(next));
   stack_.push_back({index, {}, false, false});
   in_header_ = true;
+  probe_ = 0;
   header_begin_ = header_begin;
   header_bytes_ = 0;
   header_full_ = false;
@@ -429,10 +485,7 @@ bool Parser::Machine::on_delimiter(const Line& line) {
     if (!stack_[i].closed) break;
   }
   if (found == stack_.size()) {
-    if (near) {
-      current().defects.add(Defect::ambiguous_delimiter);
-      current().other_reading = true;
-    }
+    if (near) note_near();
     return false;
   }
   Open& open = stack_[found];
@@ -449,6 +502,7 @@ bool Parser::Machine::on_delimiter(const Line& line) {
   if (container.closed) part(container).defects.add(Defect::ambiguous_delimiter);
   if (close) {
     container.closed = true;
+    probe();
     return true;
   }
   container.seen = true;

@@ -7,6 +7,7 @@
 
 #include "engine/base/text.h"
 #include "engine/mime/charset.h"
+#include "engine/mime/loose_header.h"
 
 namespace postern::mime {
 namespace {
@@ -156,9 +157,10 @@ void describe_part(Part& part, std::span<const HeaderField> fields, HeaderRole r
       part.defects.add(Defect::malformed_header);
     }
     if (is_odd_name(field.name)) {
-      if (base::istarts_with(field.name, "Content-Type")) type.note_other(field.value);
-      if (base::istarts_with(field.name, "Content-Disposition")) disposition.note_other(field.value);
-      if (base::istarts_with(field.name, "Content-Transfer-Encoding")) encoding.note_other(field.value);
+      const std::string name = loose_name(field.name);
+      if (name.starts_with("content-type")) type.note_other(field.value);
+      if (name.starts_with("content-disposition")) disposition.note_other(field.value);
+      if (name.starts_with("content-transfer-encoding")) encoding.note_other(field.value);
     }
     const char first = field.name.empty() ? '\0' : base::ascii_lower(field.name[0]);
     if (first == 'c') {

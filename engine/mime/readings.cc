@@ -96,7 +96,8 @@ class Search {
   bool split(const Entity& content, const std::vector<std::string>& boundaries);
   void read_decoded(const Content& content, TransferEncoding encoding, std::string_view why);
   void read_leaf(const Content& content, const std::vector<TransferEncoding>& named, bool certain);
-  void emit(const Content& content, TransferEncoding encoding, std::string_view why);
+  // emit decodes and adds a leaf; by the label of a header also in the ways in which readers differ over it.
+  void emit(const Content& content, TransferEncoding encoding, std::string_view why, bool labelled);
   void add(OtherReading reading, uint32_t part);
   bool is_known(std::string_view bytes, size_t hash);
   void know_structure();
@@ -236,15 +237,15 @@ void Search::read_leaf(const Content& content, const std::vector<TransferEncodin
   const std::string_view all = text(content.at);
   const std::string_view why = content.at.why;
   if (base::trim(all).empty()) return;
-  for (const TransferEncoding encoding : named) emit(content, encoding, certain ? why : "transfer encoding");
-  if (named.empty() || !certain) emit(content, TransferEncoding::identity, why);
+  for (const TransferEncoding encoding : named) emit(content, encoding, certain ? why : "transfer encoding", true);
+  if (named.empty() || !certain) emit(content, TransferEncoding::identity, why, false);
   if (certain || !spend(all.size())) return;
-  if (looks_base64(all)) emit(content, TransferEncoding::base64, "transfer encoding");
-  if (looks_quoted_printable(all)) emit(content, TransferEncoding::quoted_printable, "transfer encoding");
-  if (looks_uuencoded(all)) emit(content, TransferEncoding::uuencode, "transfer encoding");
+  if (looks_base64(all)) emit(content, TransferEncoding::base64, "transfer encoding", false);
+  if (looks_quoted_printable(all)) emit(content, TransferEncoding::quoted_printable, "transfer encoding", false);
+  if (looks_uuencoded(all)) emit(content, TransferEncoding::uuencode, "transfer encoding", false);
 }
 
-void Search::emit(const Content& content, TransferEncoding encoding, std::string_view why) {
+void Search::emit(const Content& content, TransferEncoding encoding, std::string_view why, bool labelled) {
   if (stopped_) return;
   know_structure();
   const Entity& at = content.at;
@@ -266,7 +267,7 @@ void Search::emit(const Content& content, TransferEncoding encoding, std::string
   const bool odd = decoded.odd;
   first.decoded = std::move(decoded.bytes);
   add(std::move(first), part);
-  if (!odd || !spend(kMostDecodings * raw.size())) return;
+  if (!odd || !labelled || !spend(kMostDecodings * raw.size())) return;
   for (std::string& bytes : other_decodings(encoding, raw)) {
     OtherReading other = reading;
     other.decoded = std::move(bytes);
@@ -436,6 +437,11 @@ OtherReadings other_readings(const HeaderList& header, const Structure& structur
   OtherReadings found = search.take();
   if (std::ranges::any_of(structure.parts, &Part::cut)) found.complete = false;
   return found;
+}
+
+bool is_ambiguous_damage(const Part& part, const Decoded& decoded) {
+  if (!decoded.damaged) return false;
+  return part.encoding != TransferEncoding::quoted_printable || !part.is_text() || part.other_encoding;
 }
 
 bool ambiguous(const Structure& structure, Defects decoding) {

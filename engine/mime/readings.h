@@ -50,9 +50,14 @@ OtherReadings other_readings(const HeaderList& header, const Structure& structur
                              const base::Limits& limits, std::span<const uint32_t> odd = {},
                              const ReadingBounds& bounds = {});
 
+// is_ambiguous_damage tells whether the faults in the encoding of a leaf make it ambiguous. Unescaped equals signs in
+// quoted-printable text, which many programs write, do not: readers differ over the sign alone, and what they see is
+// among the other readings.
+bool is_ambiguous_damage(const Part& part, const Decoded& decoded);
+
 // ambiguous tells whether two mail readers could see different things in a message: other parts, types, names or
-// content. `decoding` are the defects that showed when the leaves were decoded. What is merely untidy (bare line feeds,
-// 8-bit header, long lines) is not ambiguous.
+// content. `decoding` holds damaged_encoding when is_ambiguous_damage holds for a leaf. What is merely untidy (bare
+// line feeds, 8-bit header, long lines) is not ambiguous.
 bool ambiguous(const Structure& structure, Defects decoding = {});
 
 }  // namespace postern::mime

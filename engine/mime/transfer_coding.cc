@@ -241,7 +241,7 @@ TransferEncoding parse_transfer_encoding(std::string_view raw) {
       if (word.size() > 32) break;
     }
   }
-  if (word.empty() || word == "7bit" || word == "8bit" || word == "binary") {
+  if (word.empty() || word == "7bit" || word == "8bit" || word == "7-bit" || word == "8-bit" || word == "binary") {
     return word.empty() && !base::trim(raw).empty() ? TransferEncoding::unknown : TransferEncoding::identity;
   }
   if (word == "base64") return TransferEncoding::base64;

@@ -36,7 +36,7 @@ json message(const std::string& file) {
     const mime::Part& part = structure.parts[i];
     if (!part.is_leaf()) continue;
     const mime::Decoded decoded = mime::decode_content(part, body);
-    if (decoded.damaged) decoding.add(mime::Defect::damaged_encoding);
+    if (mime::is_ambiguous_damage(part, decoded)) decoding.add(mime::Defect::damaged_encoding);
     if (decoded.odd) odd.push_back(i);
     out["leaves"].push_back(
         {{"path", part.path}, {"type", part.type.value}, {"names", part.file_names}, {"bytes", base64(decoded.bytes)}});

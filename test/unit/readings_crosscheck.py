@@ -332,6 +332,9 @@ def choices(count, seed):
         yield choice
 
 
+# uudeview looks for encoded data in any text; no mail reader decodes what no field says is encoded.
+UNLABELLED = {"missing", "empty", "name-blank-before"}
+
 # Readers. Each gives the contents it extracts.
 
 def python_reader(policy):
@@ -411,6 +414,9 @@ def main():
             for reader, read in READERS.items():
                 for content in read(path):
                     if payload[:16] not in content:
+                        continue
+                    if reader == "uudeview" and choice["encoding"] in UNLABELLED:
+                        figures["uudeview payloads found without a label"] += 1
                         continue
                     figures[f"{reader} payloads"] += 1
                     if same_lines(content) in exact:
