@@ -9,6 +9,7 @@
 
 #include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/filetype.h"
+#include "engine/scan/worker/office.h"
 #include "engine/scan/worker/readers.h"
 
 namespace postern::scan::worker {
@@ -150,6 +151,7 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
 void prepare() {
   prepare_types();
   prepare_archives();
+  prepare_office();
 }
 
 Verdict scan_job(const Job& job) {

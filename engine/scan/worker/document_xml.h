@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the XML of office documents says: one handler for OOXML parts (and Word 2003, SpreadsheetML 2003), one for
+// OpenDocument, one for iWork and other XML of which only text and names matter.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/scan/worker/cell_format.h"
+#include "engine/scan/worker/context.h"
+#include "engine/scan/worker/text_sink.h"
+#include "engine/scan/worker/xml.h"
+
+namespace postern::scan::worker {
+
+// OoxmlState is what the parts of one package share.
+struct OoxmlState {
+  Context& context;
+  TextSink& sink;
+  CellFormats formats;
+  std::vector<std::string> strings;
+  std::vector<bool> used;
+  uint64_t string_bytes = 0;
+};
+
+class OoxmlHandler : public XmlHandler {
+ public:
+  enum class Kind { text, master, sheet, strings, styles, workbook, properties };
+  OoxmlHandler(OoxmlState& state, Kind kind) : state_(state), kind_(kind) {}
+  void start(std::string_view name, const XmlAttributes& attributes) override;
+  void end(std::string_view name) override;
+  void characters(std::string_view utf8) override;
+
+  // binary takes a file that stands in base64 in the document (Word 2003, pkg:package), with its name.
+  std::function<void(std::string_view name, std::string_view base64)> binary;
+
+ private:
+  struct Field {
+    std::string instruction;
+    bool noted = false;
+  };
+  void put(std::string_view utf8);
+  void line();
+  void tab();
+  void start_text(std::string_view name, const XmlAttributes& attributes);
+  void end_text(std::string_view name);
+  void start_sheet(std::string_view name, const XmlAttributes& attributes);
+  void end_sheet(std::string_view name);
+  void end_cell();
+  void field_character(std::string_view kind);
+  void note(std::string_view instruction);
+
+  OoxmlState& state_;
+  Kind kind_;
+  uint32_t collecting_ = 0;   // open elements whose characters are text
+  uint32_t skipping_ = 0;     // open elements inside one that is left out
+  uint64_t choice_from_ = 0;  // text written when a choice began
+  bool choice_text_ = false;
+  bool in_shape_ = false, placeholder_ = false;
+  std::string shape_;  // text of a shape in a master, until it is known to be no placeholder
+  std::vector<Field> fields_;
+  bool in_instruction_ = false;
+  bool in_binary_ = false;
+  std::string value_, formula_, header_, type_, binary_name_, binary_text_;
+  uint32_t style_ = 0;
+  bool in_value_ = false, in_formula_ = false, in_header_ = false, in_cell_formats_ = false, in_phonetic_ = false;
+};
+
+class OdfHandler : public XmlHandler {
+ public:
+  OdfHandler(Context& context, TextSink& sink) : context_(context), sink_(sink) {}
+  void start(std::string_view name, const XmlAttributes& attributes) override;
+  void end(std::string_view name) override;
+  void characters(std::string_view utf8) override;
+
+  // code makes the characters of all elements text: modules of Basic.
+  void code() { all_ = true; }
+  // metadata makes each element's characters a paragraph.
+  void metadata() { metadata_ = true; }
+  // finish gives the targets of links, after the text they stand in.
+  void finish();
+  std::function<void(std::string_view name, std::string_view base64)> binary;
+
+ private:
+  Context& context_;
+  TextSink& sink_;
+  uint32_t collecting_ = 0;
+  bool all_ = false, metadata_ = false, spreadsheet_ = false, in_binary_ = false, in_source_ = false;
+  std::string binary_text_;
+  std::vector<std::string> links_;
+};
+
+class PlainHandler : public XmlHandler {
+ public:
+  explicit PlainHandler(TextSink& sink) : sink_(sink) {}
+  void start(std::string_view name, const XmlAttributes& attributes) override;
+  void end(std::string_view name) override;
+  void characters(std::string_view utf8) override;
+
+ private:
+  TextSink& sink_;
+};
+
+// decode_base64 decodes what it can and leaves out what is none.
+std::string decode_base64(std::string_view text);
+
+// formula_literals gives the string constants of a formula.
+std::vector<std::string_view> formula_literals(std::string_view formula);
+
+// read_binary_part reads a part of an .xlsb.
+void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_strings);
+
+}  // namespace postern::scan::worker

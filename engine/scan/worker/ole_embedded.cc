@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is embedded in documents: packages ("Ole10Native"), programs hidden in streams, property sets.
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+
+#include "engine/base/text.h"
+#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/office.h"
+
+namespace postern::scan::worker {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr int kCarved = 16;
+
+// Cursor reads the fields of a package one after the other.
+struct Cursor {
+  std::string_view bytes;
+  size_t at = 0;
+  bool good = true;
+
+  uint32_t number16() { return number(2); }
+  uint32_t number32() { return number(4); }
+  uint32_t number(size_t octets) {
+    if (at + octets > bytes.size()) good = false;
+    const uint32_t value = octets == 2 ? le16(bytes, at) : le32(bytes, at);
+    at += octets;
+    return value;
+  }
+  std::string_view string() {
+    const std::string_view rest = piece(bytes, at);
+    const size_t end = rest.find('\0');
+    if (end == std::string_view::npos || end > 1024) {
+      good = false;
+      return {};
+    }
+    at += end + 1;
+    return rest.substr(0, end);
+  }
+  std::string_view counted(uint64_t count) {
+    const std::string_view out = piece(bytes, at, count);
+    if (out.size() < count) good = false;
+    at += out.size();
+    return out;
+  }
+};
+
+std::string_view base_name(std::string_view path) {
+  const size_t slash = path.find_last_of("/\\");
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+}  // namespace
+
+bool embed(Context& context, std::string_view bytes, std::string_view name, std::string_view label) {
+  Child child;
+  child.bytes = bytes;
+  child.name = name;
+  child.label = label;
+  child.embedded = true;
+  return context.child(child);
+}
+
+bool has_known_head(std::string_view bytes) {
+  static constexpr std::array kHeads = {"PK\x03\x04"sv,
+                                        "%PDF-"sv,
+                                        "Rar!\x1a"sv,
+                                        "7z\xbc\xaf\x27\x1c"sv,
+                                        "{\\rt"sv,
+                                        "MSCF\0\0\0\0"sv,
+                                        "\x7f"
+                                        "ELF"sv,
+                                        "ITSF\x03"sv,
+                                        "\x1f\x8b\x08"sv,
+                                        "BZh"sv,
+                                        "L\0\0\0\x01\x14\x02\0"sv};
+  if (bytes.starts_with(kCompoundFileMagic)) return true;
+  if (bytes.starts_with("MZ")) return bytes.size() > 64;
+  return std::ranges::any_of(kHeads, [&](std::string_view head) { return bytes.starts_with(head); });
+}
+
+bool read_package(Context& context, std::string_view bytes) {
+  Cursor cursor{bytes};
+  if (cursor.number16() != 2) return false;
+  const std::string_view label = cursor.string();
+  const std::string_view source = cursor.string();
+  const uint32_t kind = cursor.number16();
+  cursor.number16();
+  if (!cursor.good) return false;
+  if (kind != 0 || octet(bytes, cursor.at - 2) != 3) {
+    // Linked, not packed: nothing but a path.
+    if (kind == 0 && octet(bytes, cursor.at - 2) != 1) return false;
+    if (is_remote(source)) context.mark(Mark::remote_template);
+    return true;
+  }
+  const uint32_t path_length = cursor.number32();
+  const std::string_view path = until_nul(cursor.counted(path_length));
+  const uint32_t size = cursor.number32();
+  if (!cursor.good) return false;
+  const std::string_view data = cursor.counted(size);
+  if (data.size() < size) context.fail(Reason::corrupt);
+  // The same names in Unicode may follow: path, label, source.
+  std::string name16;
+  if (cursor.good && cursor.at < bytes.size()) {
+    cursor.counted(2ull * cursor.number32());
+    const uint32_t length = cursor.number32();
+    const std::string_view wide = cursor.counted(2ull * length);
+    if (cursor.good && length > 0 && length < 1024) name16 = utf16(until_nul16(wide));
+  }
+  std::string name = !name16.empty() ? name16 : !label.empty() ? windows_1252(label) : windows_1252(base_name(source));
+  if (name.empty()) name = windows_1252(base_name(path));
+  embed(context, data, name, "Ole10Native:");
+  return true;
+}
+
+bool read_ole10native(Context& context, std::string_view stream) {
+  const uint32_t size = le32(stream, 0);
+  std::string_view body = piece(stream, 4);
+  if (size < body.size()) body = body.substr(0, size);
+  // The size is not always right; what follows it is looked at whole.
+  if (read_package(context, body) || read_package(context, piece(stream, 4)) || read_package(context, stream))
+    return true;
+  if (has_known_head(stream)) return embed(context, stream, "", "Ole10Native");
+  return embed(context, piece(stream, 4), "", "Ole10Native");
+}
+
+bool carve(Context& context, std::string_view bytes) {
+  int found = 0;
+  for (size_t at = bytes.find("MZ"); at != std::string_view::npos; at = bytes.find("MZ", at + 2)) {
+    const uint32_t header = le32(bytes, at + 0x3c);
+    if (header < 4 || header > 0x4000 || piece(bytes, at + header, 4) != "PE\0\0"sv) continue;
+    if (++found > kCarved) return true;
+    if (!embed(context, bytes.substr(at), "", "carved")) return false;
+    at += header;
+  }
+  return true;
+}
+
+void read_properties(Context& context, std::string_view stream) {
+  if (!context.job().want_metadata || !context.wants_text() || le16(stream, 0) != 0xfffe) return;
+  TextSink sink(context);
+  const uint32_t sets = std::min<uint32_t>(le32(stream, 24), 4);
+  for (uint32_t i = 0; i < sets; ++i) {
+    const std::string_view set = piece(stream, le32(stream, 28 + i * 20ull + 16));
+    const uint32_t count = std::min<uint32_t>(le32(set, 4), 1000);
+    uint32_t code_page = 1252;
+    for (uint32_t k = 0; k < count; ++k) {
+      if (le32(set, 8 + k * 8ull) == 1) code_page = le16(set, le32(set, 12 + k * 8ull) + 4ull);
+    }
+    const auto string = [&](size_t& at, uint32_t type) {
+      const uint32_t length = le32(set, at);
+      const uint64_t octets = type == 31 ? 2ull * length : length;
+      const std::string_view raw = piece(set, at + 4, octets);
+      at += 4 + (type == 31 ? (octets + 3) / 4 * 4 : code_page == 1200 ? (octets + 3) / 4 * 4 : octets);
+      sink.paragraph(type == 31 || code_page == 1200 ? utf16(until_nul16(raw)) : ansi(until_nul(raw), code_page));
+    };
+    for (uint32_t k = 0; k < count && sink.wanted(); ++k) {
+      const uint32_t id = le32(set, 8 + k * 8ull);
+      size_t at = le32(set, 12 + k * 8ull);
+      const uint32_t type = le16(set, at) | (le16(set, at + 2) != 0 ? 0x10000u : 0u);
+      at += 4;
+      if (id == 0 || id == 1) continue;
+      if (type == 30 || type == 31) string(at, type);
+      if (type == 0x101e || type == 0x101f) {
+        const uint32_t strings = std::min<uint32_t>(le32(set, at), 1000);
+        at += 4;
+        for (uint32_t n = 0; n < strings && at < set.size(); ++n) string(at, type & 0xff);
+      }
+    }
+  }
+}
+
+bool inflate_zlib(Context& context, std::string_view packed, std::string& out, bool raw) {
+  z_stream stream{};
+  if (inflateInit2(&stream, raw ? -MAX_WBITS : MAX_WBITS) != Z_OK) return false;
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+  stream.avail_in = static_cast<uInt>(packed.size());
+  char buffer[16384];
+  int status = Z_OK;
+  Reason reason = Reason::none;
+  while (status == Z_OK && reason == Reason::none) {
+    stream.next_out = reinterpret_cast<Bytef*>(buffer);
+    stream.avail_out = sizeof buffer;
+    status = inflate(&stream, Z_NO_FLUSH);
+    const size_t got = sizeof buffer - stream.avail_out;
+    reason = context.budget().out(got, out.size(), packed.size());
+    out.append(buffer, got);
+    if (got == 0 && status == Z_OK) break;
+  }
+  inflateEnd(&stream);
+  if (reason != Reason::none) context.fail(reason);
+  if (status != Z_STREAM_END && reason == Reason::none) context.fail(Reason::corrupt);
+  return !out.empty();
+}
+
+bool embed_file(Context& context, std::string_view bytes, std::string_view name) {
+  if (!bytes.starts_with("ActiveMime")) return embed(context, bytes, name);
+  std::string clear;
+  if (!inflate_zlib(context, piece(bytes, le16(bytes, 0x1e) + 46ull), clear)) return true;
+  return embed(context, clear, name);
+}
+
+void text_runs(TextSink& sink, std::string_view bytes, bool wide, size_t least) {
+  const size_t step = wide ? 2 : 1;
+  std::string run;
+  size_t length = 0;
+  const auto end = [&] {
+    if (length >= least) sink.paragraph(run);
+    run.clear();
+    length = 0;
+  };
+  for (size_t at = 0; at + step <= bytes.size() && sink.wanted(); at += step) {
+    const uint32_t code = wide ? le16(bytes, at) : octet(bytes, at);
+    const bool printable = wide ? (code >= 0x20 && code < 0x7f) || (code >= 0xa0 && code < 0x2100) ||
+                                      (code >= 0x3040 && code < 0x3100) || (code >= 0x4e00 && code < 0xa000) ||
+                                      (code >= 0xac00 && code < 0xd7a4) || code == '\t'
+                                : (code >= 0x20 && code < 0x7f) || code == '\t';
+    if (!printable) {
+      end();
+      continue;
+    }
+    append_code_point(run, code);
+    if (++length > 16384) end();
+  }
+  end();
+}
+
+}  // namespace postern::scan::worker

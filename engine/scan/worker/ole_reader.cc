@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compound files: walks the tree, gives each stream to whoever reads it, scans documents inside as files of their own,
+// and looks for programs in what nobody reads.
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/office.h"
+
+namespace postern::scan::worker {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr size_t kStorages = 20000;
+
+// Names of streams that make a storage a document.
+constexpr std::array kDocuments = {"WordDocument"sv,
+                                   "Workbook"sv,
+                                   "Book"sv,
+                                   "PowerPoint Document"sv,
+                                   "EncryptedPackage"sv,
+                                   "VisioDocument"sv,
+                                   "Quill"sv,
+                                   "HwpSummaryInformation"sv,
+                                   "\x05HwpSummaryInformation"sv,
+                                   "__properties_version1.0"sv};
+
+class Walk {
+ public:
+  Walk(Context& context, CompoundFile& file) : context_(context), file_(file) {}
+
+  void run() {
+    root();
+    std::vector<uint32_t> open{0};
+    size_t storages = 0;
+    while (!open.empty() && going_) {
+      const uint32_t storage = open.back();
+      open.pop_back();
+      if (++storages > kStorages) {
+        context_.fail(Reason::members);
+        return;
+      }
+      const bool vba = file_.find(storage, "dir") && (file_.find(storage, "_VBA_PROJECT") || has_module(storage));
+      if (vba) read_vba(context_, file_, storage);
+      for (const uint32_t child : file_.entries()[storage].children) {
+        if (!going_) return;
+        const CompoundEntry& entry = file_.entries()[child];
+        if (!entry.is_storage) {
+          stream(storage, child, vba);
+        } else if (!msg_ && is_document(child)) {
+          document(child);
+        } else if (!msg_ || entry.name == "__nameid_version1.0") {
+          open.push_back(child);
+        }
+      }
+      if (context_.budget().expired()) {
+        context_.fail(Reason::time);
+        return;
+      }
+    }
+  }
+
+ private:
+  CompoundStream named(std::string_view name) {
+    const std::optional<uint32_t> entry = file_.find(0, name);
+    return entry ? file_.read(*entry) : CompoundStream();
+  }
+  bool has(std::string_view name) const { return file_.find(0, name).has_value(); }
+
+  void root() {
+    if (has("EncryptedPackage") && has("EncryptionInfo")) {
+      read_encrypted_package(context_, named("EncryptionInfo").bytes(), named("EncryptedPackage").bytes());
+    } else if (has("EncryptedPackage") ||
+               has("\x09"
+                   "DRMContent") ||
+               has("\x09"
+                   "DRMViewerContent")) {
+      // Rights management: its key is a server's.
+      context_.leaf().protection = Protection::yes;
+      context_.fail(Reason::password);
+    }
+    if (has("WordDocument")) {
+      read_word(context_, named("WordDocument").bytes(), named("0Table").bytes(), named("1Table").bytes());
+    }
+    for (const std::string_view book : {"Workbook"sv, "Book"sv}) {
+      if (!has(book)) continue;
+      read_workbook(context_, named(book).bytes());
+      break;  // "Book" beside "Workbook" is the same again for Excel 95
+    }
+    if (has("PowerPoint Document")) {
+      read_slides(context_, named("PowerPoint Document").bytes(), named("Current User").bytes());
+    }
+    if (has("__properties_version1.0")) {
+      msg_ = true;
+      read_msg(context_, file_);
+    }
+    if (has("\x05HwpSummaryInformation") || has("BodyText")) read_hwp(context_, file_);
+    if (has("VisioDocument")) read_visio(context_, named("VisioDocument").bytes());
+    if (const auto quill = file_.find(0, "Quill")) {
+      if (const auto sub = file_.find(*quill, "QuillSub")) {
+        if (const auto contents = file_.find(*sub, "CONTENTS")) read_publisher(context_, file_.read(*contents).bytes());
+      }
+    }
+  }
+
+  bool has_module(uint32_t storage) const { return file_.entries()[storage].name == "VBA"; }
+
+  bool is_document(uint32_t storage) const {
+    return std::ranges::any_of(kDocuments,
+                               [&](std::string_view name) { return file_.find(storage, name).has_value(); });
+  }
+
+  void document(uint32_t storage) {
+    if (!fits(file_.size_of(storage))) return;
+    const std::string bytes = file_.rebuild(storage);
+    going_ = embed(context_, bytes, file_.entries()[storage].name);
+  }
+
+  bool fits(uint64_t size) {
+    const Reason reason = context_.budget().out(size, out_, context_.bytes().size());
+    out_ += size;
+    if (reason == Reason::none) return true;
+    context_.fail(reason);
+    going_ = false;
+    return false;
+  }
+
+  void stream(uint32_t storage, uint32_t entry, bool vba) {
+    const CompoundEntry& what = file_.entries()[entry];
+    const std::string_view name = what.name;
+    if (what.size == 0 || msg_) return;
+    if (!fits(std::min<uint64_t>(what.size, context_.bytes().size()))) return;
+    const CompoundStream content = file_.read(entry);
+    const std::string_view bytes = content.bytes();
+    if (name == "\x05SummaryInformation" || name ==
+                                                "\x05"
+                                                "DocumentSummaryInformation") {
+      if (storage == 0) read_properties(context_, bytes);
+      going_ = carve(context_, bytes);
+      return;
+    }
+    if (name == "\x01Ole10Native" || name == "\x01Ole10ItemName" || name == "Ole10Native") {
+      going_ = read_ole10native(context_, bytes);
+      return;
+    }
+    if (name == "Package" || name == "package_stream" || name == "EmbeddedOdf" || has_known_head(bytes)) {
+      going_ = embed(context_, bytes, name);
+      return;
+    }
+    if (name == "CONTENTS" && file_.entries()[storage].name != "QuillSub") {
+      going_ = embed(context_, bytes, name);
+      return;
+    }
+    if (name == "\x03OCXNAME" || name == "\x03OCXDATA" || name == "OCXDATA") context_.mark(Mark::active_content);
+    if (!vba) going_ = carve(context_, bytes);
+  }
+
+  Context& context_;
+  CompoundFile& file_;
+  uint64_t out_ = 0;
+  bool msg_ = false;
+  bool going_ = true;
+};
+
+// read_bare reads what came before compound files, or is no document at all.
+void read_bare(Context& context) {
+  const std::string_view bytes = context.bytes();
+  const uint32_t first = le16(bytes, 0);
+  if (first == 0x0009 || first == 0x0209 || first == 0x0409 || first == 0x0809) {
+    read_workbook(context, bytes);
+  } else if (first == 0xa59b || first == 0xa59c || first == 0xa5db || first == 0xa5dc) {
+    read_word(context, bytes, {}, {});
+  }
+}
+
+}  // namespace
+
+void read_ole(Context& context) {
+  const std::string_view bytes = context.bytes();
+  if (!bytes.starts_with(kCompoundFileMagic)) {
+    read_bare(context);
+    return;
+  }
+  std::optional<CompoundFile> file = CompoundFile::open(bytes);
+  if (!file) {
+    context.fail(Reason::corrupt);
+    carve(context, bytes);
+    return;
+  }
+  Walk walk(context, *file);
+  walk.run();
+  if (file->damaged()) context.fail(Reason::corrupt);
+}
+
+}  // namespace postern::scan::worker

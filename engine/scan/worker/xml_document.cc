@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Documents that are one XML file: Word 2003, pkg:package ("flat OPC"), SpreadsheetML 2003, flat OpenDocument. Files in
+// base64 in them are children.
+#include <array>
+
+#include "engine/scan/worker/document_xml.h"
+#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/office.h"
+
+namespace postern::scan::worker {
+namespace {
+
+using namespace std::string_view_literals;
+
+enum class Flat { none, office, odf };
+
+Flat kind_of(std::string_view bytes) {
+  std::string head;
+  for (const char c : bytes.substr(0, 16384)) {
+    if (c != '\0') head.push_back(c);
+  }
+  if (head.find('<') == std::string::npos) return Flat::none;
+  static constexpr std::array kOffice = {"http://schemas.microsoft.com/office/word/2003/wordml"sv,
+                                         "http://schemas.microsoft.com/office/2006/xmlPackage"sv,
+                                         "urn:schemas-microsoft-com:office:spreadsheet"sv};
+  for (const std::string_view name : kOffice) {
+    if (head.find(name) != std::string::npos && head.find("<html") == std::string::npos) return Flat::office;
+  }
+  if (head.find("urn:oasis:names:tc:opendocument:xmlns:office:1.0") != std::string::npos &&
+      head.find(":document") != std::string::npos) {
+    return Flat::odf;
+  }
+  return Flat::none;
+}
+
+}  // namespace
+
+bool is_xml_document(std::string_view bytes) { return kind_of(bytes) != Flat::none; }
+
+void read_xml_document(Context& context) {
+  const std::string_view bytes = context.bytes();
+  const Flat kind = kind_of(bytes);
+  if (kind == Flat::none) return;
+  TextSink sink(context);
+  uint64_t out = 0;
+  bool going = true;
+  const auto binary = [&](std::string_view name, std::string_view base64) {
+    if (!going) return;
+    sink.flush();
+    const std::string file = decode_base64(base64);
+    const Reason reason = context.budget().out(file.size(), out, bytes.size());
+    out += file.size();
+    if (reason != Reason::none) {
+      context.fail(reason);
+      going = false;
+      return;
+    }
+    const size_t slash = name.find_last_of('/');
+    going = embed_file(context, file, slash == std::string_view::npos ? name : name.substr(slash + 1));
+  };
+  Reason reason = Reason::none;
+  if (kind == Flat::office) {
+    OoxmlState state{context, sink, {}, {}, {}};
+    OoxmlHandler handler(state, OoxmlHandler::Kind::text);
+    handler.binary = binary;
+    reason = parse_xml(bytes, handler, false);
+  } else {
+    OdfHandler handler(context, sink);
+    handler.binary = binary;
+    reason = parse_xml(bytes, handler, true);
+    handler.finish();
+  }
+  if (reason != Reason::none) context.fail(reason);
+}
+
+}  // namespace postern::scan::worker
