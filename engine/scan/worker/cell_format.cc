@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Number formats: cut into tokens, then written as a date or as digits filled into places.
 #include "engine/scan/worker/cell_format.h"
 
 #include <algorithm>

@@ -73,6 +73,7 @@ class OdfHandler : public XmlHandler {
   void start(std::string_view name, const XmlAttributes& attributes) override;
   void end(std::string_view name) override;
   void characters(std::string_view utf8) override;
+  void comment(std::string_view utf8) override;
 
   // code makes the characters of all elements text: modules of Basic.
   void code() { all_ = true; }

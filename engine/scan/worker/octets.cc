@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Characters out of bytes: UTF-16, windows-1252, and the code pages that office formats name by number.
 #include "engine/scan/worker/octets.h"
 
 #include <array>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Text of OpenDocument and iWork XML.
 #include <algorithm>
 
 #include "engine/base/text.h"
@@ -107,12 +108,27 @@ void OdfHandler::characters(std::string_view utf8) {
   sink_.text(folded);
 }
 
+void OdfHandler::comment(std::string_view utf8) {
+  // What is commented out is not shown, and is in the file.
+  std::string text;
+  bool tag = false;
+  for (const char c : utf8) {
+    if (c == '<') tag = true;
+    if (!tag) text.push_back(c == '\n' || c == '\r' || c == '\t' ? ' ' : c);
+    if (c == '>') {
+      tag = false;
+      text.push_back(' ');
+    }
+  }
+  sink_.paragraph(base::trim(text));
+}
+
 void PlainHandler::start(std::string_view name, const XmlAttributes& attributes) {
   if (name == "p" || name == "br" || name == "lnbr") sink_.line();
   if (name == "tab") sink_.tab();
   for (const char** pair = attributes.pairs(); *pair != nullptr; pair += 2) {
     const std::string_view key = pair[0];
-    if (key == "sfa:s" || key == "sfa:string" || (name == "n" && key == "sf:v")) sink_.paragraph(pair[1]);
+    if (key == "sfa:s" || key == "sfa:string" || key == "sf:v") sink_.paragraph(pair[1]);
   }
 }
 

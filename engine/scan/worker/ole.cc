@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Compound files: tables of sectors, the directory, chains; and the writer.
 #include "engine/scan/worker/ole.h"
 
 #include <algorithm>

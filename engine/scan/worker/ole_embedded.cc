@@ -102,15 +102,15 @@ bool read_package(Context& context, std::string_view bytes) {
   if (!cursor.good) return false;
   const std::string_view data = cursor.counted(size);
   if (data.size() < size) context.fail(Reason::corrupt);
-  // The same names in Unicode may follow: path, label, source.
-  std::string name16;
-  if (cursor.good && cursor.at < bytes.size()) {
+  // The label is what people see. Where it is in no Unicode, the same names in Unicode follow: path, label, source.
+  std::string name = windows_1252(base_name(label));
+  if (cursor.good && cursor.at < bytes.size() && (name.empty() || name.find('?') != std::string::npos)) {
     cursor.counted(2ull * cursor.number32());
     const uint32_t length = cursor.number32();
     const std::string_view wide = cursor.counted(2ull * length);
-    if (cursor.good && length > 0 && length < 1024) name16 = utf16(until_nul16(wide));
+    if (cursor.good && length > 0 && length < 1024) name = utf16(until_nul16(wide));
   }
-  std::string name = !name16.empty() ? name16 : !label.empty() ? windows_1252(label) : windows_1252(base_name(source));
+  if (name.empty()) name = windows_1252(base_name(source));
   if (name.empty()) name = windows_1252(base_name(path));
   embed(context, data, name, "Ole10Native:");
   return true;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Text, fields and marks of OOXML parts, Word 2003 XML and SpreadsheetML.
 #include <algorithm>
 #include <array>
 #include <charconv>

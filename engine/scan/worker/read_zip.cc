@@ -22,6 +22,7 @@ namespace {
 // More members that share bytes than this are a bomb; a few are in files of careless programs.
 constexpr size_t kOverlaps = 5;
 constexpr size_t kChunk = 64u << 10;
+constexpr size_t kHead = 256;  // of a member, to tell what it is
 
 uint32_t checksum(std::string_view bytes) {
   uLong crc = crc32(0, nullptr, 0);
@@ -76,6 +77,27 @@ void read_by_archive(const ZipMember& member, Unpack& unpack) {
   reader.read(unpack);
 }
 
+bool is_office(FileType type) {
+  switch (type) {
+    case FileType::docx:
+    case FileType::docm:
+    case FileType::xlsx:
+    case FileType::xlsm:
+    case FileType::xlsb:
+    case FileType::pptx:
+    case FileType::pptm:
+    case FileType::ooxml:
+    case FileType::vsdx:
+    case FileType::xps:
+    case FileType::odt:
+    case FileType::ods:
+    case FileType::odp:
+    case FileType::odg:
+    case FileType::odf: return true;
+    default: return false;
+  }
+}
+
 bool is_read_by_archive(uint32_t method) {
   return method == 12 || method == 14 || method == 95 || method == 98;  // bzip2, LZMA, xz, PPMd
 }
@@ -108,6 +130,8 @@ void read_zip(Context& context) {
   if (directory.inconsistent) context.mark(Mark::inconsistent);
   if (directory.damaged) context.fail(Reason::corrupt);
   if (directory.overlaps > kOverlaps) return context.fail(Reason::overlap);
+  // A document's own parts are read by its reader, and are no leaves.
+  const bool office = std::ranges::any_of(context.leaf().types, is_office);
   Unpack unpack(context);
   for (const ZipMember& member : directory.members) {
     if (member.name.find('\0') != std::string_view::npos) context.mark(Mark::inconsistent);
@@ -124,10 +148,14 @@ void read_zip(Context& context) {
         const bool right =
             !member.truncated &&
             (!member.crc_known || (member.data.size() == member.size && checksum(member.data) == member.crc));
+        if (office && right && is_document_part(member.name, member.data.substr(0, kHead))) continue;
         more = unpack.give_view(member.data, member.name, right ? Reason::none : Reason::corrupt);
       } else if (member.method == 8 || member.method == 93 || is_read_by_archive(member.method)) {
         unpack.begin();
         read_member(member, unpack);
+        const bool own = office && unpack.reason() == Reason::none &&
+                         is_document_part(member.name, std::string_view(unpack.bytes()).substr(0, kHead));
+        if (own) continue;
         more = unpack.give(member.name);
       } else {
         more = unpack.unread(member.name, member.size, Reason::unsupported);

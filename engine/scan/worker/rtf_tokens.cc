@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tokens of RTF.
 #include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/rtf.h"
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Text on its way into a leaf.
 #include "engine/scan/worker/text_sink.h"
 
 #include <new>

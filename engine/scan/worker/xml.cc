@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Expat with its memory counted, its depth bounded, and exceptions kept out of it.
 #include "engine/scan/worker/xml.h"
 
 #include <expat.h>
@@ -127,6 +128,10 @@ XmlParser::XmlParser(XmlHandler& handler, bool doctype) : state_(new State{handl
   XML_SetCharacterDataHandler(state_->parser, [](void* user, const XML_Char* text, int length) {
     auto* state = static_cast<State*>(user);
     state->guard([&] { state->handler.characters({text, static_cast<size_t>(length)}); });
+  });
+  XML_SetCommentHandler(state_->parser, [](void* user, const XML_Char* text) {
+    auto* state = static_cast<State*>(user);
+    state->guard([&] { state->handler.comment(text); });
   });
   XML_SetStartDoctypeDeclHandler(state_->parser,
                                  [](void* user, const XML_Char*, const XML_Char*, const XML_Char*, int subset) {

@@ -30,6 +30,7 @@ class XmlHandler {
   virtual void start(std::string_view name, const XmlAttributes& attributes) = 0;
   virtual void end(std::string_view name) = 0;
   virtual void characters(std::string_view utf8) = 0;
+  virtual void comment(std::string_view) {}
 };
 
 class XmlParser {

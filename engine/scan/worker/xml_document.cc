@@ -3,6 +3,7 @@
 // base64 in them are children.
 #include <array>
 
+#include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
 #include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
@@ -19,7 +20,11 @@ Flat kind_of(std::string_view bytes) {
   for (const char c : bytes.substr(0, 16384)) {
     if (c != '\0') head.push_back(c);
   }
-  if (head.find('<') == std::string::npos) return Flat::none;
+  std::string_view start = head;
+  for (const std::string_view bom : {"\xef\xbb\xbf"sv, "\xff\xfe"sv, "\xfe\xff"sv}) {
+    if (start.starts_with(bom)) start.remove_prefix(bom.size());
+  }
+  if (!base::trim(start).starts_with('<')) return Flat::none;
   static constexpr std::array kOffice = {"http://schemas.microsoft.com/office/word/2003/wordml"sv,
                                          "http://schemas.microsoft.com/office/2006/xmlPackage"sv,
                                          "urn:schemas-microsoft-com:office:spreadsheet"sv};

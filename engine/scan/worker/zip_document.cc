@@ -50,7 +50,7 @@ bool contains_any(std::string_view text, std::span<const std::string_view> words
 }
 
 // feed parses a member as XML.
-Reason feed(Context& context, const ZipPackage& package, const ZipMember& member, XmlHandler& handler, bool doctype) {
+Reason feed(Context& context, const ZipPackage& package, const PackageMember& member, XmlHandler& handler, bool doctype) {
   XmlParser parser(handler, doctype);
   const Reason reason =
       package.inflate(member, context.budget(), [&](std::string_view bytes) { return parser.feed(bytes, false); });
@@ -65,11 +65,11 @@ class Ooxml {
       : context_(context), package_(package), sink_(context), state_{context, sink_, {}, {}, {}} {}
 
   void run() {
-    const ZipMember* types = package_.find("[Content_Types].xml");
+    const PackageMember* types = package_.find("[Content_Types].xml");
     if (types != nullptr) report(feed(context_, package_, *types, types_, false));
     // What cells refer to comes before them.
     for (int pass = 0; pass < 2; ++pass) {
-      for (const ZipMember& member : package_.members()) {
+      for (const PackageMember& member : package_.members()) {
         if (context_.budget().expired()) {
           context_.fail(Reason::time);
           return;
@@ -90,11 +90,11 @@ class Ooxml {
     if (reason != Reason::none) context_.fail(reason);
   }
 
-  void part(const ZipMember& member, int pass) {
+  void part(const PackageMember& member, int pass) {
     const std::string name = base::lower(member.name);
     if (name.ends_with('/')) return;
     std::string type = types_.of(name);
-    if (type.empty()) type = name;
+    if (type.empty() || type == "application/xml" || type == "application/octet-stream") type = name;
     // What the parts are follows from their content type; a package without one is read by names.
     if (contains_any(type, kMacro) || name.ends_with("vbaproject.bin")) {
       if (pass == 0) macro(member);
@@ -106,7 +106,8 @@ class Ooxml {
       context_.mark(Mark::macro_xlm);
     }
     const bool relationships = name.ends_with(".rels");
-    const bool binary = name.ends_with(".bin") && contains_any(type, kBinary);
+    const bool binary = name.ends_with(".bin") &&
+                        (type.find("vnd.ms-excel.") != std::string::npos || (type == name && name.starts_with("xl/")));
     const bool xml = relationships || type.ends_with("xml") || name.ends_with(".xml") || name.ends_with(".fpage");
     if (!binary && !xml) return;
     const bool first = type.find("sharedstrings") != std::string::npos ||
@@ -147,7 +148,7 @@ class Ooxml {
     sink_.line();
   }
 
-  std::string whole(const ZipMember& member) {
+  std::string whole(const PackageMember& member) {
     std::string bytes;
     report(package_.inflate(member, context_.budget(), [&](std::string_view more) {
       bytes.append(more);
@@ -158,7 +159,7 @@ class Ooxml {
 
   // macro looks whether a VBA project holds code; its source is the text of the leaf that the archive reader makes of
   // it.
-  void macro(const ZipMember& member) {
+  void macro(const PackageMember& member) {
     if (member.name.find(".xml") != std::string::npos) return;
     const std::string bytes = whole(member);
     std::optional<CompoundFile> file = CompoundFile::open(bytes);
@@ -170,7 +171,6 @@ class Ooxml {
   }
 
   static constexpr std::array kMacro = {"vbaproject"sv};
-  static constexpr std::array kBinary = {"sheet"sv, "sharedstrings"sv, "styles"sv, "comments"sv, "excel"sv};
   static constexpr std::array kSheets = {"worksheet"sv, "macrosheet"sv, "dialogsheet"sv, "chartsheet"sv};
   static constexpr std::array kProperties = {"core-properties"sv, "extended-properties"sv, "custom-properties"sv};
   static constexpr std::array kMasters = {"slidelayout"sv, "slidemaster"sv, "notesmaster"sv, "handoutmaster"sv};
@@ -203,7 +203,7 @@ void read_odf(Context& context, const ZipPackage& package) {
   const auto report = [&](Reason reason) {
     if (reason != Reason::none) context.fail(reason);
   };
-  if (const ZipMember* member = package.find("META-INF/manifest.xml")) {
+  if (const PackageMember* member = package.find("META-INF/manifest.xml")) {
     Manifest manifest;
     report(feed(context, package, *member, manifest, true));
     if (manifest.encrypted) {
@@ -214,7 +214,7 @@ void read_odf(Context& context, const ZipPackage& package) {
   }
   TextSink sink(context);
   bool found = false;
-  for (const ZipMember& member : package.members()) {
+  for (const PackageMember& member : package.members()) {
     if (context.budget().expired()) {
       context.fail(Reason::time);
       return;
@@ -237,7 +237,7 @@ void read_odf(Context& context, const ZipPackage& package) {
   if (!found) context.fail(Reason::corrupt);
 }
 
-void read_iwork(Context& context, const ZipPackage& package, const ZipMember& member) {
+void read_iwork(Context& context, const ZipPackage& package, const PackageMember& member) {
   TextSink sink(context);
   PlainHandler handler(sink);
   const Reason reason = feed(context, package, member, handler, false);
@@ -270,7 +270,7 @@ void read_zip_document(Context& context) {
   const bool odf = !opc && is_odf(*package);
   if (!opc && !odf) {
     for (const std::string_view name : {"index.xml"sv, "index.apxl"sv, "presentation.apxl"sv}) {
-      if (const ZipMember* member = package->find(name)) read_iwork(context, *package, *member);
+      if (const PackageMember* member = package->find(name)) read_iwork(context, *package, *member);
     }
     // Without a directory the part that would tell may be what is missing.
     const bool cut =

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Members of a zip file, by its central directory or else by local headers.
 #include "engine/scan/worker/zip_package.h"
 
 #include <zlib.h>
@@ -67,7 +68,7 @@ bool ZipPackage::read_directory() {
   for (uint64_t i = 0; i < count && members_.size() < kMembers; ++i) {
     const std::string_view row = piece(bytes_, at);
     if (!row.starts_with("PK\x01\x02"sv) || row.size() < 46) return !members_.empty();
-    ZipMember member;
+    PackageMember member;
     const size_t name = le16(row, 28), extra = le16(row, 30), comment = le16(row, 32);
     member.encrypted = (le16(row, 8) & 1) != 0;
     member.method = le16(row, 10);
@@ -97,7 +98,7 @@ void ZipPackage::read_headers() {
   while (at != std::string_view::npos && members_.size() < kMembers) {
     const std::string_view row = bytes_.substr(at);
     if (row.size() < 30) return;
-    ZipMember member;
+    PackageMember member;
     const size_t name = le16(row, 26), extra = le16(row, 28);
     member.encrypted = (le16(row, 6) & 1) != 0;
     member.method = le16(row, 8);
@@ -117,9 +118,9 @@ void ZipPackage::read_headers() {
   }
 }
 
-const ZipMember* ZipPackage::find(std::string_view name) const {
+const PackageMember* ZipPackage::find(std::string_view name) const {
   if (name.starts_with('/')) name.remove_prefix(1);
-  for (const ZipMember& member : members_) {
+  for (const PackageMember& member : members_) {
     std::string_view other = member.name;
     if (other.starts_with('/')) other.remove_prefix(1);
     if (base::iequals(other, name)) return &member;
@@ -127,13 +128,13 @@ const ZipMember* ZipPackage::find(std::string_view name) const {
   return nullptr;
 }
 
-std::string_view ZipPackage::data(const ZipMember& member) const {
+std::string_view ZipPackage::data(const PackageMember& member) const {
   const std::string_view row = piece(bytes_, member.place, 30);
   if (!row.starts_with("PK\x03\x04"sv)) return {};
   return piece(bytes_, member.place + 30 + le16(row, 26) + le16(row, 28), member.packed);
 }
 
-Reason ZipPackage::inflate(const ZipMember& member, Budget& budget,
+Reason ZipPackage::inflate(const PackageMember& member, Budget& budget,
                            const std::function<bool(std::string_view)>& take) const {
   if (member.encrypted) return Reason::password;
   std::string_view packed = data(member);
@@ -170,7 +171,7 @@ Reason ZipPackage::inflate(const ZipMember& member, Budget& budget,
   }
 }
 
-std::string ZipPackage::read(const ZipMember& member, Budget& budget, size_t most) const {
+std::string ZipPackage::read(const PackageMember& member, Budget& budget, size_t most) const {
   std::string out;
   inflate(member, budget, [&](std::string_view bytes) {
     out.append(bytes.substr(0, most - out.size()));

@@ -13,7 +13,7 @@
 
 namespace postern::scan::worker {
 
-struct ZipMember {
+struct PackageMember {
   std::string name;
   uint32_t method = 0;
   bool encrypted = false;
@@ -27,25 +27,25 @@ class ZipPackage {
   // open reads the central directory, or where there is none the local headers; nullopt when neither gives a member.
   static std::optional<ZipPackage> open(std::string_view bytes);
 
-  const std::vector<ZipMember>& members() const { return members_; }
+  const std::vector<PackageMember>& members() const { return members_; }
   // find ignores ASCII case and a leading slash, as office programs do.
-  const ZipMember* find(std::string_view name) const;
+  const PackageMember* find(std::string_view name) const;
   // without_directory tells that the file is cut or broken, so that members may be missing.
   bool without_directory() const { return without_directory_; }
 
   // inflate gives a member's bytes piece by piece to `take`, until that returns false; none when all was well.
-  Reason inflate(const ZipMember& member, Budget& budget, const std::function<bool(std::string_view)>& take) const;
+  Reason inflate(const PackageMember& member, Budget& budget, const std::function<bool(std::string_view)>& take) const;
   // read returns a member of at most `most` bytes; what fails is empty.
-  std::string read(const ZipMember& member, Budget& budget, size_t most) const;
+  std::string read(const PackageMember& member, Budget& budget, size_t most) const;
 
  private:
   explicit ZipPackage(std::string_view bytes) : bytes_(bytes) {}
   bool read_directory();
   void read_headers();
-  std::string_view data(const ZipMember& member) const;
+  std::string_view data(const PackageMember& member) const;
 
   std::string_view bytes_;
-  std::vector<ZipMember> members_;
+  std::vector<PackageMember> members_;
   bool without_directory_ = false;
 };
 
