@@ -2,6 +2,8 @@
 // Small files made in tests of content scanning: zip files with stored members, and a scan of bytes with everything
 // asked for.
 #pragma once
+#include <zlib.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,14 +19,16 @@ inline std::string little(uint64_t value, size_t octets) {
   return out;
 }
 
-// zip_of makes a zip file of stored members; their check sums are 0.
+// zip_of makes a zip file of stored members.
 inline std::string zip_of(const std::vector<std::pair<std::string, std::string>>& members) {
   std::string out, directory;
   for (const auto& [name, bytes] : members) {
-    const std::string sizes = little(bytes.size(), 4) + little(bytes.size(), 4);
-    directory += "PK\x01\x02" + little(20, 2) + little(20, 2) + little(0, 12) + sizes + little(name.size(), 2) +
+    const std::string sizes =
+        little(crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())), 4) +
+        little(bytes.size(), 4) + little(bytes.size(), 4);
+    directory += "PK\x01\x02" + little(20, 2) + little(20, 2) + little(0, 8) + sizes + little(name.size(), 2) +
                  little(0, 12) + little(out.size(), 4) + name;
-    out += "PK\x03\x04" + little(20, 2) + little(0, 12) + sizes + little(name.size(), 2) + little(0, 2) + name + bytes;
+    out += "PK\x03\x04" + little(20, 2) + little(0, 8) + sizes + little(name.size(), 2) + little(0, 2) + name + bytes;
   }
   const size_t start = out.size();
   return out + directory + "PK\x05\x06" + little(0, 4) + little(members.size(), 2) + little(members.size(), 2) +

@@ -41,7 +41,7 @@ std::string_view protection_name(Protection protection);
 
 // Mark is something else found in a leaf, a bit each.
 enum class Mark : uint16_t {
-  macro_vba = 1 << 0,        // VBA project with code, or its stomped remains
+  macro_vba = 1 << 0,        // VBA project with code, or its stomped remains; also Basic and scripts of OpenDocument
   macro_xlm = 1 << 1,        // Excel 4.0 macro sheet
   macro_dde = 1 << 2,        // DDE field or link that starts a program
   remote_template = 1 << 3,  // attached template, frame or object loaded from another place when opened

@@ -102,8 +102,9 @@ bool read_package(Context& context, std::string_view bytes) {
   if (!cursor.good) return false;
   const std::string_view data = cursor.counted(size);
   if (data.size() < size) context.fail(Reason::corrupt);
-  // The label is what people see. Where it is in no Unicode, the same names in Unicode follow: path, label, source.
-  std::string name = windows_1252(base_name(label));
+  // The label is what people see; the file itself may write the same name otherwise. Where it is in no Unicode, the
+  // same names in Unicode follow: path, label, source.
+  std::string name = windows_1252(base::iequals(base_name(source), label) ? base_name(source) : base_name(label));
   if (cursor.good && cursor.at < bytes.size() && (name.empty() || name.find('?') != std::string::npos)) {
     cursor.counted(2ull * cursor.number32());
     const uint32_t length = cursor.number32();

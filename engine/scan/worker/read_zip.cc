@@ -13,6 +13,7 @@
 #include "engine/scan/worker/archive_reader.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/containers.h"
+#include "engine/scan/worker/office.h"
 #include "engine/scan/worker/unpack.h"
 #include "engine/scan/worker/zip_directory.h"
 
@@ -93,8 +94,10 @@ bool is_office(FileType type) {
     case FileType::ods:
     case FileType::odp:
     case FileType::odg:
-    case FileType::odf: return true;
-    default: return false;
+    case FileType::odf:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -153,8 +156,8 @@ void read_zip(Context& context) {
       } else if (member.method == 8 || member.method == 93 || is_read_by_archive(member.method)) {
         unpack.begin();
         read_member(member, unpack);
-        const bool own = office && unpack.reason() == Reason::none &&
-                         is_document_part(member.name, std::string_view(unpack.bytes()).substr(0, kHead));
+        const bool own =
+            office && unpack.reason() == Reason::none && is_document_part(member.name, unpack.bytes().substr(0, kHead));
         if (own) continue;
         more = unpack.give(member.name);
       } else {

@@ -50,7 +50,8 @@ bool contains_any(std::string_view text, std::span<const std::string_view> words
 }
 
 // feed parses a member as XML.
-Reason feed(Context& context, const ZipPackage& package, const PackageMember& member, XmlHandler& handler, bool doctype) {
+Reason feed(Context& context, const ZipPackage& package, const PackageMember& member, XmlHandler& handler,
+            bool doctype) {
   XmlParser parser(handler, doctype);
   const Reason reason =
       package.inflate(member, context.budget(), [&](std::string_view bytes) { return parser.feed(bytes, false); });
