@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules and actions over what content scanning finds, with a scanner that says what the test wants: what counts as
+// found, what as not found, and what nobody could tell.
+#include <map>
+
+#include "test/unit/rules_eval_fixture.h"
+
+namespace postern::rules {
+namespace {
+
+using namespace test;
+
+using scan::FileType;
+using scan::Leaf;
+using scan::Mark;
+using scan::Protection;
+using scan::Reason;
+
+// Scripted answers by the first line of what it is given: words of which each describes one leaf.
+//   exe txt zip docx … a type; "zip>exe" a member in it; "!corrupt" etc. a reason; "*yes" a protection; "+vba" a mark
+struct ScriptedScanner : scan::Scanner {
+  int asked = 0;
+  bool text = false;
+
+  static void add(std::string_view word, std::string path, scan::Verdict& verdict) {
+    Leaf leaf;
+    leaf.path = std::move(path);
+    leaf.types.clear();
+    size_t at = 0;
+    while (at < word.size()) {
+      const size_t end = std::min(word.find_first_of("!*+/", at + 1), word.size());
+      const std::string_view piece = word.substr(at, end - at);
+      at = end;
+      const std::string_view value = piece.substr(1);
+      if (piece.front() == '!') {
+        for (int i = 0; i < static_cast<int>(Reason::count_); ++i) {
+          if (reason_name(static_cast<Reason>(i)) == value) leaf.reason = static_cast<Reason>(i);
+        }
+      } else if (piece.front() == '*') {
+        for (int i = 0; i < static_cast<int>(Protection::count_); ++i) {
+          if (protection_name(static_cast<Protection>(i)) == value) leaf.protection = static_cast<Protection>(i);
+        }
+      } else if (piece.front() == '+') {
+        const std::map<std::string_view, Mark> marks = {{"vba", Mark::macro_vba},
+                                                        {"xlm", Mark::macro_xlm},
+                                                        {"dde", Mark::macro_dde},
+                                                        {"template", Mark::remote_template},
+                                                        {"active", Mark::active_content}};
+        leaf.marks = static_cast<uint16_t>(marks.at(value));
+      } else if (piece.front() == '/') {
+        leaf.name = value;
+      } else {
+        leaf.types.push_back(scan::find_type(piece).value_or(FileType::unknown));
+      }
+    }
+    if (leaf.types.empty()) leaf.types.push_back(FileType::unknown);
+    leaf.mime = info(leaf.types.front()).mime;
+    verdict.leaves.push_back(std::move(leaf));
+  }
+
+  scan::Verdict scan(const scan::Job& job) override {
+    ++asked;
+    text = job.want_text;
+    scan::Verdict verdict;
+    std::string_view line = job.bytes.substr(0, job.bytes.find_first_of("\r\n"));
+    std::string path;
+    while (!line.empty()) {
+      const size_t end = line.find('>');
+      add(line.substr(0, end), path, verdict);
+      path += "!m";
+      line = end == std::string_view::npos ? std::string_view() : line.substr(end + 1);
+    }
+    if (verdict.leaves.empty()) add("txt", "", verdict);
+    return verdict;
+  }
+};
+
+Outcome run_scanned(const RuleSet& rules, Mail& mail, ScriptedScanner& scanner) {
+  const scan::ScanSettings settings;
+  Facts facts(*mail.message, rules, "inbound", 0);
+  facts.inspection().set(&scanner, &settings, (rules.needs() & kNeedText) != 0);
+  Outcome outcome;
+  EvalOptions options;
+  options.report_all = true;
+  evaluate(rules, Phase::message, facts, options, outcome);
+  return outcome;
+}
+
+std::string mail_with(const std::string& content) {
+  return "From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: "
+         "text/plain\n\ntxt\n--b\nContent-Type: application/octet-stream\nContent-Disposition: attachment; "
+         "filename=a.bin\n\n" +
+         content + "\n--b--\n";
+}
+
+std::string ask_scanned(std::string_view condition, const std::string& content) {
+  const auto rules = load_filter(condition, {"no-op"});
+  if (rules == nullptr) return "(does not load)";
+  Mail mail(mail_with(content));
+  ScriptedScanner scanner;
+  return truth_text(run_scanned(*rules, mail, scanner).reports.front().result);
+}
+
+TEST(ScanRules, TypesOfEverythingFound) {
+  const struct {
+    const char* content;
+    const char* executable;
+  } cases[] = {
+      {"exe", "true"},
+      {"txt", "false"},
+      {"gif", "false"},
+      {"zip>exe", "true"},
+      {"zip>zip>dll", "true"},
+      {"zip>txt", "false"},
+      {"gif!none", "false"},
+      {"zip!corrupt", "unknown(unscannable)"},
+      {"zip!corrupt>exe", "true"},
+      {"zip>unknown!password", "unknown(unscannable)"},
+      {"docx!password*yes", "unknown(unscannable)"},
+      {"txt!unavailable", "unknown(unscannable)"},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(ask_scanned(R"(attachment-filetype == "Executable")", each.content), each.executable) << each.content;
+    const std::string no = each.executable == std::string("true")    ? "false"
+                           : each.executable == std::string("false") ? "true"
+                                                                     : each.executable;
+    EXPECT_EQ(ask_scanned(R"(attachment-filetype != "executables")", each.content), no) << each.content;
+  }
+  EXPECT_EQ(ask_scanned(R"(attachment-filetype == "dll")", "zip>dll"), "true");
+  EXPECT_EQ(ask_scanned(R"(attachment-filetype == "exe")", "zip>dll"), "false");
+  // The text of the body is no attachment.
+  EXPECT_EQ(ask_scanned(R"(attachment-filetype == "txt")", "gif"), "false");
+}
+
+TEST(ScanRules, ProtectionIsAskedOfEverything) {
+  const struct {
+    const char* content;
+    const char* locked;
+    const char* open;
+  } cases[] = {
+      {"docx", "false", "true"},
+      {"docx*yes!password", "true", "false"},
+      {"zip*partly>txt", "true", "true"},
+      {"zip>pdf*yes!password", "true", "true"},
+      {"zip*unknown!corrupt", "unknown(unscannable)", "unknown(unscannable)"},
+      {"zip!depth", "unknown(unscannable)", "true"},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(ask_scanned("attachment-protected", each.content), each.locked) << each.content;
+    EXPECT_EQ(ask_scanned("attachment-unprotected", each.content), each.open) << each.content;
+  }
+}
+
+TEST(ScanRules, MacrosAndTrouble) {
+  for (const char* content : {"docm+vba", "xls+xlm", "zip>csv+dde", "docx+template"}) {
+    EXPECT_EQ(ask_scanned("attachment-macro", content), "true") << content;
+  }
+  EXPECT_EQ(ask_scanned("attachment-macro", "pdf+active"), "false");
+  EXPECT_EQ(ask_scanned("attachment-macro", "xls!password*yes"), "unknown(unscannable)");
+  EXPECT_EQ(ask_scanned("attachment-unscannable", "pdf"), "false");
+  for (const char* reason : {"corrupt", "password", "crash", "time", "memory", "depth", "size", "members", "ratio",
+                             "overlap", "text", "unsupported", "partial", "unavailable"}) {
+    EXPECT_EQ(ask_scanned("attachment-unscannable", "zip>txt!" + std::string(reason)), "true") << reason;
+  }
+  EXPECT_EQ(ask_scanned("attachment-corrupt", "zip>pdf!corrupt"), "true");
+  EXPECT_EQ(ask_scanned("attachment-corrupt", "zip!ratio"), "false");
+  EXPECT_EQ(ask_scanned("attachment-corrupt", "zip!unavailable"), "unknown(unscannable)");
+}
+
+TEST(ScanRules, AreAskedOnceAndOnlyWhatIsNeeded) {
+  const auto rules = load("filters:\n" + filter("a", R"(attachment-filetype == "exe")", {"no-op"}) +
+                          filter("b", "attachment-protected or attachment-macro", {"no-op"}));
+  ASSERT_NE(rules, nullptr);
+  Mail mail(mail_with("pdf"));
+  ScriptedScanner scanner;
+  run_scanned(*rules, mail, scanner);
+  EXPECT_EQ(scanner.asked, 2);  // the text of the body, and the attachment
+  EXPECT_FALSE(scanner.text);
+  const auto none = load_filter("subject == \"x\"", {"no-op"});
+  Mail other(mail_with("pdf"));
+  run_scanned(*none, other, scanner);
+  EXPECT_EQ(scanner.asked, 2);
+  const auto texts = load_filter(R"(attachment-contains("x"))", {"no-op"});
+  Mail third(mail_with("\x01pdf"));
+  run_scanned(*texts, third, scanner);
+  EXPECT_TRUE(scanner.text);
+}
+
+// What a drop leaves of a message, and whether it could tell.
+struct Dropped {
+  bool gone = false;
+  bool held = false;
+};
+Dropped drop(const std::string& action, const std::string& content) {
+  const auto rules = load_filter("true", {action});
+  EXPECT_NE(rules, nullptr) << action;
+  if (rules == nullptr) return {};
+  Mail mail(mail_with(content));
+  ScriptedScanner scanner;
+  const Outcome outcome = run_scanned(*rules, mail, scanner);
+  return {mail.whole().find("filename=a.bin") == std::string::npos, !outcome.quarantines.empty()};
+}
+
+TEST(ScanActions, DropByFiletypeTakesTheWholeAttachment) {
+  const std::string action = "drop-attachments-by-filetype: Executable";
+  for (const char* content : {"exe", "zip>exe", "docx>exe", "zip!depth>exe"}) {
+    const Dropped dropped = drop(action, content);
+    EXPECT_TRUE(dropped.gone) << content;
+  }
+  for (const char* content : {"txt", "zip>txt"}) {
+    const Dropped dropped = drop(action, content);
+    EXPECT_FALSE(dropped.gone || dropped.held) << content;
+  }
+  const Dropped unclear = drop(action, "zip!password*yes");
+  EXPECT_FALSE(unclear.gone);
+  EXPECT_TRUE(unclear.held);
+}
+
+TEST(ScanActions, DropByNameAndTypeLookIntoArchives) {
+  const std::string by_name = R"(drop-attachments-by-name: '\.exe$')";
+  EXPECT_TRUE(drop(by_name, "zip>txt/evil.exe").gone);
+  EXPECT_TRUE(drop(by_name, "zip>unknown!password/evil.exe").gone);
+  EXPECT_FALSE(drop(by_name, "zip>txt/good.txt").gone);
+  EXPECT_FALSE(drop(by_name, "zip>txt/good.txt").held);
+  // A document behind a password hides no name of a member; an archive that hides its names does.
+  EXPECT_FALSE(drop(by_name, "pdf!password*yes").held);
+  EXPECT_TRUE(drop(by_name, "7z!password*yes").held);
+  const std::string by_type = "drop-attachments-by-type: application/vnd.microsoft.portable-executable";
+  EXPECT_TRUE(drop(by_type, "zip>exe").gone);
+  EXPECT_FALSE(drop(by_type, "exe").gone);  // the attachment itself is judged by what it says of itself
+}
+
+}  // namespace
+}  // namespace postern::rules
