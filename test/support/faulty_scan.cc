@@ -318,6 +318,7 @@ Verdict misbehave(const Job& job, std::string_view word, uint64_t number) {
     ::nanosleep(&pause, nullptr);
     return answer(job, "slow");
   }
+  if (word == "nothing") return answer(job, "");
   if (word == "pid") return answer(job, std::to_string(::getpid()));
   if (word == "jobs") return answer(job, std::to_string(jobs));
   if (word == "time") return answer(job, "until here", Reason::time);

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// scan-file [--text] [--message] FILE…, scan-file --types: scans files in this process, without a sandbox, one JSON
-// object a leaf and line; or writes the table of types, name and MIME type a line. For developers of readers, and for
-// tests that compare readers with other programs.
+// scan-file [--text] [--message] [--pool=POSTERN-SCAN] FILE…, scan-file --types: scans files in this process, without a
+// sandbox, or by workers of that program, one JSON object a leaf and line; or writes the table of types, name and MIME
+// type a line. For developers of readers, and for tests that compare readers with other programs.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "engine/scan/client/pool.h"
 #include "engine/scan/worker/engine.h"
 
 using namespace postern::scan;
 
 int main(int argc, char** argv) {
   worker::prepare();
+  std::unique_ptr<Pool> pool;
   bool text = false;
   bool message = false;
   for (int i = 1; i < argc; ++i) {
@@ -28,6 +31,21 @@ int main(int argc, char** argv) {
       (argument == "--text" ? text : message) = true;
       continue;
     }
+    if (argument.starts_with("--pool=")) {
+      PoolSettings settings;
+      settings.program = argument.substr(7);
+      settings.told = [](Trouble trouble, std::string_view what, std::string_view) {
+        std::fprintf(stderr, "scan-file: %s: %s\n", std::string(trouble_name(trouble)).c_str(),
+                     std::string(what).c_str());
+      };
+      auto started = Pool::start(settings);
+      if (!started) {
+        std::fprintf(stderr, "scan-file: %s\n", started.error().text().c_str());
+        return 69;
+      }
+      pool = std::move(*started);
+      continue;
+    }
     std::ifstream file(argv[i], std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     Job job;
@@ -35,7 +53,7 @@ int main(int argc, char** argv) {
     job.is_message = message;
     const size_t slash = argument.rfind('/');
     job.name = slash == std::string_view::npos ? argument : argument.substr(slash + 1);
-    const Verdict verdict = worker::scan_job(job);
+    const Verdict verdict = pool ? pool->scan(job) : worker::scan_job(job);
     for (const Leaf& leaf : verdict.leaves) {
       nlohmann::json types = nlohmann::json::array();
       for (const FileType type : leaf.types) types.push_back(info(type).name);

@@ -206,7 +206,7 @@ TEST_F(ScanPool, PastTheLastWorkerAJobWaitsUpToItsTime) {
   EXPECT_TRUE(pool->scan(job_of("good")).complete());
   slow.join();
   EXPECT_EQ(pool->status().unavailable, 1u);
-  EXPECT_EQ(pool->status().workers_started, 1u);
+  EXPECT_LE(pool->status().idle + pool->status().busy, 1u);
 }
 
 TEST_F(ScanPool, NoProgramIsAnErrorAtTheStart) {

@@ -194,7 +194,8 @@ Pool::State::Step Pool::State::attempt(const Job& job, WorkerPointer worker, Clo
   const bool answered = outcome.end == WorkerProcess::End::answered;
   const bool spent =
       !answered || outcome.memory_failed || any(outcome.verdict, Reason::time) || any(outcome.verdict, Reason::memory);
-  release(std::move(worker), !spent);
+  const bool keep = !spent && !worker->slowed();
+  release(std::move(worker), keep);
   const auto answer = [&](uint64_t PoolStatus::* count, Reason reason) {
     const std::unique_lock lock(mutex);
     ++(counts.*count);

@@ -95,10 +95,13 @@ class WorkerProcess {
   int fd() const { return child_.fd(); }
   unsigned jobs() const { return jobs_; }
   std::chrono::microseconds cpu() const { return cpu_; }
+  // slowed tells whether a job took so long that the worker was given less of the processor than others.
+  bool slowed() const { return slowed_ > 0; }
 
  private:
   enum class Wait { message, died, late };
-  Wait wait_readable(Clock::time_point deadline) const;
+  Wait wait_readable(Clock::time_point deadline);
+  void slow_down();
   // exchange sends `frame` and receives an answer of kind `expected` about the current job.
   bool exchange(const std::string& frame, Kind expected, Kind other, Message& answer, Clock::time_point deadline,
                 Outcome& outcome);
@@ -110,6 +113,8 @@ class WorkerProcess {
   uint64_t job_ = 0;
   unsigned jobs_ = 0;
   std::chrono::microseconds cpu_{0};
+  Clock::time_point slow_at_{};
+  int slowed_ = 0;  // steps
 };
 
 class Template {
