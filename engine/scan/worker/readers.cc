@@ -104,6 +104,15 @@ constexpr Reading kReadings[] = {
     {FileType::one, read_one},
     {FileType::wordperfect, read_wordperfect},
     {FileType::mdb, read_access},
+    {FileType::rfc822, read_mail},
+    {FileType::mbox, read_mbox},
+    {FileType::uuencode, read_text_carriers},
+    {FileType::yenc, read_text_carriers},
+    {FileType::binhex, read_text_carriers},
+    {FileType::appledouble, read_apple},
+    {FileType::tnef, read_tnef},
+    {FileType::smime, read_cms},
+    {FileType::pgp, read_pgp},
 };
 
 }  // namespace

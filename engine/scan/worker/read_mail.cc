@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mail in anything, and mailboxes: each leaf of each reading of the message is found, with its part number as path. The
+// cutting is engine/mime's.
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/text.h"
+#include "engine/mime/parser.h"
+#include "engine/mime/readings.h"
+#include "engine/scan/worker/containers.h"
+#include "engine/scan/worker/filetype.h"
+
+namespace postern::scan::worker {
+namespace {
+
+class MailReader {
+ public:
+  explicit MailReader(Context& context) : context_(context) {}
+
+  void read() {
+    const mime::ParsedFile file = mime::parse_file_header(context_.bytes(), limits_);
+    const std::string_view body = context_.bytes().substr(std::min(file.body_offset, context_.bytes().size()));
+    const mime::Structure structure = mime::parse(file.header, body, limits_);
+    if (!structure.complete) context_.fail(Reason::members);
+    mime::Defects decoding;
+    std::vector<uint32_t> odd;
+    for (uint32_t i = 0; i < structure.parts.size(); ++i) {
+      const mime::Part& part = structure.parts[i];
+      if (!part.is_leaf()) continue;
+      const mime::Decoded decoded = mime::decode_content(part, body);
+      if (decoded.odd) odd.push_back(i);
+      if (decoded.damaged) decoding.add(mime::Defect::damaged_encoding);
+      if (!give(part.path, decoded.bytes, part.type.value, part.type.get("charset"), part.file_names)) return;
+    }
+    const mime::OtherReadings others = mime::other_readings(file.header, structure, body, limits_, odd);
+    if (!others.complete) context_.fail(Reason::members);
+    if (!others.list.empty() || mime::ambiguous(structure, decoding)) context_.mark(Mark::inconsistent);
+    for (const mime::OtherReading& other : others.list) {
+      if (!give(other.path, other.bytes(body), other.type, other.charset, other.file_names)) return;
+    }
+  }
+
+ private:
+  bool give(const std::string& path, std::string_view bytes, std::string_view type, std::string_view charset,
+            const std::vector<std::string>& names) {
+    const Reason limit = context_.budget().out(bytes.size(), 0, context_.bytes().size());
+    if (limit != Reason::none) {
+      context_.fail(limit);
+      return false;
+    }
+    // A fragment, or a pointer to something elsewhere: what is here is not all.
+    const bool partial = type == "message/partial" || type == "message/external-body";
+    std::vector<std::string_view> shown = {names.empty() ? std::string_view() : std::string_view(names.front())};
+    // Another reading of the name matters where it makes another kind of file of it.
+    for (const std::string& name : names) {
+      const auto kind = [](std::string_view text) { return type_of_extension(plain_name(text)); };
+      if (std::ranges::none_of(shown, [&](std::string_view had) { return kind(had) == kind(name); })) {
+        shown.push_back(name);
+      }
+    }
+    for (const std::string_view name : shown) {
+      const std::string label = name.empty() ? path : path + "/";
+      Child found;
+      found.bytes = bytes;
+      found.name = name;
+      found.declared_mime = type;
+      found.label = label;
+      found.charset = charset;
+      found.separator = '/';
+      found.lost = partial ? Reason::partial : Reason::none;
+      if (!context_.child(found)) return false;
+    }
+    return true;
+  }
+
+  Context& context_;
+  base::Limits limits_;
+};
+
+}  // namespace
+
+void read_mail(Context& context) { MailReader(context).read(); }
+
+void read_mbox(Context& context) {
+  std::string_view rest = context.bytes();
+  for (uint32_t number = 1; !rest.empty(); ++number) {
+    // A message ends before the next line that begins one, which has an empty line before it where it is well made.
+    size_t end = rest.find("\nFrom ");
+    end = end == std::string_view::npos ? rest.size() : end + 1;
+    std::string_view message = rest.substr(0, end);
+    rest.remove_prefix(end);
+    if (message.starts_with("From ")) message.remove_prefix(std::min(message.find('\n'), message.size() - 1) + 1);
+    const std::string label = std::to_string(number);
+    Child found;
+    found.bytes = message;
+    found.declared_mime = "message/rfc822";
+    found.label = label;
+    found.separator = '/';
+    found.is_message = true;
+    if (!context.child(found)) return;
+  }
+}
+
+}  // namespace postern::scan::worker

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// Containers: what is found in archives, mail and encodings made here, what is wrong with them, and that bombs end.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include "engine/scan/worker/engine.h"
+#include "test/unit/scan_support.h"
+
+namespace postern::scan::worker {
+namespace {
+
+using namespace std::string_literals;
+using test::gzip;
+using test::Zip;
+using test::ZipEntry;
+
+Verdict scan(std::string_view bytes, std::string_view name = "", bool is_message = false) {
+  Job job;
+  job.bytes = bytes;
+  job.name = name;
+  job.is_message = is_message;
+  return scan_job(job);
+}
+
+// shown writes a verdict as "path=reason" for each leaf, apart by blanks; the reason of a leaf that was scanned is
+// "ok".
+std::string shown(const Verdict& verdict) {
+  std::string out;
+  for (const Leaf& leaf : verdict.leaves) {
+    out += (out.empty() ? "" : " ") + leaf.path + "=" + (leaf.scanned() ? "ok" : std::string(reason_name(leaf.reason)));
+  }
+  return out;
+}
+
+bool has_reason(const Verdict& verdict, Reason reason) {
+  return std::ranges::any_of(verdict.leaves, [&](const Leaf& leaf) { return leaf.reason == reason; });
+}
+
+std::string tar_entry(std::string_view name, std::string_view data, char kind = '0', uint64_t stated = UINT64_MAX) {
+  std::string header(512, '\0');
+  const auto octal = [&](size_t at, size_t width, uint64_t value) {
+    for (size_t i = width - 1; i-- > 0; value /= 8) header[at + i] = static_cast<char>('0' + value % 8);
+  };
+  std::copy(name.begin(), name.end(), header.begin());
+  octal(100, 8, 0644);
+  octal(108, 8, 0);
+  octal(116, 8, 0);
+  octal(124, 12, stated == UINT64_MAX ? data.size() : stated);
+  octal(136, 12, 0);
+  header[156] = kind;
+  std::copy_n("ustar\00000", 8, header.begin() + 257);
+  std::fill_n(header.begin() + 148, 8, ' ');
+  uint64_t sum = 0;
+  for (const char c : header) sum += static_cast<unsigned char>(c);
+  octal(148, 7, sum);
+  header[154] = '\0';
+  std::string out = header + std::string(data);
+  out.resize((out.size() + 511) / 512 * 512, '\0');
+  return out;
+}
+
+TEST(ScanZip, EveryMemberOfEitherTable) {
+  Zip zip;
+  zip.add("a.txt", "hello");
+  zip.add("b.txt", std::string(1000, 'x'), true);
+  EXPECT_EQ(shown(scan(zip.bytes())), "=ok !a.txt=ok !b.txt=ok");
+  zip.add("hidden.txt", "only a local header").in_central = false;
+  const Verdict verdict = scan(zip.bytes());
+  EXPECT_EQ(shown(verdict), "=ok !a.txt=ok !b.txt=ok !hidden.txt=ok");
+  EXPECT_TRUE(verdict.leaves[0].has(Mark::inconsistent));
+}
+
+TEST(ScanZip, TablesThatDisagree) {
+  Zip zip;
+  ZipEntry& entry = zip.add("good.txt", "hello");
+  entry.central_name = "evil.exe";
+  const Verdict verdict = scan(zip.bytes());
+  EXPECT_EQ(shown(verdict), "=ok !evil.exe=ok !good.txt=ok");
+  EXPECT_TRUE(verdict.leaves[0].has(Mark::inconsistent));
+}
+
+TEST(ScanZip, WithoutDirectoryAndWithThingsBeforeAndBehind) {
+  Zip zip;
+  zip.add("a.txt", "hello");
+  const std::string bytes = zip.bytes();
+  EXPECT_EQ(shown(scan(bytes.substr(0, bytes.find("PK\x01\x02")))), "=ok !a.txt=ok");
+  EXPECT_EQ(shown(scan("GIF89a" + std::string(300, '\1') + bytes)), "=ok !a.txt=ok");
+  EXPECT_EQ(shown(scan(bytes + std::string(300, '\1'))), "=ok !a.txt=ok");
+}
+
+TEST(ScanZip, WhatCannotBeRead) {
+  Zip zip;
+  zip.add("crc.txt", "hello").crc ^= 1;
+  zip.add("method.txt", "hello").method = 97;
+  zip.add("secret.txt", "hello").flags = 1;
+  zip.add("ok.txt", "hello");
+  const Verdict verdict = scan(zip.bytes());
+  EXPECT_EQ(shown(verdict), "=ok !crc.txt=corrupt !method.txt=unsupported !secret.txt=password !ok.txt=ok");
+  EXPECT_EQ(verdict.leaves[0].protection, Protection::partly);
+  EXPECT_FALSE(verdict.complete());
+}
+
+TEST(ScanZip, OverlapIsABombButAFewAreNot) {
+  for (const size_t count : {3u, 50u}) {
+    Zip zip;
+    zip.add("0", std::string(100000, 'a'), true);
+    std::string bytes = zip.bytes();
+    std::string directory;
+    for (size_t i = 0; i < count; ++i) {
+      ZipEntry entry = zip.entries[0];
+      entry.central_name = std::to_string(i);
+      directory += Zip::central(entry);
+    }
+    const size_t at = bytes.find("PK\x01\x02");
+    bytes.resize(at);
+    bytes += directory + "PK\x05\x06" + test::le32(0) + test::le16(count) + test::le16(count) +
+             test::le32(directory.size()) + test::le32(at) + test::le16(0);
+    EXPECT_EQ(has_reason(scan(bytes), Reason::overlap), count == 50u) << count;
+  }
+}
+
+TEST(ScanZip, NamesAreNeverPaths) {
+  Zip zip;
+  for (const std::string& name :
+       {"../../etc/cron.d/x"s, "/abs"s, "C:\\x"s, "CON"s, "a\0b.exe"s, std::string(4000, 'n')}) {
+    zip.add(name, "hello");
+  }
+  const Verdict verdict = scan(zip.bytes());
+  ASSERT_EQ(verdict.leaves.size(), 7u);
+  EXPECT_EQ(verdict.leaves[1].name, "../../etc/cron.d/x");
+  for (const Leaf& leaf : verdict.leaves) {
+    EXPECT_LE(leaf.name.size(), kMaxName);
+    EXPECT_EQ(leaf.name.find('\0'), std::string::npos);
+  }
+}
+
+TEST(ScanArchive, TarWithLinksAndDevices) {
+  const std::string tar = tar_entry("a.txt", "hello") + tar_entry("link", "", '2') + tar_entry("dev", "", '3') +
+                          tar_entry("dir/", "", '5') + std::string(1024, '\0');
+  EXPECT_EQ(shown(scan(tar)), "=ok !a.txt=ok !link=ok !dev=ok");
+  EXPECT_EQ(shown(scan(gzip(tar), "x.tgz")), "=ok !x.tar=ok !x.tar!a.txt=ok !x.tar!link=ok !x.tar!dev=ok");
+}
+
+TEST(ScanArchive, TarThatEndsEarly) {
+  const std::string tar = tar_entry("a.txt", "hello", '0', 100000);
+  EXPECT_FALSE(scan(tar).complete());
+}
+
+TEST(ScanStream, GzipMembersAndWhatFollows) {
+  EXPECT_EQ(shown(scan(gzip("hel") + gzip("lo"), "a.txt.gz")), "=ok !a.txt=ok");
+  EXPECT_EQ(shown(scan(gzip("hello").substr(0, 15), "a.gz")), "=ok !a=corrupt");
+  const Verdict verdict = scan(gzip("hello") + "trailing words", "a.gz");
+  EXPECT_EQ(shown(verdict), "=ok !a=ok !trailing=ok");
+  EXPECT_TRUE(verdict.leaves[0].has(Mark::inconsistent));
+}
+
+TEST(ScanMail, PartsHaveTheirNumbersAndNames) {
+  const std::string mail =
+      "From: a@example.com\r\nTo: b@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; "
+      "boundary=b\r\n\r\n"
+      "--b\r\n\r\nhello\r\n--b\r\nContent-Type: application/octet-stream; name=\"a.gif\"\r\n"
+      "Content-Transfer-Encoding: base64\r\n\r\nR0lGODlhAQABAAAAACw=\r\n--b--\r\n";
+  EXPECT_EQ(shown(scan(mail)), "=ok /1=ok /2/a.gif=ok");
+  EXPECT_TRUE(scan(mail).leaves[2].is(FileType::gif));
+  EXPECT_EQ(shown(scan("From x@y Mon Jun 01 10:00:00 2009\n" + mail + "\nFrom x@y Mon Jun 01 10:00:00 2009\n" + mail)),
+            "=ok /1=ok /1/1=ok /1/2/a.gif=ok /2=ok /2/1=ok /2/2/a.gif=ok");
+}
+
+TEST(ScanMail, AFragmentIsNeverClean) {
+  const std::string mail =
+      "From: a@example.com\r\nMIME-Version: 1.0\r\nSubject: x\r\n"
+      "Content-Type: message/partial; id=\"x\"; number=1; total=2\r\n\r\nSubject: y\r\n\r\nhello\r\n";
+  EXPECT_TRUE(has_reason(scan(mail), Reason::partial));
+}
+
+TEST(ScanEncoded, FilesInText) {
+  EXPECT_EQ(shown(scan("hello\nbegin 644 calc.exe\n#0V%T\n`\nend\nbye\n")), "=ok !calc.exe=ok");
+  EXPECT_EQ(shown(scan("hello\nbegin 644 calc.exe\n#0V%T\n")), "=ok !calc.exe=partial");
+  EXPECT_EQ(shown(scan("begin-base64 644 b.bin\naGVsbG8=\n====\n")), "=ok !b.bin=ok");
+  EXPECT_EQ(shown(scan("=ybegin line=128 size=5 name=y.bin\n\x92\x8f\x96\x96\x99\n=yend size=5\n")), "=ok !y.bin=ok");
+  EXPECT_EQ(shown(scan("=ybegin part=1 line=128 size=9 name=y.bin\n\x92\x8f\x96\x96\x99\n=yend size=5\n")),
+            "=ok !y.bin=partial");
+  const Verdict pgp = scan("-----BEGIN PGP MESSAGE-----\n\nhQEM\n-----END PGP MESSAGE-----\n");
+  EXPECT_EQ(shown(pgp), "=password");
+  EXPECT_EQ(pgp.leaves[0].protection, Protection::yes);
+}
+
+TEST(ScanEncoded, TnefAttachments) {
+  const auto attribute = [](char level, uint32_t id, std::string_view data) {
+    return level + test::le32(id) + test::le32(data.size()) + std::string(data) + test::le16(0);
+  };
+  const std::string start = "\x78\x9f\x3e\x22"s + test::le16(1);
+  const std::string file = start + attribute(1, 0x0002800c, "the body") +
+                           attribute(2, 0x00069002, std::string(14, '\0')) + attribute(2, 0x0006800f, "GIF89a") +
+                           attribute(2, 0x00018010, "a.gif\0"s);
+  EXPECT_EQ(shown(scan(file)), "=ok !body.txt=ok !a.gif=ok");
+  EXPECT_EQ(shown(scan(file.substr(0, file.size() - 9))).find("=corrupt"), 0u);
+}
+
+// A bomb is scanned in a child process, which tells what it cost.
+struct Cost {
+  bool ended = false;
+  double seconds = 0;
+  long megabytes = 0;
+};
+
+template <typename Check>
+Cost cost_of(std::string_view bytes, Check check) {
+  const pid_t child = fork();
+  if (child == 0) {
+    rusage idle{};
+    getrusage(RUSAGE_SELF, &idle);
+    const Verdict verdict = scan(bytes);
+    rusage after{};
+    getrusage(RUSAGE_SELF, &after);
+    _exit(check(verdict) && after.ru_maxrss - idle.ru_maxrss < 64 * 1024 ? 0 : 1);
+  }
+  int status = 0;
+  rusage usage{};
+  wait4(child, &status, 0, &usage);
+  Cost cost;
+  cost.ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  cost.seconds = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                 static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+  cost.megabytes = usage.ru_maxrss / 1024;
+  return cost;
+}
+
+void expect_bomb(const char* what, std::string_view bytes, std::initializer_list<Reason> reasons) {
+  const Cost cost = cost_of(bytes, [&](const Verdict& verdict) {
+    return std::ranges::any_of(reasons, [&](Reason reason) { return has_reason(verdict, reason); });
+  });
+  EXPECT_TRUE(cost.ended) << what << ": no limit was hit, or it took 64 MiB and more";
+  std::printf("%s: %.2f s, %ld MB altogether\n", what, cost.seconds, cost.megabytes);
+}
+
+TEST(ScanBombs, EndInTheirLimits) {
+  const std::string zeros(100u << 20, '\0');
+  expect_bomb("gzip of zeros", gzip(zeros), {Reason::ratio, Reason::size});
+  Zip nest;
+  nest.add("0", zeros, true);
+  std::string bytes = nest.bytes();
+  for (int level = 0; level < 4; ++level) {
+    Zip outer;
+    for (int i = 0; i < 16; ++i) outer.add(std::to_string(i), bytes, true);
+    bytes = outer.bytes();
+  }
+  expect_bomb("zips in zips", bytes, {Reason::ratio, Reason::depth});
+  std::string gz = "hello";
+  for (int i = 0; i < 1000; ++i) gz = gzip(gz);
+  expect_bomb("gzip a thousand times", gz, {Reason::depth});
+  std::string tar;
+  const std::string entry = tar_entry("a", "");
+  for (int i = 0; i < 50000; ++i) tar += entry;
+  expect_bomb("tar of many entries", tar, {Reason::members});
+  expect_bomb("the same, packed", gzip(tar), {Reason::members, Reason::ratio});
+  expect_bomb("tar that states a terabyte", tar_entry("a", "x", '0', 1ull << 32), {Reason::corrupt, Reason::size});
+}
+
+}  // namespace
+}  // namespace postern::scan::worker
