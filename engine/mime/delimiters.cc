@@ -260,6 +260,12 @@ DelimiterSets delimiter_sets(std::string_view bytes, const DelimiterLines& lines
     }
     words.push_back(word);
   }
+  // The parts of a digest need no header: then it is the first line that could be one.
+  if (words.empty() && first != last) {
+    std::string_view word = without_dashes(line_text(*first));
+    while (!word.empty() && (word.back() == '-' || is_blank(word.back()))) word.remove_suffix(1);
+    if (!word.empty()) words.push_back(word);
+  }
   std::vector<DelimiterLine> guessed;
   for (auto it = first; it != last && !words.empty(); ++it) {
     const std::string_view line = without_dashes(line_text(*it));

@@ -332,8 +332,16 @@ def choices(count, seed):
         yield choice
 
 
-# uudeview looks for encoded data in any text; no mail reader decodes what no field says is encoded.
+# uudeview looks for base64 in any text, ripmime and uudeview for uuencoded files. The former no mail reader does where no field says that
+# it is encoded, the latter is a matter of who reads the content of a leaf.
 UNLABELLED = {"missing", "empty", "name-blank-before"}
+
+
+def is_guess(reader, choice):
+    unlabelled = choice["encoding"] in UNLABELLED
+    return (reader == "uudeview" and (unlabelled or choice["layout"] == "in-epilogue")) or (
+        unlabelled and choice["coded"].startswith("uu"))
+
 
 # Readers. Each gives the contents it extracts.
 
@@ -415,8 +423,8 @@ def main():
                 for content in read(path):
                     if payload[:16] not in content:
                         continue
-                    if reader == "uudeview" and choice["encoding"] in UNLABELLED:
-                        figures["uudeview payloads found without a label"] += 1
+                    if is_guess(reader, choice):
+                        figures["payloads found without a label"] += 1
                         continue
                     figures[f"{reader} payloads"] += 1
                     if same_lines(content) in exact:
