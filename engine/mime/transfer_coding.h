@@ -14,7 +14,8 @@ enum class TransferEncoding { identity, base64, quoted_printable, uuencode, unkn
 TransferEncoding parse_transfer_encoding(std::string_view raw);
 
 // Decoded is the outcome of one decode; `damaged` when bytes had to be skipped or were missing; `odd` when some reader
-// may decode it otherwise: always where it is damaged, and where blank lines or the ends of lines are in unusual places.
+// may decode it otherwise: always where it is damaged, and where blank lines or the ends of lines are in unusual
+// places.
 struct Decoded {
   std::string bytes;
   bool damaged = false;
