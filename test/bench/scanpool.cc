@@ -49,6 +49,7 @@ void way(Pool& pool, const char* name, size_t size, int jobs) {
 struct Result {
   uint64_t good = 0;
   double seconds = 0;
+  std::atomic<uint64_t> faults{0};
   std::atomic<uint64_t> wrong_clean{0};
   std::atomic<uint64_t> wrong_good{0};
 };
@@ -72,7 +73,7 @@ void block(Pool& pool, uint64_t jobs, bool faults, std::atomic<uint64_t>& number
         Job job;
         job.limits.time = std::chrono::seconds(20);
         if (faults && id % kEvery == kEvery / 2) {
-          const std::string bytes = kFaults[id / kEvery % std::size(kFaults)] + std::to_string(id);
+          const std::string bytes = kFaults[result.faults++ % std::size(kFaults)] + std::to_string(id);
           job.bytes = bytes;
           if (pool.scan(job).complete()) ++result.wrong_clean;
           continue;
