@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/base/io.h"
 #include "engine/x509/openssl.h"
 
 namespace postern::crypto {
@@ -141,17 +142,6 @@ std::string openssl_error() {
   return out.empty() ? "no reason given" : out;
 }
 
-bool wait_for(int fd, bool write, Clock::time_point deadline) {
-  for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0) return false;
-    pollfd entry{fd, static_cast<short>(write ? POLLOUT : POLLIN), 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(std::min<long long>(left, 60'000)));
-    if (ready > 0) return true;
-    if (ready < 0 && errno != EINTR) return false;
-  }
-}
-
 base::Result<std::shared_ptr<const TlsClient>> TlsClient::make(const TlsOptions& options) {
   ERR_clear_error();
   SslContext context(SSL_CTX_new_ex(options.library, nullptr, TLS_client_method()));
@@ -226,7 +216,7 @@ base::Result<std::unique_ptr<TlsStream>> TlsClient::connect(int fd, const std::s
     if (done == 1) break;
     const int why = SSL_get_error(ssl.get(), done);
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
-      if (!wait_for(fd, why == SSL_ERROR_WANT_WRITE, deadline)) {
+      if (!base::wait_for(fd, why == SSL_ERROR_WANT_WRITE, deadline)) {
         return fail(Cause::unavailable, "TLS with " + host + ": no answer in time");
       }
       continue;

@@ -82,7 +82,4 @@ class TlsStream {
 // openssl_error returns OpenSSL's reasons for the last failure of this thread and forgets them.
 std::string openssl_error();
 
-// wait_for waits until `fd` can be read (or written) or `deadline` passes; false then.
-bool wait_for(int fd, bool write, std::chrono::steady_clock::time_point deadline);
-
 }  // namespace postern::crypto

@@ -19,6 +19,7 @@
 #include <cstring>
 
 #include "engine/base/handle.h"
+#include "engine/base/io.h"
 #include "engine/base/text.h"
 #include "engine/directory/socket.h"
 
@@ -153,7 +154,7 @@ struct Connection::Transport {
       if (got >= 0) return got;
       if (errno == EINTR) continue;
       if ((errno == EAGAIN || errno == EWOULDBLOCK) && tls != nullptr && tls->want_write()) {
-        if (crypto::wait_for(fd.get(), true, deadline)) continue;
+        if (base::wait_for(fd.get(), true, deadline)) continue;
         broken = timed_out = true;
         errno = EIO;
       }
@@ -171,7 +172,7 @@ struct Connection::Transport {
         errno = EIO;
         return -1;
       }
-      if (!crypto::wait_for(fd.get(), tls == nullptr || tls->want_write(), deadline)) {
+      if (!base::wait_for(fd.get(), tls == nullptr || tls->want_write(), deadline)) {
         broken = timed_out = true;
         errno = EIO;
         return -1;

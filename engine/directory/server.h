@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Server: one server of a profile: its idle connections and whether it answers. One that failed is left alone for a
-// time that doubles with each failure; then one caller tries it while the others still pass by. Thread-safe; no lock is
-// held while anything waits for the network.
+// time (base::Health). Thread-safe; no lock is held while anything waits for the network.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -11,24 +10,26 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/health.h"
 #include "engine/directory/ldap.h"
 
 namespace postern::directory {
 
 class Server {
  public:
-  Server(const ProfileSettings& settings, ServerUrl url) : settings_(settings), url_(std::move(url)) {}
+  Server(const ProfileSettings& settings, ServerUrl url)
+      : settings_(settings), url_(std::move(url)), health_(settings.retry) {}
 
   const ServerUrl& url() const { return url_; }
 
   // enter asks whether the server may be used at `now`; a caller to whom it said yes must end with succeeded(),
   // failed() or leave().
-  bool enter(Clock::time_point now);
+  bool enter(Clock::time_point now) { return health_.enter(now); }
   // failed and succeeded return whether the server was thought otherwise before.
   bool failed(const std::string& reason, Clock::time_point now);
-  bool succeeded();
+  bool succeeded() { return health_.succeeded(); }
   // leave ends an attempt that says nothing about the server.
-  void leave();
+  void leave() { health_.leave(); }
 
   // Opener makes a new connection.
   using Opener = std::function<base::Result<std::unique_ptr<Connection>>()>;
@@ -72,28 +73,21 @@ class Server {
   };
 
   // due is when a server that failed may be tried again; never for one that answers.
-  Clock::time_point due() const;
-  bool up() const;
-  bool tried() const;
-  void inherit(const Server& earlier);
+  Clock::time_point due() const { return health_.due(); }
+  bool up() const { return health_.up(); }
+  void inherit(const Server& earlier) { health_.inherit(earlier.health_); }
   ServerStatus status() const;
   void count(uint64_t questions);
 
  private:
   const ProfileSettings& settings_;
   const ServerUrl url_;
+  base::Health health_;
   mutable std::mutex mutex_;
   std::condition_variable freed_;
   std::vector<std::unique_ptr<Connection>> idle_;
   uint32_t in_use_ = 0;
-  bool up_ = true;
-  bool tried_ = false;
-  bool trying_ = false;
-  std::string reason_;
-  std::chrono::milliseconds pause_{0};
-  Clock::time_point due_{};
   uint64_t questions_ = 0;
-  uint64_t failures_ = 0;
 };
 
 }  // namespace postern::directory
