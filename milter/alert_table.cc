@@ -23,6 +23,7 @@ constexpr AlertRow kAlerts[] = {
     {Event::mail_failed, "kind", {}, "Mail"},
     {Event::quarantine_frozen, "", {}, "Quarantine"},
     {Event::ldap_outage, "profile", Event::ldap_recovery, "Directory"},
+    {Event::engine_down, "engine", Event::engine_up, "Engines"},
     {Event::filter_unknown, "filter", {}, "Filter"},
     {Event::message_failed, "", {}, "System"},
     {Event::message_over_memory, "", {}, "System"},

@@ -10,7 +10,9 @@
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
+#include "milter/engines.h"
 #include "milter/events.h"
 #include "milter/outbox_requests.h"
 #include "milter/scanning.h"
@@ -24,6 +26,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::seconds kClientDeadline{5};
 constexpr unsigned kControlMode = 0660;
+constexpr int kMostProbes = 8;
 
 Json result_json(const LoadResult& result) {
   return {{"ok", result.ok},
@@ -159,6 +162,7 @@ std::string status_json(Service& service, const Reloader& reloader) {
                        {"outbox", outbox_summary(service)},
                        {"ldap", std::move(ldap)},
                        {"scan", scan_summary(*live->generation)},
+                       {"engines", engines_json(*live->generation)},
                        {"filters", filters},
                        {"log_lines_lost", base::log_lines_lost()}};
   return text_of(status);
@@ -234,6 +238,42 @@ void ControlServer::run() {
   }
 }
 
+// serve_engines answers on a thread of its own where servers are to be tried: one that hangs must not hold up other
+// commands. The thread uses nothing that may end before it.
+void ControlServer::serve_engines(base::UniqueFd connection, bool probe, const std::string& name, uint32_t uid) {
+  static std::atomic<int> probing{0};
+  const std::shared_ptr<const Generation> generation = service_.current()->generation;
+  const auto answer = [](int fd, const Json& json) { write_all(fd, text_of(json), Clock::now() + kClientDeadline); };
+  if (!probe) {
+    answer(connection.get(), {{"engines", engines_json(*generation)}});
+    return;
+  }
+  base::emit(event(Event::control_request), {{"command", "engines --probe"}, {"uid", std::to_string(uid)}});
+  if (probing.fetch_add(1) >= kMostProbes) {
+    probing.fetch_sub(1);
+    answer(connection.get(), refusal("too many probes are under way"));
+    return;
+  }
+  auto fd = std::make_shared<base::UniqueFd>(std::move(connection));
+  const auto body = [generation, fd, name, answer] {
+    try {
+      const bool found = probe_engines(*generation, name);
+      answer(fd->get(),
+             found ? Json{{"engines", engines_json(*generation)}} : refusal("there is no engine of that name"));
+    } catch (const std::exception& error) {
+      base::emit(event(Event::control_failed), {{"reason", error.what()}});
+    }
+    fd->reset();
+    probing.fetch_sub(1);
+  };
+  try {
+    std::thread(body).detach();
+  } catch (const std::system_error& error) {
+    probing.fetch_sub(1);
+    answer(fd->get(), refusal(std::string("no thread: ") + error.what()));
+  }
+}
+
 void ControlServer::serve(base::UniqueFd connection) {
   const Clock::time_point deadline = Clock::now() + kClientDeadline;
   std::string request;
@@ -257,6 +297,9 @@ void ControlServer::serve(base::UniqueFd connection) {
       answer = status_json(service_, reloader_);
     } else if (command == "outbox") {
       answer = text_of(outbox_request(service_, parsed, peer.uid));
+    } else if (command == "engines") {
+      serve_engines(std::move(connection), parsed.value("probe", false), parsed.value("name", ""), peer.uid);
+      return;
     } else if (command == "reload") {
       base::emit(event(Event::control_request), {{"command", command}, {"uid", std::to_string(peer.uid)}});
       answer = reload_json(reload());

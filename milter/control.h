@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control: the daemon's administrative socket. One request a connection: a JSON object on one line,
-// {"command":"status"}, "reload" or "outbox" (outbox_requests.h); one JSON object comes back and the connection closes.
+// {"command":"status"}, "reload", "outbox" (outbox_requests.h) or "engines" (with "probe" and "name": tries the servers
+// of one engine, or of all); one JSON object comes back and the connection closes.
 // Who may ask is decided by the socket's mode 0660 and group. Requests are bounded in size and time; the server has a
 // thread of its own, so neither a slow client nor a long reload holds up mail or signals.
 #pragma once
@@ -25,8 +26,8 @@ inline constexpr size_t kControlAnswer = 64u << 20;
 // status_json describes the daemon: {"version", "generation", "config", "files", "uptime", "started", "draining",
 // "last_reload": {"ok", "generation", "at", "errors", "diagnostics"}, "sessions", "connections", "messages",
 // "in_flight", "memory": {"used", "bound"}, "verdicts": {"accept", "reject", "tempfail", "discard", "quarantine"},
-// "aborted", "oversize", "over_memory", "failed", "outbox" (see outbox_requests.h), "filters": [{"name", "where",
-// "matched", "unknown", "observed"}], "log_lines_lost"}.
+// "aborted", "oversize", "over_memory", "failed", "outbox" (see outbox_requests.h), "engines" (see engines.h),
+// "filters": [{"name", "where", "matched", "unknown", "observed"}], "log_lines_lost"}.
 std::string status_json(Service& service, const Reloader& reloader);
 
 // reload_json describes one reload: {"ok", "generation", "at", "errors", "diagnostics"}.
@@ -48,6 +49,7 @@ class ControlServer {
  private:
   void run();
   void serve(base::UniqueFd connection);
+  void serve_engines(base::UniqueFd connection, bool probe, const std::string& name, uint32_t uid);
   LoadResult reload();
 
   Service& service_;

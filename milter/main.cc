@@ -28,6 +28,7 @@
 #include "milter/control.h"
 #include "milter/courier.h"
 #include "milter/directories.h"
+#include "milter/engines.h"
 #include "milter/events.h"
 #include "milter/keeper.h"
 #include "milter/mfapi.h"
@@ -103,6 +104,7 @@ class Daemon {
         alerts_(service),
         keeper_(service),
         directories_(service),
+        engines_(service),
         tracker_(service) {}
 
   int run(base::UniqueFd signals, uint64_t watchdog_microseconds);
@@ -120,6 +122,7 @@ class Daemon {
   Alerts alerts_;
   Keeper keeper_;
   DirectoryWatch directories_;
+  EngineWatch engines_;
   Tracker tracker_;
   base::UniqueFd milter_ended_;
 };
@@ -175,6 +178,7 @@ void Daemon::drain(int signals) {
   alerts_.stop();
   keeper_.stop();
   directories_.stop();
+  engines_.stop();
   tracker_.stop();
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});
@@ -210,6 +214,7 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();
   if (!live->generation->settings.store.empty()) keeper_.start();
   directories_.start();
+  engines_.start();
   base::emit(event(Event::started), {{"version", POSTERN_VERSION},
                                      {"generation", std::to_string(live->generation->number)},
                                      {"filters", std::to_string(live->generation->rules->filters().size())},
@@ -266,6 +271,7 @@ int run_daemon(const std::string& config) {
 
   loaded.generation->open_directories(nullptr, log_directory_event);
   loaded.generation->open_scanning(nullptr);
+  loaded.generation->open_engines(nullptr, log_engine_event);
   Service service(loaded.generation);
   Reloader reloader(service, config, loaded.result);
   ControlServer control(service, reloader);

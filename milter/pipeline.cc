@@ -21,6 +21,8 @@ constexpr uint64_t kOwnMailExtra = 2u << 20;
 constexpr std::chrono::seconds kDirectoryWait{60};
 // And in one command before: Sendmail waits 10 s.
 constexpr std::chrono::seconds kDirectoryCommandWait{6};
+// How long a message waits for external engines, all together.
+constexpr std::chrono::seconds kEngineWait{120};
 
 constexpr std::string_view kRefusedText = "Message refused by local policy";
 constexpr std::string_view kDeferredText = "Message deferred by local policy, try again later";
@@ -99,6 +101,7 @@ Transaction::Transaction(std::shared_ptr<const Generation> generation, base::Mem
       lease_(memory),
       message_(generation_->settings.limits),
       directory_(*generation_),
+      engines_(*generation_, message_),
       work_count_(work_count) {
   message_.mid = mid;
 }
@@ -113,6 +116,7 @@ void Transaction::prepare_facts() {
   if (!generation_->directories.empty()) facts_->directory = &directory_;
   facts_->inspection().set(generation_->scanning.get(), &generation_->settings.scan,
                            (generation_->rules->needs() & rules::kNeedText) != 0);
+  if (!generation_->engines.empty()) facts_->engines = &engines_;
 }
 
 // begin_command sets the time that directories have for all that this command asks.
@@ -129,6 +133,8 @@ Decision Transaction::run_phase(rules::Phase phase) {
     facts_->set_flow(flow_->name);
   }
   directory_.deadline = directory_deadline_;
+  engines_.flow = flow_;
+  engines_.deadline = engine_deadline_;
   rules::EvalOptions options;
   options.report_all = report_all;
   options.filters = flow_->all_filters ? nullptr : &flow_->filter_indexes;
@@ -479,6 +485,7 @@ std::vector<ScanRow> Transaction::scanned() {
 
 Finished Transaction::finish(bool body_delivered) {
   directory_deadline_ = std::chrono::steady_clock::now() + kDirectoryWait;
+  engine_deadline_ = std::chrono::steady_clock::now() + kEngineWait;
   end_of_header();
   if (failure_) return give_up();
   if (body_delivered && keep_body) {

@@ -19,6 +19,7 @@
 #include "engine/message/message.h"
 #include "engine/submit/mark.h"
 #include "milter/rule_directory.h"
+#include "milter/rule_engines.h"
 #include "milter/scan_rows.h"
 #include "milter/settings.h"
 #include "rules/eval.h"
@@ -103,6 +104,8 @@ class Transaction {
   // scanned returns what content scanning found in the parts that rules asked about, in their order; good as long as
   // the Transaction.
   std::vector<ScanRow> scanned();
+  // inspections are what external engines said of the message, in the order in which they were asked.
+  const std::vector<InspectionReport>& inspections() const { return engines_.reports(); }
   // bytes_seen is what the MTA sent of the message so far, stored or not.
   uint64_t bytes_seen() const { return bytes_seen_; }
 
@@ -146,7 +149,9 @@ class Transaction {
   message::Message message_;
   std::unique_ptr<message::Spool> spool_;
   RuleDirectory directory_;
+  RuleEngines engines_;
   std::chrono::steady_clock::time_point directory_deadline_;  // of the present step, for all it asks
+  std::chrono::steady_clock::time_point engine_deadline_{};
   std::unique_ptr<rules::Facts> facts_;
   rules::Outcome outcome_;
   const Flow* flow_ = nullptr;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "milter/directories.h"
+#include "milter/engines.h"
 #include "milter/events.h"
 #include "milter/scanning.h"
 
@@ -82,6 +83,7 @@ LoadResult Reloader::reload() {
       result.diagnostics += "log target not changed: " + opened.error().text() + "\n";
     }
     loaded.generation->open_directories(now->generation.get(), log_directory_event);
+    loaded.generation->open_engines(now->generation.get(), log_engine_event);
     loaded.generation->rules->prepare();
     service_.install(loaded.generation);
     result.generation = loaded.generation->number;

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "engine/base/text.h"
+#include "milter/engines.h"
 #include "milter/events.h"
 #include "milter/keeper.h"
 #include "milter/keeping.h"
@@ -63,6 +64,7 @@ Answer Session::finish(Mta& mta, Open& open) {
   if (!finished.routing.error) log_masquerade(open, finished.masquerade);
   log_routing(open, finished.routing);
   log_unscannable(open.transaction);
+  log_inspections(open.transaction.inspections(), open.mid(), open.transaction.message().queue_id);
   log_reports(open.transaction, *open.live, open.logged);
   log_signing(open, finished.signing);
 

@@ -17,6 +17,7 @@
 #include "engine/store/store.h"
 #include "keystore/client/client.h"
 #include "milter/settings_dkim.h"
+#include "milter/settings_engines.h"
 #include "milter/settings_files.h"
 #include "milter/settings_mail.h"
 #include "milter/settings_masquerade.h"
@@ -39,7 +40,7 @@ constexpr size_t kMaxRuleFiles = 10'000;
 constexpr size_t kMaxTexts = 1000;
 
 // Keys of stages that later versions have. They are known, so that nobody believes that they take effect.
-constexpr std::string_view kLaterKeys[] = {"engines", "encryption", "smime"};
+constexpr std::string_view kLaterKeys[] = {"encryption", "smime"};
 constexpr std::string_view kLaterFlowKeys[] = {"verify", "dlp", "encrypt"};
 
 // An empty list or map would make a flow that was meant for some mail take all of it.
@@ -136,8 +137,10 @@ class Loader {
     settings_.spool_directory = absolute_path(folder_, settings_.spool_directory);
     read_signing(read_, root, folder_, settings_);
     read_directories(read_, root, folder_, settings_);
+    read_engines(read_, root, folder_, settings_);
     read_flows(root);
     check_profiles_used(root);
+    check_engines_used(read_, root, settings_);
     read_store(root);
     read_mail(read_, root, folder_, settings_);
     read_quarantines(root);
@@ -286,6 +289,7 @@ class Loader {
       }
       read_flow_filters(node, flow);
       read_flow_signing(read_, node, settings_, flow);
+      read_flow_engines(read_, node, settings_, flow);
       read_flow_directories(read_, node, folder_, settings_, flow);
       if (takes_all)
         read_.warning(node, "no message reaches the flow '" + flow.name + "': an earlier one takes every message");
@@ -429,7 +433,8 @@ class Loader {
         {rules::Unknown::regex_limit, "on-unknown.regex-limit"},
         {rules::Unknown::unscannable, "on-unknown.unscannable"},
         {rules::Unknown::directory, "on-unknown.directory"},
-        {rules::Unknown::dns, "on-unknown.dns"}};
+        {rules::Unknown::dns, "on-unknown.dns"},
+        {rules::Unknown::engine, "on-unknown.engine"}};
     for (const auto& [reason, path] : kReasons) {
       std::string word;
       read_.text(*map, path, word);
@@ -511,6 +516,12 @@ class Loader {
     context.groups = !settings_.group_query.empty();
     for (const auto& [name, roles] : settings_.ldap_roles) {
       if (roles.login >= 0) context.login_queries.push_back(name);
+    }
+    for (const Flow& flow : settings_.flows) {
+      for (const uint32_t index : flow.inspect) {
+        const bool viruses = inspect::looks_for_viruses(settings_.engines[index].type);
+        (viruses ? context.virus_engines : context.spam_engines) = true;
+      }
     }
     context.sendmail = settings_.mta == "sendmail";
     context.on_unknown = settings_.on_unknown;

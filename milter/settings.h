@@ -15,6 +15,7 @@
 #include "engine/config/options.h"
 #include "engine/config/source.h"
 #include "engine/directory/directory.h"
+#include "engine/inspect/engine.h"
 #include "engine/match/regex.h"
 #include "engine/message/envelope.h"
 #include "engine/scan/client/scanner.h"
@@ -57,6 +58,7 @@ struct Flow {
   stages::Routing route;
   std::vector<uint32_t> masquerade;  // indexes into Settings::masquerade, in the order written
   std::vector<uint32_t> sign;        // indexes into Settings::dkim, in the order written
+  std::vector<uint32_t> inspect;     // indexes into Settings::engines, in the order written
 };
 
 // Quarantine is what is said about a named quarantine; it takes effect with a store.
@@ -124,6 +126,7 @@ struct Settings {
   uint64_t tracking_keep = 30 * 86400;  // seconds that messages can be found for in the store; 0: they are not tracked
   store::Policies policies;             // of all quarantines, complete; for the store
   std::vector<directory::ProfileSettings> ldap;
+  std::vector<inspect::EngineSettings> engines;
   std::map<std::string, stages::Roles, std::less<>> ldap_roles;  // by PROFILE.QUERY
   std::vector<stages::MasqueradeProfile> masquerade;
   std::vector<stages::QueryUse> group_query;
@@ -135,7 +138,7 @@ struct Settings {
   bool message_size_given = false;  // limits.message-size stands in the file, so it holds for every message
   match::RegexLimits regex;
   base::LogTarget log;
-  std::array<rules::OnUnknown, 5> on_unknown{};
+  std::array<rules::OnUnknown, rules::kUnknownReasons> on_unknown{};
 };
 
 // Generation is one loaded configuration: settings, rules and the number of the load. Immutable and shared.
@@ -148,6 +151,7 @@ struct Generation {
   std::unique_ptr<const stages::Signer> signer;           // likewise
   std::shared_ptr<const keystore::KeyLibrary> ldap_keys;  // nullptr where no LDAP profile has its key in fipsd
   std::shared_ptr<Scanning> scanning;                     // nullptr where no rule asks for it
+  std::vector<std::shared_ptr<inspect::Engine>> engines;  // as in Settings::engines, once open_engines() was called
   stages::Profiles directories;                           // as in Settings::ldap, once open_directories() was called
 
   // use_keys makes the signer, for a generation not shared yet.
@@ -160,6 +164,8 @@ struct Generation {
   // open_directories makes the directory profiles, for a generation not shared yet; nothing is connected. `earlier`,
   // which may be null, is the generation before: what is known about its servers stays known.
   void open_directories(const Generation* earlier, const directory::EventSink& sink);
+  // open_engines does the same for external engines.
+  void open_engines(const Generation* earlier, const inspect::EventSink& sink);
 };
 // signs tells whether any flow has a DKIM profile.
 bool signs(const Settings& settings);

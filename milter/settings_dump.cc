@@ -11,6 +11,7 @@
 #include "engine/config/yaml.h"
 #include "milter/settings.h"
 #include "milter/settings_dkim.h"
+#include "milter/settings_engines.h"
 #include "milter/settings_mail.h"
 #include "milter/settings_masquerade.h"
 #include "milter/settings_scan.h"
@@ -76,6 +77,7 @@ void dump_flow(const Settings& settings, const Flow& flow, std::string& out) {
     out += "]}\n";
   }
   dump_flow_directories(settings, flow, out);
+  dump_flow_engines(settings, flow, out);
   if (!flow.sign.empty()) {
     out += "    sign: [";
     for (size_t i = 0; i < flow.sign.size(); ++i) {
@@ -177,6 +179,7 @@ std::string dump_settings(const Settings& settings) {
   line("  keep", base::format_duration(settings.tracking_keep));
   dump_mail(settings, out);
   dump_directories(settings, out);
+  dump_engines(settings, out);
   dump_quarantines(settings, out);
   dump_scan(settings, out);
   const base::Limits& limits = settings.limits;
@@ -204,6 +207,7 @@ std::string dump_settings(const Settings& settings) {
   on_unknown("  unscannable", rules::Unknown::unscannable);
   on_unknown("  directory", rules::Unknown::directory);
   on_unknown("  dns", rules::Unknown::dns);
+  on_unknown("  engine", rules::Unknown::engine);
   out += "log:\n";
   line("  to", quote_scalar(settings.log.to));
   line("  level", std::string(base::level_name(settings.log.level)));

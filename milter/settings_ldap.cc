@@ -20,13 +20,6 @@ constexpr size_t kMaxProfiles = 100;
 constexpr size_t kMaxQueries = 200;
 constexpr size_t kMaxServers = 20;
 
-// In words: the milliseconds that a duration of whole seconds is.
-void read_time(config::OptionReader& read, const Node& map, std::string_view path, std::chrono::milliseconds& to) {
-  uint64_t seconds = static_cast<uint64_t>(to.count()) / 1000;
-  read.duration(map, path, seconds);
-  to = std::chrono::seconds(seconds);
-}
-
 // ProfileReader reads one entry of `ldap`.
 class ProfileReader {
  public:
@@ -230,10 +223,6 @@ class ProfileReader {
   directory::ProfileSettings out_;
 };
 
-std::string seconds(std::chrono::milliseconds time) {
-  return base::format_duration(static_cast<uint64_t>(time.count()) / 1000);
-}
-
 void dump_profile(const Settings& settings, const directory::ProfileSettings& profile, std::string& out) {
   const auto line = [&out](std::string_view key, const std::string& value) {
     out += "    " + std::string(key) + ": " + value + "\n";
@@ -256,14 +245,14 @@ void dump_profile(const Settings& settings, const directory::ProfileSettings& pr
   text("secret-file", profile.secret_file);
   line("sasl", profile.sasl_external ? "external" : "none");
   line("connections", std::to_string(profile.connections));
-  line("connect-timeout", seconds(profile.connect_timeout));
-  line("timeout", seconds(profile.timeout));
-  line("retry", seconds(profile.retry));
+  line("connect-timeout", time_text(profile.connect_timeout));
+  line("timeout", time_text(profile.timeout));
+  line("retry", time_text(profile.retry));
   line("answer-size", base::format_size(profile.answer_bytes));
   line("references", profile.ignore_references ? "ignore" : "refuse");
   line("cache-size", std::to_string(profile.cache_entries));
-  line("cache-time", seconds(profile.cache_ttl));
-  line("negative-cache-time", seconds(profile.negative_ttl));
+  line("cache-time", time_text(profile.cache_ttl));
+  line("negative-cache-time", time_text(profile.negative_ttl));
   out += "    queries:\n";
   for (const directory::QuerySettings& query : profile.queries) {
     out += "      " + config::quote_scalar(query.name) + ": {filter: " + config::quote_scalar(query.filter.text());
@@ -282,6 +271,16 @@ void dump_profile(const Settings& settings, const directory::ProfileSettings& pr
 }
 
 }  // namespace
+
+void read_time(config::OptionReader& read, const Node& map, std::string_view path, std::chrono::milliseconds& to) {
+  uint64_t seconds = static_cast<uint64_t>(to.count()) / 1000;
+  read.duration(map, path, seconds);
+  to = std::chrono::seconds(seconds);
+}
+
+std::string time_text(std::chrono::milliseconds time) {
+  return base::format_duration(static_cast<uint64_t>(time.count()) / 1000);
+}
 
 bool is_profile_name(std::string_view name) {
   return !name.empty() && name.size() <= 60 && std::ranges::all_of(name, [](char c) {

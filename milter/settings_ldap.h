@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ldap` in postern.yaml: directories and the queries that are asked of them, read and written.
 #pragma once
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,10 @@ namespace postern::milter {
 void read_profiles(config::OptionReader& read, const config::Node& root, const std::string& folder, Settings& settings);
 void dump_profiles(const Settings& settings, std::string& out);
 
+// read_time reads a duration of whole seconds; time_text writes it.
+void read_time(config::OptionReader& read, const config::Node& map, std::string_view path,
+               std::chrono::milliseconds& to);
+std::string time_text(std::chrono::milliseconds time);
 // is_profile_name tells whether `name` may be a profile's or query's: it stands before or behind a dot elsewhere.
 bool is_profile_name(std::string_view name);
 // is_key_name tells whether fipsd may have a key called `name`.

@@ -76,6 +76,16 @@ ActionResult tag_message(const Action& action, ActionContext& context) {
   return plain(action, action.texts[0]);
 }
 
+ActionResult skip_viruscheck(const Action& action, ActionContext& context) {
+  if (!context.dry) context.facts.skip_virus = true;
+  return plain(action);
+}
+
+ActionResult skip_spamcheck(const Action& action, ActionContext& context) {
+  if (!context.dry) context.facts.skip_spam = true;
+  return plain(action);
+}
+
 ActionResult log_entry(const Action& action, ActionContext& context) {
   std::string text = header_text_of(action, 0, context);
   cut_utf8(text, kMaxLogText);
@@ -123,6 +133,8 @@ constexpr NamedAction kActions[] = {
     {"no-op", no_op},
     {"tag-message", tag_message},
     {"log-entry", log_entry},
+    {"skip-viruscheck", skip_viruscheck},
+    {"skip-spamcheck", skip_spamcheck},
     {"alt-rcpt-to", alt_rcpt_to},
     {"add-rcpt-to", add_rcpt_to},
 };

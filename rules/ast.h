@@ -21,7 +21,8 @@ inline constexpr uint32_t kMaxDepth = 100;      // nested parentheses, `not`s an
 inline constexpr uint32_t kMaxNodes = 100'000;  // of one filter
 
 // Unknown says why a test has no answer.
-enum class Unknown : uint8_t { none, regex_limit, unscannable, directory, dns };
+enum class Unknown : uint8_t { none, regex_limit, unscannable, directory, dns, engine };
+inline constexpr size_t kUnknownReasons = 6;
 std::string_view unknown_name(Unknown reason);
 
 // Truth is Kleene's three values; an unknown one says why.
@@ -50,7 +51,8 @@ inline constexpr uint32_t kNoSmart = UINT32_MAX;
 
 // Test is one rule with its arguments, ready to run. Where the letters of the row's arguments and compared value go:
 // R and B `regex`; W `regex` or `smart`; J `dictionary`; an N argument `threshold`; a compared N, Z or D `number`; O
-// `ip` (one entry per pattern); H, I, Y, M, S, L `texts`, in order (H, I and M in lower case), the compared value last.
+// `ip` (one entry per pattern); s `number`, in thousandths; H, I, Y, M, S, L, v `texts`, in order (H, I and M in lower
+// case), the compared value last.
 // `!=` is `op == ne`: the evaluator negates the whole test. A test on header fields has the slot of its first field
 // name in `header_slot` (subject: of "subject").
 struct Test {

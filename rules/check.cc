@@ -10,6 +10,7 @@
 #include "engine/mime/header.h"
 #include "rules/cost.h"
 #include "rules/values.h"
+#include "rules/verdict_words.h"
 
 namespace postern::rules {
 namespace {
@@ -143,6 +144,12 @@ std::optional<Test> Checker::test(const config::Node& node, const Term& term, Ph
   out.needs = row.needs;
   out.phase = row.phase;
   if (row.name == "header-repeats") out.threshold = 2;
+  const bool virus = row.name == "virus-verdict";
+  if ((virus && !context_.virus_engines) || (row.name == "spam-score" && !context_.spam_engines)) {
+    error(word, std::string("no flow has an ") + (virus ? "anti-virus" : "anti-spam") + " engine",
+          "name it in postern.yaml under 'engines', and in a flow's 'inspect'");
+    return std::nullopt;
+  }
   bool good = check_arguments(node, term, out);
   if (!check_operator(node, term, row)) {
     good = false;
@@ -228,7 +235,7 @@ bool Checker::check_operator(const config::Node& node, const Term& term, const R
 }
 
 bool Checker::check_value(const Spot& spot, char letter, const Literal& literal, bool compared, Test& out) {
-  const bool number = letter == 'N' || letter == 'Z';
+  const bool number = letter == 'N' || letter == 'Z' || letter == 's';
   if (literal.kind == TokenKind::word) {
     error(spot, number ? "expected a number" : "expected a text in quotes",
           number ? "" : "write \"" + base::escape_for_log(literal.value, 80) + "\"");
@@ -250,11 +257,12 @@ bool Checker::check_value(const Spot& spot, char letter, const Literal& literal,
   };
   if (number) {
     const std::optional<int64_t> value =
-        letter == 'Z' ? read_size(literal.value, wrong)
-                      : read_count(literal.value, compared ? 0 : 1,
-                                   compared ? std::numeric_limits<int64_t>::max()
-                                            : (out.rule->name == "random" ? kMostRandom : kMostRepeats),
-                                   wrong);
+        letter == 's'   ? read_score(literal.value, wrong)
+        : letter == 'Z' ? read_size(literal.value, wrong)
+                        : read_count(literal.value, compared ? 0 : 1,
+                                     compared ? std::numeric_limits<int64_t>::max()
+                                              : (out.rule->name == "random" ? kMostRandom : kMostRepeats),
+                                     wrong);
     if (!value) return failed();
     if (compared) {
       out.number = *value;
@@ -337,6 +345,8 @@ bool Checker::check_value(const Spot& spot, char letter, const Literal& literal,
       return true;
     case 'I':
       return check_identity(spot, value, out);
+    case 'v':
+      return check_verdict(spot, value, out);
     case 'Y':
       if (value.size() != 1 || value == "@") {
         error(spot, "expected one separator character", "usually \"+\"");
@@ -347,6 +357,20 @@ bool Checker::check_value(const Spot& spot, char letter, const Literal& literal,
       out.texts.push_back(value);
       return true;
   }
+}
+
+bool Checker::check_verdict(const Spot& spot, const std::string& value, Test& out) {
+  std::vector<std::string_view> words{kSkipped};
+  for (const inspect::VirusVerdict verdict : kVerdicts) words.push_back(inspect::virus_verdict_name(verdict));
+  std::string word = base::lower(value);
+  if (std::ranges::find(words, word) != words.end()) {
+    out.texts.push_back(std::move(word));
+    return true;
+  }
+  std::string hint = did_you_mean(word, words);
+  if (hint.empty()) hint = "one of clean, encrypted, unscannable, infected, skipped";
+  error(spot, quoted(value) + " is no verdict of an anti-virus engine", std::move(hint));
+  return false;
 }
 
 bool Checker::check_identity(const Spot& spot, const std::string& value, Test& out) {

@@ -56,6 +56,7 @@ class Checker {
   bool check_arguments(const config::Node& node, const Term& term, Test& out);
   bool check_operator(const config::Node& node, const Term& term, const RuleRow& row);
   bool check_value(const Spot& spot, char letter, const Literal& literal, bool compared, Test& out);
+  bool check_verdict(const Spot& spot, const std::string& value, Test& out);
   bool check_identity(const Spot& spot, const std::string& value, Test& out);
   void check_phase(const Spot& spot, std::string_view word, Phase known, Phase phase);
   uint32_t header_slot(const std::string& lower_name);

@@ -38,7 +38,8 @@ void dump_test(const Test& test, std::string& out) {
   const RuleRow& row = *test.rule;
   const bool compared = test.op != Operator::none;
   const bool regex_value = compared && row.value == 'R';
-  const bool text_value = compared && test.texts.size() > 0 && row.value != 'R' && row.value != 'N' && row.value != 'Z';
+  const bool text_value =
+      compared && test.texts.size() > 0 && row.value != 'R' && row.value != 'N' && row.value != 'Z' && row.value != 's';
   out += '(';
   out += row.name;
   const size_t arguments = test.texts.size() - (text_value ? 1 : 0);

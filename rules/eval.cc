@@ -118,8 +118,8 @@ class Run {
   // settle applies the filter's on-unknown to something that could not be told, reports and returns what was done.
   // `deny` asks for the strict side of by-action whatever the filter's own actions are.
   OnUnknown settle(Unknown reason, bool deny) {
-    OnUnknown outcome =
-        filter_.on_unknown.value_or(rules_.context().on_unknown[std::min<size_t>(static_cast<size_t>(reason), 4)]);
+    OnUnknown outcome = filter_.on_unknown.value_or(
+        rules_.context().on_unknown[std::min(static_cast<size_t>(reason), kUnknownReasons - 1)]);
     if (outcome == OnUnknown::by_action) {
       outcome = filter_.strict || deny ? OnUnknown::quarantine : OnUnknown::skip;
     }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/inspect/answer.h"
 #include "engine/match/pattern_set.h"
 #include "engine/message/message.h"
 #include "rules/ast.h"
@@ -35,6 +36,29 @@ class Directory {
   // is_login tells whether `login` is among the logins that `query` (PROFILE.QUERY) has for `address`.
   virtual base::Result<bool> is_login(const std::string& query, const std::string& address,
                                       const std::string& login) = 0;
+};
+
+// VirusFact is what the anti-virus engines of the flow said together. `asked` false: there is none.
+struct VirusFact {
+  bool asked = false;
+  bool complete = true;  // every one gave an answer
+  std::optional<inspect::VirusVerdict> gravest;
+  std::vector<std::string> found;
+};
+// SpamFact is the same of the anti-spam engines. `reason` says why it is not complete.
+struct SpamFact {
+  bool asked = false;
+  bool complete = true;
+  Unknown reason = Unknown::engine;
+  std::optional<int64_t> score;  // thousandths, the highest
+};
+
+// Engines shows the message to external engines when it is first asked, and remembers what they said.
+class Engines {
+ public:
+  virtual ~Engines() = default;
+  virtual const VirusFact& virus() = 0;
+  virtual const SpamFact& spam() = 0;
 };
 
 class Facts {
@@ -60,6 +84,11 @@ class Facts {
   bool is_copy = false;
   // directory is nullptr where none is configured; it must outlive the object.
   Directory* directory = nullptr;
+  // engines is nullptr where none are configured; it must outlive the object.
+  Engines* engines = nullptr;
+  // What skip-viruscheck and skip-spamcheck said.
+  bool skip_virus = false;
+  bool skip_spam = false;
 
   // The phase that evaluate() runs; facts of later phases are unknown.
   Phase phase = Phase::message;

@@ -16,6 +16,7 @@ namespace {
 constexpr uint32_t kWhole = kNeedHeader | kNeedBody | kNeedStructure;
 constexpr uint32_t kScan = kWhole | kNeedScan;
 constexpr uint32_t kText = kScan | kNeedText;
+constexpr uint32_t kShown = kNeedMail | kNeedRcpt | kNeedHeader | kNeedBody;  // to an external engine
 
 constexpr RuleRow kRules[] = {
     {"subject", "", Compare::regex, 'R', Phase::message, kNeedHeader, kCostHeader,
@@ -116,6 +117,12 @@ constexpr RuleRow kRules[] = {
      R"e(rcpt-to-group == "it-staff")e"},
     {"workqueue-count", "", Compare::number, 'N', Phase::connect, 0, kCostConstant,
      "Number of messages that posternd is working on now.", "workqueue-count > 500"},
+    {"virus-verdict", "", Compare::equal, 'v', Phase::message, kShown, kCostEngine,
+     "What the anti-virus engines of the flow say: clean, encrypted, unscannable or infected, of several the gravest; "
+     "skipped: they are not asked.",
+     R"e(virus-verdict == "infected")e"},
+    {"spam-score", "", Compare::number, 's', Phase::message, kShown, kCostEngine,
+     "The score that the anti-spam engines of the flow give, of several the highest.", "spam-score >= 7.5"},
     {"signed", "", Compare::none, '-', Phase::message, kWhole, kCostStructure,
      "The message or a part of it is signed (S/MIME or OpenPGP, also clear-signed text); signatures are not checked.",
      "signed"},
@@ -243,6 +250,11 @@ constexpr ActionRow kActions[] = {
      R"e(edit-body-text: {pattern: '(?i)https?://tracker\.example/\S+', replacement: "[link removed]"})e"},
     {"html-convert", "", "", false, Phase::message, kDrop,
      "Makes plain text of the HTML parts of the body, after all filters have run.", "html-convert"},
+    {"skip-viruscheck", "", "", false, Phase::mail, 0,
+     "The anti-virus engines are not asked about this message, and no rule finds a verdict of theirs.",
+     "skip-viruscheck"},
+    {"skip-spamcheck", "", "", false, Phase::mail, 0,
+     "The anti-spam engines are not asked about this message, and no rule finds a score of theirs.", "skip-spamcheck"},
     {"tag-message", "S", "tag", false, Phase::message, 0,
      "Notes a tag for later stages and the log; nothing of it shows in the message.", "tag-message: confidential"},
     {"log-entry", "T", "text", false, Phase::connect, 0, "Writes a line to the log.",
@@ -299,6 +311,8 @@ constexpr VariableRow kVariables[] = {
     {"GMTimeStamp", 0, "Date and time now in GMT, as in a Received field."},
     {"Timestamp", 0, "Local date and time now, as in a Received field."},
     {"SMTPAuthID", kNeedMail, "SMTP AUTH user, empty when there is none."},
+    {"Virus", kShown, "What the anti-virus engines found, separated by commas; empty where they found nothing."},
+    {"SpamScore", kShown, "Score of the anti-spam engines; 'unknown' where they gave none, 'skipped' where not asked."},
     {"From", kNeedHeader, "Decoded From field."},
     {"To", kNeedHeader, "Decoded To field."},
 };

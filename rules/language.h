@@ -52,7 +52,8 @@ enum class Compare : uint8_t {
 //   commas · F one address with its name, for a From field, with action variables · U an envelope sender or a variable,
 //   empty for the null sender · D name of an archive · O name of a text · L file type or group of types
 // and, for compared values only: R S N Z M as above · D date · L listener or interface name · O IP pattern ·
-//   f file type or group of types · g group of a directory · q query of a directory that has logins
+//   f file type or group of types · g group of a directory · q query of a directory that has logins ·
+//   v verdict of anti-virus engines · s score with decimals
 struct RuleRow {
   std::string_view name;
   std::string_view arguments;  // letters as above; '+' after the last one: repeated
@@ -97,7 +98,7 @@ Phase phase_of_needs(uint32_t needs);
 
 // The relative CPU cost of evaluating one test once; operands of `and` and `or` run in rising order of their sums. Only
 // the order matters: what is there already < envelope < header < MIME structure < decoded text < scanning < a
-// directory.
+// directory < an external engine.
 inline constexpr uint32_t kCostConstant = 1;         // a value at hand: true, date, random, a count
 inline constexpr uint32_t kCostEnvelope = 4;         // comparison or pattern over an envelope or connection value
 inline constexpr uint32_t kCostHeader = 20;          // decode the named fields and look
@@ -106,5 +107,6 @@ inline constexpr uint32_t kCostStructure = 1'000;    // parse the MIME structure
 inline constexpr uint32_t kCostText = 20'000;        // decode text parts and search them
 inline constexpr uint32_t kCostScan = 60'000;        // have attachments scanned
 inline constexpr uint32_t kCostDirectory = 200'000;  // ask another machine
+inline constexpr uint32_t kCostEngine = 2'000'000;   // have another program look at all of the message
 
 }  // namespace postern::rules

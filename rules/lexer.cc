@@ -118,9 +118,12 @@ Token Lexer::next() {
   }
   const char c = text_[start];
   if (c == '"' || c == '\'') return string_token(c);
-  if (is_letter(c) || is_digit(c)) {
-    while (at_ < text_.size() && is_word(text_[at_])) ++at_;
-    const TokenKind kind = is_digit(c) ? TokenKind::number : TokenKind::word;
+  const auto digit_at = [&](size_t at) { return at < text_.size() && is_digit(text_[at]); };
+  const bool number = is_digit(c) || (c == '-' && digit_at(start + 1));
+  if (is_letter(c) || number) {
+    ++at_;
+    while (at_ < text_.size() && (is_word(text_[at_]) || (number && text_[at_] == '.' && digit_at(at_ + 1)))) ++at_;
+    const TokenKind kind = number ? TokenKind::number : TokenKind::word;
     return {kind, start, at_ - start, std::string(text_.substr(start, at_ - start)), {}};
   }
   return symbol();

@@ -8,7 +8,7 @@
 namespace postern::rules {
 
 std::string_view unknown_name(Unknown reason) {
-  constexpr std::string_view kNames[] = {"none", "regex-limit", "unscannable", "directory", "dns"};
+  constexpr std::string_view kNames[] = {"none", "regex-limit", "unscannable", "directory", "dns", "engine"};
   return kNames[static_cast<size_t>(reason)];
 }
 

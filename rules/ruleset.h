@@ -26,9 +26,12 @@ struct LoadContext {
   bool store = false;                      // there is a store for what quarantines keep
   bool groups = false;                     // there is a query for groups
   std::vector<std::string> login_queries;  // PROFILE.QUERY of queries that have logins
+  bool virus_engines = false;              // a flow has an engine whose verdict virus-verdict is
+  bool spam_engines = false;               // the same of spam-score
   bool sendmail = false;                   // mta: sendmail — actions that only Postfix can do are refused
-  std::array<OnUnknown, 5> on_unknown = {OnUnknown::skip, OnUnknown::by_action, OnUnknown::by_action,
-                                         OnUnknown::tempfail, OnUnknown::skip};  // by Unknown
+  std::array<OnUnknown, kUnknownReasons> on_unknown = {OnUnknown::skip,      OnUnknown::by_action,
+                                                       OnUnknown::by_action, OnUnknown::tempfail,
+                                                       OnUnknown::skip,      OnUnknown::by_action};  // by Unknown
   std::string default_quarantine = "Policy";
   std::vector<std::shared_ptr<const match::Dictionary>> dictionaries;  // that rules may name
   bool reinject = false;                                               // mail of our own can be submitted

@@ -22,10 +22,12 @@ int gravity(Unknown reason) {
       return 1;
     case Unknown::regex_limit:
       return 2;
-    case Unknown::unscannable:
+    case Unknown::engine:
       return 3;
-    case Unknown::directory:
+    case Unknown::unscannable:
       return 4;
+    case Unknown::directory:
+      return 5;
   }
   return 0;
 }
@@ -144,7 +146,8 @@ Truth header_repeats(const Test& test, Facts& facts) {
   return Truth::of(facts.message().headers.count(test.texts.front()) >= test.threshold);
 }
 
-// AtLeast answers a comparison with a count of which only a lower bound is known.
+}  // namespace
+
 Truth compare_at_least(int64_t found, Operator op, int64_t number) {
   switch (op) {
     case Operator::gt:
@@ -159,6 +162,8 @@ Truth compare_at_least(int64_t found, Operator op, int64_t number) {
       return found > number ? Truth::of(false) : not_known();
   }
 }
+
+namespace {
 
 Truth addr_count(const Test& test, Facts& facts) {
   if (!facts.headers_known()) return not_known();
@@ -265,7 +270,7 @@ const std::vector<TestFunction>& functions() {
     std::vector<TestFunction> out;
     for (const RuleRow& row : rule_table()) {
       TestFunction found = nullptr;
-      for (const auto& group : {envelope_tests(), content_tests(), text_tests(), scan_tests()}) {
+      for (const auto& group : {envelope_tests(), content_tests(), text_tests(), scan_tests(), engine_tests()}) {
         for (const NamedTest& entry : group) {
           if (entry.name == row.name) found = entry.run;
         }

@@ -21,6 +21,7 @@ std::span<const NamedTest> envelope_tests();
 std::span<const NamedTest> content_tests();
 std::span<const NamedTest> text_tests();
 std::span<const NamedTest> scan_tests();
+std::span<const NamedTest> engine_tests();
 
 // run_test evaluates one test; a rule without an evaluator is unknown (a unit test holds that there is none).
 Truth run_test(const Test& test, Facts& facts);
@@ -42,5 +43,7 @@ void keep_match(Facts& facts, std::string_view matched);
 
 // compare answers `value op number` (ne counts as eq: run_test negates).
 bool compare(int64_t value, Operator op, int64_t number);
+// compare_at_least answers it where `found` is only a lower bound of the value.
+Truth compare_at_least(int64_t found, Operator op, int64_t number);
 
 }  // namespace postern::rules

@@ -11,6 +11,7 @@
 #include <ctime>
 #include <limits>
 
+#include "engine/base/decimal.h"
 #include "engine/base/text.h"
 
 namespace postern::rules {
@@ -312,6 +313,15 @@ std::optional<int64_t> read_count(std::string_view text, int64_t least, int64_t 
                 "the number must be between " + std::to_string(least) + " and " + std::to_string(most));
   }
   return value;
+}
+
+std::optional<int64_t> read_score(std::string_view text, ValueFault& fault) {
+  const std::optional<int64_t> score = base::read_thousandths(text);
+  if (!score) {
+    fail(fault, 0, text.size(), "'" + base::escape_for_log(text, 40) + "' is no score",
+         "write a number from -1000000 to 1000000, with decimals where wanted: 7.5");
+  }
+  return score;
 }
 
 std::optional<int64_t> read_size(std::string_view text, ValueFault& fault) {

@@ -48,6 +48,9 @@ std::optional<std::string> read_enhanced_code(std::string_view text, char wanted
 // read_count reads a plain number up to `most`.
 std::optional<int64_t> read_count(std::string_view text, int64_t least, int64_t most, ValueFault& fault);
 
+// read_score reads a decimal number, as thousandths.
+std::optional<int64_t> read_score(std::string_view text, ValueFault& fault);
+
 // read_size reads a number with an optional b, k, M or G.
 std::optional<int64_t> read_size(std::string_view text, ValueFault& fault);
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/decimal.h"
 #include "engine/base/text.h"
 #include "engine/mime/encoded_word.h"
 #include "engine/mime/header.h"
@@ -82,6 +83,20 @@ std::string envelope_from(const Filter&, Facts& facts) { return or_empty(facts.m
 
 std::string client_ip(const Filter&, Facts& facts) { return or_empty(facts.message().connection.client_ip); }
 
+std::string virus(const Filter&, Facts& facts) {
+  const bool asked =
+      !facts.skip_virus && facts.engines != nullptr && facts.headers_known() && facts.message().has_body();
+  return asked ? join(facts.engines->virus().found) : std::string();
+}
+
+std::string spam_score(const Filter&, Facts& facts) {
+  if (facts.skip_spam || facts.engines == nullptr) return "skipped";
+  if (!facts.headers_known() || !facts.message().has_body()) return "unknown";
+  const SpamFact& fact = facts.engines->spam();
+  if (!fact.asked) return "skipped";
+  return fact.complete && fact.score ? base::format_thousandths(*fact.score) : "unknown";
+}
+
 std::string flow_name(const Filter&, Facts& facts) { return std::string(facts.flow()); }
 
 struct NamedValue {
@@ -140,6 +155,8 @@ constexpr NamedValue kValues[] = {
     {"GMTimeStamp", [](const Filter&, Facts& facts) { return base::mail_date(facts.now(), false); }},
     {"Timestamp", [](const Filter&, Facts& facts) { return base::mail_date(facts.now(), true); }},
     {"SMTPAuthID", [](const Filter&, Facts& facts) { return or_empty(facts.message().envelope.auth_user); }},
+    {"Virus", virus},
+    {"SpamScore", spam_score},
     {"From", [](const Filter&, Facts& facts) { return facts.header_text("From"); }},
     {"To", [](const Filter&, Facts& facts) { return facts.header_text("To"); }},
 };

@@ -65,6 +65,14 @@ struct OutboxOptions {
   bool failed = false;  // all that failed
 };
 int run_outbox(const OutboxOptions& options);
+
+struct EnginesOptions {
+  ControlOptions control;
+  bool probe = false;
+  std::string name;  // of the engine to try; empty: all
+};
+int run_engines(const EnginesOptions& options);
+
 struct LdapTestOptions {
   std::string config{kDefaultConfig};
   std::string query;  // PROFILE.QUERY

@@ -20,19 +20,26 @@ using nlohmann::json;
 }  // namespace
 
 json ask_daemon(const ControlOptions& options, std::string_view command, int& status) {
+  return request_of_daemon(options, {{"command", command}}, status);
+}
+
+json request_of_daemon(const ControlOptions& options, const json& request, int& status) {
   const std::string socket = control_socket_of(options);
-  const base::Result<std::string> answer = milter::control_request(socket, command);
+  const std::string command = request.value("command", "");
+  const base::Result<std::string> answer = milter::control_ask(socket, request.dump() + "\n");
   status = kDone;
   if (!answer) {
-    std::fprintf(stderr, "postern %.*s: %s: %s\n", static_cast<int>(command.size()), command.data(), socket.c_str(),
-                 answer.error().text().c_str());
+    std::fprintf(stderr, "postern %s: %s: %s\n", command.c_str(), socket.c_str(), answer.error().text().c_str());
     status = answer.error().cause() == base::Cause::denied ? kDenied : kUnavailable;
     return {};
   }
   json parsed = json::parse(*answer, nullptr, false);
   if (!parsed.is_object()) {
-    std::fprintf(stderr, "postern %.*s: %s: the answer is not what posternd sends\n", static_cast<int>(command.size()),
-                 command.data(), socket.c_str());
+    std::fprintf(stderr, "postern %s: %s: the answer is not what posternd sends\n", command.c_str(), socket.c_str());
+    status = kUnavailable;
+  } else if (parsed.contains("error")) {
+    std::fprintf(stderr, "postern %s: %s\n", command.c_str(),
+                 base::escape_for_log(parsed.value("error", "?"), 400).c_str());
     status = kUnavailable;
   }
   return parsed;

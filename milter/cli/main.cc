@@ -211,6 +211,18 @@ int run(int argc, char** argv) {
   add_json(command, directories.json);
   command->callback([&] { status = run_ldap_status(directories); });
 
+  EnginesOptions engines;
+  command = app.add_subcommand("engines", "external engines of the running daemon; exit status 1: one is away");
+  add_config(command, engines.control.config);
+  command->add_option("--socket", engines.control.socket, "the daemon's control socket");
+  const CLI::Option* probe =
+      command->add_option("--probe", engines.name, "try the servers of this engine, or of all, first")->expected(0, 1);
+  add_json(command, engines.control.json);
+  command->callback([&] {
+    engines.probe = probe->count() != 0;
+    status = run_engines(engines);
+  });
+
   FindEventOptions findevent;
   add_findevent(app, findevent, status);
 

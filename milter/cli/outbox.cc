@@ -7,8 +7,7 @@
 
 #include "engine/base/text.h"
 #include "milter/cli/commands.h"
-#include "milter/cli/load.h"
-#include "milter/control.h"
+#include "milter/cli/control_client.h"
 
 namespace postern::cli {
 namespace {
@@ -38,25 +37,16 @@ void print_mails(const json& mails) {
 }  // namespace
 
 int run_outbox(const OutboxOptions& options) {
-  json request = {{"command", "outbox"}, {"action", options.action}, {"failed", options.failed}, {"ids", options.ids}};
+  const json request = {
+      {"command", "outbox"}, {"action", options.action}, {"failed", options.failed}, {"ids", options.ids}};
   if (options.action != "list" && options.ids.empty() && !options.failed) {
     std::fprintf(stderr, "postern outbox %s: which? Name ids, or --failed for all that failed\n",
                  options.action.c_str());
     return kUsage;
   }
-  const std::string socket = control_socket_of(options.control);
-  const base::Result<std::string> text = milter::control_ask(socket, request.dump() + "\n");
-  if (!text) {
-    std::fprintf(stderr, "postern outbox: %s: %s\n", socket.c_str(), text.error().text().c_str());
-    return text.error().cause() == base::Cause::denied ? kDenied : kUnavailable;
-  }
-  const json answer = json::parse(*text, nullptr, false);
-  if (!answer.is_object() || answer.contains("error")) {
-    std::fprintf(stderr, "postern outbox: %s\n",
-                 answer.is_object() ? base::escape_for_log(answer.value("error", "?"), 400).c_str()
-                                    : "the answer is not what posternd sends");
-    return kUnavailable;
-  }
+  int status = kDone;
+  const json answer = request_of_daemon(options.control, request, status);
+  if (status != kDone) return status;
   if (options.control.json) {
     std::puts(answer.dump(2, ' ', false, json::error_handler_t::replace).c_str());
   } else if (options.action == "list") {

@@ -7,8 +7,9 @@
 namespace postern::cli {
 
 std::span<const std::string_view> subcommands() {
-  static constexpr std::array<std::string_view, 11> kNames = {
-      "check", "trace", "scan", "status", "reload", "ldap", "outbox", "doctor", "quarantine", "findevent", "schema"};
+  static constexpr std::array<std::string_view, 12> kNames = {"check",  "trace",      "scan",      "status",
+                                                              "reload", "ldap",       "outbox",    "engines",
+                                                              "doctor", "quarantine", "findevent", "schema"};
   return kNames;
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/base/decimal.h"
 #include "engine/base/handle.h"
 #include "engine/base/io.h"
 #include "engine/base/text.h"
@@ -191,6 +192,35 @@ rules::Reply effective_reply(const milter::Decision& decision) {
   return reply;
 }
 
+std::string_view outcome_name(milter::InspectionReport::Outcome outcome) {
+  constexpr std::string_view kNames[] = {"answered", "failed", "too-large", "skipped"};
+  return kNames[static_cast<size_t>(outcome)];
+}
+
+// What every engine said that was asked. Scores are numbers with decimals.
+json engines_json(const std::vector<milter::InspectionReport>& reports) {
+  json list = json::array();
+  for (const milter::InspectionReport& report : reports) {
+    json entry = {{"engine", report.engine},
+                  {"type", inspect::type_name(report.type)},
+                  {"outcome", outcome_name(report.outcome)},
+                  {"server", report.server},
+                  {"reason", report.reason}};
+    if (report.outcome == milter::InspectionReport::Outcome::answered) {
+      if (inspect::looks_for_viruses(report.type)) {
+        entry["verdict"] = inspect::virus_verdict_name(report.answer.virus);
+        entry["found"] = report.answer.name;
+      } else {
+        entry["score"] = static_cast<double>(report.answer.score) / 1000;
+        entry["required"] = static_cast<double>(report.answer.required) / 1000;
+        entry["symbols"] = report.answer.symbols;
+      }
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
 json trace_json(milter::Transaction& transaction, const Traced& traced) {
   json out;
   out["verdict"] = final_name(traced);
@@ -240,6 +270,7 @@ json trace_json(milter::Transaction& transaction, const Traced& traced) {
                             {"host", mail.host},
                             {"bytes", mail.content->size()}});
   }
+  out["engines"] = engines_json(transaction.inspections());
   out["attachments"] = attachments_json(transaction.message());
   json defects = json::array();
   if (transaction.message().structure_parsed()) {
@@ -258,6 +289,17 @@ void print_text(milter::Transaction& transaction, const Traced& traced) {
   for (const milter::StageReport& stage : traced.stages) {
     std::printf("stage     %-10s %s%s%s\n", stage.name.c_str(), safe(stage.outcome).c_str(),
                 stage.detail.empty() ? "" : ": ", safe(stage.detail).c_str());
+  }
+  for (const milter::InspectionReport& report : transaction.inspections()) {
+    const inspect::Answer& answer = report.answer;
+    std::string said = std::string(outcome_name(report.outcome)) + " " + report.reason;
+    if (report.outcome == milter::InspectionReport::Outcome::answered) {
+      said = inspect::looks_for_viruses(report.type)
+                 ? std::string(inspect::virus_verdict_name(answer.virus)) + " " + answer.name
+                 : "score " + base::format_thousandths(answer.score) + " of " +
+                       base::format_thousandths(answer.required) + " " + answer.symbols;
+    }
+    std::printf("engine    %-30s %s\n", std::string(report.engine).c_str(), safe(said).c_str());
   }
   for (const rules::FilterReport& report : transaction.outcome().reports) {
     std::printf("filter    %-30s %s", report.filter->name.c_str(), std::string(truth_name(report.result)).c_str());
@@ -343,6 +385,7 @@ int run_trace(const TraceOptions& options) {
   loaded->generation->settings.limits.spool_memory = settings.limits.message_size;
   loaded->generation->open_directories(nullptr, nullptr);
   loaded->generation->open_scanning(nullptr);
+  loaded->generation->open_engines(nullptr, nullptr);
   milter::Transaction transaction(loaded->generation, nullptr, 1, 0);
   transaction.report_all = true;
   message::Message& message = transaction.message();

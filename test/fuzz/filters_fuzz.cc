@@ -45,6 +45,8 @@ std::shared_ptr<const rules::RuleSet> make_rules() {
   rules::LoadContext context;
   context.groups = true;
   context.login_queries = {"corporate.logins"};
+  context.virus_engines = true;
+  context.spam_engines = true;
   context.flows = {"inbound"};
   context.quarantines = {"Policy"};
   context.reinject = true;

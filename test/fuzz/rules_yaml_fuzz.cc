@@ -20,6 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   postern::rules::LoadContext context;
   context.groups = true;
   context.login_queries = {"corporate.logins"};
+  context.virus_engines = true;
+  context.spam_engines = true;
   context.flows = {"inbound", "outbound"};
   context.quarantines = {"Policy"};
   const auto rules = postern::rules::RuleSet::load(sources, {id}, context, diagnostics);

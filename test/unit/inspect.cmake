@@ -3,3 +3,4 @@
 postern_unit_test(inspect
   SOURCES unit/inspect_replies_test.cc unit/inspect_engine_test.cc unit/inspect_health_test.cc
   LINK postern_inspect Threads::Threads)
+postern_unit_test(rules-engines SOURCES unit/rules_engines_test.cc LINK postern_rules)

@@ -52,6 +52,8 @@ inline LoadContext default_context() {
   LoadContext context;
   context.groups = true;
   context.login_queries = {"corporate.logins"};
+  context.virus_engines = true;
+  context.spam_engines = true;
   context.flows = {"inbound", "outbound"};
   context.quarantines = {"Policy", "Unscannable"};
   context.reinject = true;

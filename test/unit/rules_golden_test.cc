@@ -33,6 +33,8 @@ TEST(GoldenDiagnostics, RuleFiles) {
     LoadContext context;
     context.groups = true;
     context.login_queries = {"corporate.logins"};
+    context.virus_engines = true;
+    context.spam_engines = true;
     context.flows = {"inbound", "outbound"};
     context.quarantines = {"Policy"};
     context.archives = {"project-mail"};

@@ -21,6 +21,8 @@ LoadContext context() {
   LoadContext out;
   out.groups = true;
   out.login_queries = {"corporate.logins"};
+  out.virus_engines = true;
+  out.spam_engines = true;
   out.flows = {"inbound", "outbound"};
   out.quarantines = {"Policy", "Unscannable"};
   out.reinject = true;

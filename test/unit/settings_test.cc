@@ -64,7 +64,7 @@ TEST_F(SettingsFile, DefaultsAreThoseOfTheTable) {
     if (row.default_value.empty()) continue;
     const std::string path(row.path);
     // Nothing of these is there by default.
-    constexpr std::string_view kAbsent[] = {"dkim.*.",   "alerts.*.", "quarantines.*.",
+    constexpr std::string_view kAbsent[] = {"dkim.*.",   "alerts.*.", "quarantines.*.", "engines.*.",
                                             "reinject.", "ldap.*.",   "masquerade.*."};
     if (std::ranges::any_of(kAbsent, [&](std::string_view start) { return path.starts_with(start); })) continue;
     if (path == "rules") {
@@ -226,6 +226,17 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"ldap.*.queries.*.host", "mailHost"},
       {"ldap.*.queries.*.login", "uid"},
       {"ldap.*.queries.*.dn-query", "who"},
+      {"engines", ""},
+      {"engines.*.type", "icap"},
+      {"engines.*.servers", "unix:/run/icap.sock,[::1]:1344"},
+      {"engines.*.connect-timeout", "4s"},
+      {"engines.*.timeout", "6s"},
+      {"engines.*.retry", "50s"},
+      {"engines.*.max-size", "3M"},
+      {"engines.*.too-large", "skip"},
+      {"engines.*.service", "virus_scan"},
+      {"engines.*.method", "reqmod"},
+      {"flows[].inspect", "other,Legal"},
       {"group-query", ""},
       {"group-query[].query", "Legal.Legal"},
       {"group-query[].domains", "g.example"},
@@ -259,6 +270,7 @@ std::map<std::string, std::string> other_values(const std::string& folder) {
       {"on-unknown.regex-limit", "tempfail"},
       {"on-unknown.unscannable", "match"},
       {"on-unknown.directory", "skip"},
+      {"on-unknown.engine", "skip"},
       {"on-unknown.dns", "quarantine"},
       {"log.to", "file:" + folder + "/postern.log"},
       {"log.level", "debug"},
@@ -285,7 +297,7 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "    masquerade: Legal\n"
       "    accept: {queries: [{query: Legal.Legal, domains: '*'}], when-unavailable: accept}\n"
       "    route: {table: generics, queries: [{query: other.to, domains: R.example}]}\n"
-      "    sign: [Legal]\n"
+      "    sign: [Legal]\n    inspect: [other, Legal]\n"
       "  - {name: rest, filters: none, route: {table: generics}}\n"
       "ldap:\n  Legal:\n    servers: [ldap://localhost:1389, ldaps://ldap.example.org]\n    mode: load-balance\n"
       "    base: dc=example,dc=org\n    starttls: off\n    trusted: ca.pem\n    certificate: own.pem\n    key: "
@@ -299,6 +311,10 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "        address: mailPrimary, name: cn, host: mailHost, login: uid}\n"
       "  other: {servers: ['ldapi:///run/ldapi', 'ldaps://ldap.example.org'], key: 'fipsd:ldap.client', sasl: "
       "external, queries: {to: {filter: '(a={a})', address: m}}}\n"
+      "engines:\n  Legal: {type: icap, servers: ['unix:/run/icap.sock', '[::1]:1344'], connect-timeout: 4s, timeout: "
+      "6s,\n"
+      "    retry: 50s, max-size: 3M, too-large: skip, service: virus_scan, method: reqmod}\n"
+      "  other: {type: spamd, servers: 'localhost:783'}\n"
       "group-query: [{query: Legal.Legal, domains: g.example}]\n"
       "masquerade:\n  Legal: {table: generics, queries: [{query: Legal.Legal, domains: [In.example, .in.example]}],\n"
       "    envelope-sender: false, headers: [from, REPLY-TO], domains: .example, quarantine: Legal}\n"
@@ -324,7 +340,7 @@ TEST_F(SettingsFile, EveryOptionRoundTripsAtAnotherValue) {
       "77,\n"
       "  mime-depth: 9, mime-parts: 99, addresses: 98, decoded-text: 5M}\n"
       "regex: {match-limit: 5000, depth-limit: 600, heap-limit: 1M, milliseconds: 7}\n"
-      "on-unknown: {regex-limit: tempfail, unscannable: match, directory: skip, dns: quarantine}\n"
+      "on-unknown: {regex-limit: tempfail, unscannable: match, directory: skip, dns: quarantine, engine: skip}\n"
       "log: {to: 'file:postern.log', level: debug, rotate-size: 5M, rotate-time: 7d, keep: 3}\ntracking: {keep: 45d}\n";
   write("generics", "@in.example @example.org\n");
   const auto first = load_text(text);
@@ -662,8 +678,34 @@ TEST_F(SettingsFile, MailOfOurOwn) {
   EXPECT_EQ(dump_settings(again->generation->settings), dumped);
 }
 
+TEST_F(SettingsFile, EnginesThatCannotBeMeantAreErrors) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"engines: {a: {type: clamd}}", "an engine needs 1 to 20 servers"},
+      {"engines: {a: {servers: 'h:1'}}", "an engine needs a type"},
+      {"engines: {a: {type: sophos, servers: 'h:1'}}", "clamd"},
+      {"engines: {a: {type: clamd, servers: 'h'}}", "'h' is no server: unix:PATH or HOST:PORT is expected"},
+      {"engines: {a: {type: clamd, servers: ['h:1', 'h:1']}}", "this server stands here twice"},
+      {"engines: {a: {type: clamd, servers: 'h:1', service: x}}", "'service' is for type: icap"},
+      {"engines: {a: {type: icap, servers: 'h:1', service: 'a b'}}", "'a b' is no name of an ICAP service"},
+      {"engines: {'a b': {type: clamd, servers: 'h:1'}}", "an engine's name is letters"},
+      {"engines: {a: x}", "an engine is a map"},
+      {"engines: {clam: {type: clamd, servers: 'h:1'}}\nflows: [{name: f, inspect: [clm]}]", "did you mean 'clam'?"},
+      {"engines: {a: {type: clamd, servers: 'h:1'}}\nflows: [{name: f, inspect: [a, a]}]",
+       "this engine stands here twice"},
+      {"flows: [{name: f, inspect: x}]", "there is no engine called 'x'"}};
+  for (const auto& [text, wanted] : cases) {
+    const auto loaded = load_text(std::string(text) + "\n");
+    EXPECT_FALSE(loaded->generation) << text;
+    EXPECT_THAT(loaded->text, HasSubstr(wanted)) << text;
+  }
+  const auto unused = load_text("engines: {a: {type: clamd, servers: 'unix:clamd.sock'}}\n");
+  ASSERT_TRUE(unused->generation);
+  EXPECT_THAT(unused->text, HasSubstr("no flow asks this engine"));
+  EXPECT_EQ(unused->generation->settings.engines[0].servers[0].endpoint.path, folder_ / "clamd.sock");
+}
+
 TEST_F(SettingsFile, StagesOfLaterVersionsAreNamed) {
-  for (const std::string key : {"engines", "encryption"}) {
+  for (const std::string key : {"encryption", "smime"}) {
     const auto loaded = load_text(key + ": {a: 1}\n");
     EXPECT_FALSE(loaded->generation);
     EXPECT_EQ(loaded->diagnostics.error_count(), 1u) << loaded->text;
