@@ -8,11 +8,17 @@
 #include <string>
 
 #include "engine/base/text.h"
+#include "engine/mime/html_tag.h"
 #include "rules/html_reader.h"
-#include "rules/html_tag.h"
 
 namespace postern::rules {
 namespace {
+
+using mime::attributes_begin;
+using mime::HtmlAttribute;
+using mime::is_html_space;
+using mime::next_attribute;
+using mime::tag_name;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 

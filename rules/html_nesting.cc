@@ -8,13 +8,19 @@
 #include <array>
 
 #include "engine/base/text.h"
-#include "rules/html_elements.h"
-#include "rules/html_tag.h"
+#include "engine/mime/html_elements.h"
+#include "engine/mime/html_tag.h"
 
 namespace postern::rules {
 namespace {
 
-using namespace html;
+using namespace mime::html;
+using mime::attributes_begin;
+using mime::HtmlAttribute;
+using mime::is_end_tag;
+using mime::is_one_of;
+using mime::next_attribute;
+using mime::tag_name;
 
 constexpr size_t kNone = SIZE_MAX;
 constexpr size_t kMostOpen = 512;    // as browsers have it

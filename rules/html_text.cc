@@ -4,11 +4,14 @@
 #include "rules/html_text.h"
 
 #include "engine/base/text.h"
+#include "engine/mime/html_tag.h"
 #include "rules/html_reader.h"
-#include "rules/html_tag.h"
 
 namespace postern::rules {
 namespace {
+
+using mime::is_end_tag;
+using mime::tag_name;
 
 // Reads one UTF-8 character at `at` and moves past it; U+FFFD for a bad byte.
 uint32_t next_character(std::string_view text, size_t& at) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading tags: a quote opens a value only right behind '=', and what ends nowhere ends with the tag.
-#include "rules/html_tag.h"
+#include "engine/mime/html_tag.h"
 
 #include <algorithm>
 
 #include "engine/base/text.h"
-#include "rules/html_reader.h"
+#include "engine/mime/html_scanner.h"
 
-namespace postern::rules {
+namespace postern::mime {
 
 bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
   return std::ranges::any_of(names, [&](std::string_view each) { return base::iequals(each, name); });
@@ -62,4 +62,4 @@ std::string attribute_of(std::string_view tag, std::string_view name) {
   return {};
 }
 
-}  // namespace postern::rules
+}  // namespace postern::mime

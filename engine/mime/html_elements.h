@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The names of HTML that mean something for where elements end (WHATWG HTML 13.2.4.2 and 13.2.6), and what they mean.
-// Internal to html_nesting and html_reader.
-#pragma once
+// #pragma once
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -9,7 +8,7 @@
 
 #include "engine/base/text.h"
 
-namespace postern::rules::html {
+namespace postern::mime::html {
 
 enum Trait : uint16_t {
   special = 1,    // end tags of inline elements do not reach across it
@@ -173,4 +172,4 @@ inline constexpr uint8_t kA = id_of("a"), kBody = id_of("body"), kBr = id_of("br
                          kThead = id_of("thead"), kTr = id_of("tr"), kUl = id_of("ul"), kFont = id_of("font"),
                          kXmp = id_of("xmp"), kScript = id_of("script"), kPlaintext = id_of("plaintext");
 
-}  // namespace postern::rules::html
+}  // namespace postern::mime::html

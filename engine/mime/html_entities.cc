@@ -2,7 +2,7 @@
 // The named character references of HTML (WHATWG HTML 13.5), as "name=code" in hexadecimal, several codes joined by
 // '+';
 // '!' for '=' marks a name that readers take without a semicolon too. Looked up through a table made at first use.
-#include "rules/html_entities.h"
+#include "engine/mime/html_entities.h"
 
 #include <algorithm>
 #include <charconv>
@@ -11,7 +11,7 @@
 
 #include "engine/base/text.h"
 
-namespace postern::rules {
+namespace postern::mime {
 namespace {
 
 // clang-format off
@@ -381,4 +381,4 @@ size_t read_reference(std::string_view text, bool attribute, std::string& out) {
   return used;
 }
 
-}  // namespace postern::rules
+}  // namespace postern::mime

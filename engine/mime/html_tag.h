@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The source of one HTML tag: its name and attributes as browsers read them (WHATWG HTML 13.2.5). Linear. Internal to
-// the evaluator.
+// The source of one HTML tag: its name and attributes as browsers read them (WHATWG HTML 13.2.5). Linear.
 #pragma once
 #include <span>
 #include <string>
 #include <string_view>
 
-namespace postern::rules {
+namespace postern::mime {
 
 // is_html_space tells whether `c` is white space between attributes; ends_tag_name whether it ends the name of a tag.
 constexpr bool is_html_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'; }
@@ -34,4 +33,4 @@ bool next_attribute(std::string_view tag, size_t& at, HtmlAttribute& out);
 // attribute_of returns the decoded value of attribute `name`: the first of that name, as browsers do; else "".
 std::string attribute_of(std::string_view tag, std::string_view name);
 
-}  // namespace postern::rules
+}  // namespace postern::mime
