@@ -378,6 +378,12 @@ Converted by_icu(std::string_view in, size_t index) {
 
 bool is_known_charset(std::string_view charset) { return look_up(charset) != kUnknown; }
 
+std::vector<std::string_view> charset_names() {
+  std::vector<std::string_view> out;
+  for (const Charset& row : kCharsets) out.push_back(row.labels.substr(0, row.labels.find(' ')));
+  return out;
+}
+
 Converted to_utf8(std::string_view bytes, std::string_view charset) {
   const size_t index = look_up(charset);
   if (index == kUnknown) {

@@ -4,6 +4,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::mime {
 
@@ -30,5 +31,8 @@ bool from_utf8(std::string_view utf8, std::string_view charset, std::string& out
 
 // is_known_charset tells whether to_utf8 decodes `charset`.
 bool is_known_charset(std::string_view charset);
+
+// charset_names returns one label for each charset that to_utf8 decodes.
+std::vector<std::string_view> charset_names();
 
 }  // namespace postern::mime

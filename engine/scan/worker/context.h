@@ -64,6 +64,8 @@ class Context {
   // leaf is what is being read: its types, marks, protection.
   virtual Leaf& leaf() = 0;
   virtual std::string_view bytes() const = 0;
+  // charset is what the carrier says of this leaf; may be empty.
+  virtual std::string_view charset() const = 0;
 
   // child scans something found, before it returns; its bytes need only be good during the call. false: a limit was hit
   // and there is no use in finding more (the limit is reported already).

@@ -10,7 +10,9 @@
 #include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/filetype.h"
 #include "engine/scan/worker/office.h"
+#include "engine/scan/worker/pdf.h"
 #include "engine/scan/worker/readers.h"
+#include "engine/scan/worker/text_readers.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -37,13 +39,14 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what);
 
 class LeafContext : public Context {
  public:
-  LeafContext(Scan& scan, uint32_t index, uint32_t depth, std::string_view bytes)
-      : scan_(scan), index_(index), depth_(depth), bytes_(bytes) {}
+  LeafContext(Scan& scan, uint32_t index, uint32_t depth, const Child& what)
+      : scan_(scan), index_(index), depth_(depth), bytes_(what.bytes), charset_(what.charset) {}
 
   const Job& job() const override { return scan_.job; }
   Budget& budget() override { return scan_.budget; }
   Leaf& leaf() override { return scan_.leaves[index_]; }
   std::string_view bytes() const override { return bytes_; }
+  std::string_view charset() const override { return charset_; }
   bool wants_text() const override { return scan_.job.want_text && !text_full_; }
 
   bool child(const Child& found) override {
@@ -114,12 +117,13 @@ class LeafContext : public Context {
   uint32_t index_;
   uint32_t depth_;
   std::string_view bytes_;
+  std::string_view charset_;
   bool text_full_ = false;
 };
 
 // Recursion is as deep as limits.depth, at most 50.
 void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
-  LeafContext context(scan, index, depth, what.bytes);
+  LeafContext context(scan, index, depth, what);
   TypeGuess guess = guess_types(what.bytes, context.leaf().name, context.leaf().declared_mime);
   if (what.is_message && std::ranges::find(guess.types, FileType::rfc822) == guess.types.end()) {
     guess.types.insert(guess.types.begin(), FileType::rfc822);
@@ -152,6 +156,8 @@ void prepare() {
   prepare_types();
   prepare_archives();
   prepare_office();
+  prepare_text();
+  prepare_pdf();
 }
 
 Verdict scan_job(const Job& job) {

@@ -4,6 +4,8 @@
 
 #include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/office.h"
+#include "engine/scan/worker/pdf.h"
+#include "engine/scan/worker/text_readers.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -113,6 +115,29 @@ constexpr Reading kReadings[] = {
     {FileType::tnef, read_tnef},
     {FileType::smime, read_cms},
     {FileType::pgp, read_pgp},
+    {FileType::txt, read_text},
+    {FileType::csv, read_text},
+    {FileType::json, read_text},
+    {FileType::js, read_text},
+    {FileType::vbs, read_text},
+    {FileType::ps1, read_text},
+    {FileType::bat, read_text},
+    {FileType::sh, read_text},
+    {FileType::python, read_text},
+    {FileType::perl, read_text},
+    {FileType::wsf, read_text},
+    {FileType::reg, read_text},
+    {FileType::url, read_text},
+    {FileType::unknown, read_text},
+    {FileType::html, read_html},
+    {FileType::xhtml, read_html},
+    {FileType::hta, read_html},
+    {FileType::xml, read_xml},
+    {FileType::svg, read_xml},
+    {FileType::vcard, read_vcard},
+    {FileType::ics, read_vcard},
+    {FileType::rfc822_headers, read_headers},
+    {FileType::pdf, read_pdf},
 };
 
 }  // namespace

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/scan/worker/decoded_text.h"
+
+#include <algorithm>
+#include <array>
+
+#include "engine/base/text.h"
+#include "engine/mime/charset.h"
+
+namespace postern::scan::worker {
+namespace {
+
+constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
+
+bool has_mark(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  return bytes.starts_with(kUtf8Mark) || bytes.starts_with("\xFF\xFE"sv) || bytes.starts_with("\xFE\xFF"sv) ||
+         bytes.starts_with("\0\0\xFE\xFF"sv);
+}
+
+// Labels by which a sender says that it does not know.
+bool says_nothing(std::string_view charset) {
+  constexpr std::array<std::string_view, 7> kNothing = {"unknown-8bit", "x-unknown", "unknown", "default",
+                                                        "8bit",         "binary",    "none"};
+  return std::ranges::any_of(kNothing, [&](std::string_view each) { return base::iequals(each, charset); });
+}
+
+}  // namespace
+
+DecodedText::DecodedText(Context& context, std::string_view bytes, std::string_view stated, size_t most) {
+  bytes = bytes.substr(0, most);
+  const std::string_view looks = mime::sniff_charset(bytes);
+  std::string_view carrier = says_nothing(context.charset()) ? std::string_view() : context.charset();
+  if (says_nothing(stated)) stated = {};
+  if (!carrier.empty() && !mime::is_known_charset(carrier)) {
+    context.fail(Reason::unsupported);
+    carrier = {};
+  }
+  if (!stated.empty() && !mime::is_known_charset(stated)) {
+    if (carrier.empty() && looks.empty()) context.fail(Reason::unsupported);
+    stated = {};
+  }
+  // A document cannot state in ASCII that it is UTF-16.
+  if (mime::is_wide_charset(stated)) stated = {};
+  std::string_view charset = carrier.empty() ? stated : carrier;
+  std::string_view other;
+  if (has_mark(bytes)) {
+    charset = looks;
+  } else if (!looks.empty()) {
+    if (!charset.empty() && !mime::is_wide_charset(charset)) other = charset;
+    if (!mime::is_wide_charset(charset)) charset = looks;
+  } else if (mime::is_wide_charset(charset) && base::is_valid_utf8(bytes) &&
+             bytes.find('\0') == std::string_view::npos) {
+    other = "utf-8";  // the label lies, or the text has no ASCII in it
+  }
+  if (charset.empty() || base::iequals(charset, "utf-8")) {
+    if (bytes.starts_with(kUtf8Mark)) bytes.remove_prefix(kUtf8Mark.size());
+    if (base::is_valid_utf8(bytes)) {
+      view_ = bytes;
+      return;
+    }
+  }
+  owned_ = mime::to_utf8(bytes, charset).utf8;
+  if (!other.empty()) owned_ += "\n" + mime::to_utf8(bytes, other).utf8;
+  view_ = owned_;
+}
+
+size_t text_bytes_wanted(const ScanLimits& limits) {
+  constexpr size_t kMostPerByte = 4;  // UTF-32
+  return limits.text > SIZE_MAX / 8 ? SIZE_MAX : static_cast<size_t>(limits.text) * kMostPerByte + 64;
+}
+
+}  // namespace postern::scan::worker

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// DecodedText: the bytes of a leaf as UTF-8. Which charset they are in is said by a byte order mark, by the carrier, by
+// the document itself or by their looks, in this order; where two readers would follow different ones, both readings
+// are in it. Linear; what is not valid becomes U+FFFD.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "engine/scan/worker/context.h"
+
+namespace postern::scan::worker {
+
+class DecodedText {
+ public:
+  // `stated` is the charset that the document states in itself; at most `most` bytes are decoded. A charset we do not
+  // decode is reported to the context, its bytes are read as UTF-8 or windows-1252.
+  DecodedText(Context& context, std::string_view bytes, std::string_view stated = {}, size_t most = SIZE_MAX);
+  DecodedText(const DecodedText&) = delete;
+  DecodedText& operator=(const DecodedText&) = delete;
+
+  // view is good as long as this and the bytes are.
+  std::string_view view() const { return view_; }
+
+ private:
+  std::string owned_;  // empty where the bytes are UTF-8 already
+  std::string_view view_;
+};
+
+// text_bytes_wanted is how many bytes a text can have at most and still fit the limit of text as UTF-8.
+size_t text_bytes_wanted(const ScanLimits& limits);
+
+}  // namespace postern::scan::worker
