@@ -117,7 +117,26 @@ def check_overlap(scan, value):
     return None if value != "yes" or "overlap" in scan.reasons() else f"no overlap: {scan.reasons()}"
 
 
+def check_text(scan, value):
+    """Each text is there; the words of a protected document, which its manifest lists without those between them."""
+    text = scan.text()
+    parts = [" ".join(part.split()) for part in value.split(" | ")]
+    if "protected" in scan.expected:
+        parts = " ".join(parts).split()
+    lacking = [part for part in parts if part not in text]
+    return f"text {lacking} is not in {text[:80]!r}" if lacking else None
+
+
 def check_result(scan, value):
+    if value == "text" and not scan.text():
+        return "no text"
+    if value == "corrupt-error" and "corrupt" not in scan.reasons():
+        return f"not corrupt: {scan.reasons()}"
+    # A file that is no PDF at all is the text that it is.
+    if value == "corrupt-error-or-empty" and scan.complete() and scan.text() and scan.has_type("pdf"):
+        return f"text of a file that no reader opens: {scan.text()[:60]!r}"
+    if value == "limit-hit-or-empty" and scan.complete() and scan.text():
+        return "no limit was hit"
     limits = {"ratio", "size", "depth", "members", "overlap", "time", "memory"}
     if value in ("limit-hit", "depth-limit-hit") and not limits & set(scan.reasons()):
         return f"no limit was hit: {scan.reasons()}"
@@ -162,6 +181,7 @@ CHECKS = {
     "inconsistent": check_inconsistent,
     "overlap": check_overlap,
     "result": check_result,
+    "text_contains": check_text,
     "protected": check_protected,
     "encrypted_part": check_encrypted_part,
     "max_seconds": check_seconds,

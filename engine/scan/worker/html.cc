@@ -160,6 +160,7 @@ class MarkupText {
       } else if (mime::is_one_of(each.name, kLinks)) {
         if (is_code(mime::html_text(each.value.substr(0, 1024), true))) context_.mark(Mark::active_content);
         if (base::iequals(each.name, "srcdoc")) {
+          sink_.flush();
           give_inline(context_, mime::html_text(each.value, true), "srcdoc:", {}, "text/html");
         }
       } else if (context_.wants_text() && mime::is_one_of(each.name, kShown)) {

@@ -3,6 +3,7 @@
 // cannot be stopped within a page. Where poppler cannot open what qpdf could, it is given a copy that qpdf wrote.
 #include "engine/scan/worker/pdf.h"
 
+#include <iconv.h>
 #include <poppler-document.h>
 #include <poppler-page.h>
 
@@ -220,6 +221,9 @@ void read_pdf(Context& context) { PdfReader(context).run(); }
 
 void prepare_pdf() {
   keep_poppler_files();
+  // poppler converts by iconv, whose modules are files that stay loaded while somebody uses them.
+  static const iconv_t kept_module = iconv_open("UTF-16", "UTF-8");
+  static_cast<void>(kept_module);
   poppler::set_debug_error_function([](const std::string&, void*) {}, nullptr);
   // A first page makes poppler read its tables of names and the C library its tables of time and charsets.
   constexpr std::string_view kFirst =

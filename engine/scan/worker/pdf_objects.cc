@@ -154,6 +154,7 @@ class Walk {
       return;
     }
     if (!whole && !collect.bytes.empty()) context_.fail(Reason::corrupt);
+    sink_.flush();
     Child child;
     child.bytes = collect.bytes;
     child.name = name;

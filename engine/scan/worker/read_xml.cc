@@ -12,6 +12,7 @@
 #include "engine/mime/html_entities.h"
 #include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/embedded_data.h"
+#include "engine/scan/worker/office.h"
 #include "engine/scan/worker/text_readers.h"
 #include "engine/scan/worker/text_sink.h"
 
@@ -96,11 +97,9 @@ class XmlText {
   }
   static void on_end(void* data, const char*) {
     guarded(data, [](XmlText& reader) {
-      if (reader.after_tag_) reader.sink_.tab();
-      reader.after_tag_ = true;
+      reader.between_tags();
       --reader.depth_;
       if (reader.depth_ < reader.script_) reader.script_ = 0;
-      if (reader.depth_ <= 2) reader.sink_.line();
     });
   }
   static void on_text(void* data, const char* text, int size) {
@@ -131,8 +130,7 @@ class XmlText {
 
   void start(std::string_view name, const char** attributes) {
     if (++depth_ > kDeepest) return stop(Reason::depth);
-    if (after_tag_) sink_.tab();
-    after_tag_ = true;
+    between_tags();
     const std::string_view local = local_name(name);
     if (base::iequals(local, "script")) {
       context_.mark(Mark::active_content);
@@ -142,6 +140,11 @@ class XmlText {
     for (; attributes != nullptr && attributes[0] != nullptr; attributes += 2) {
       attribute(attributes[0], attributes[1]);
     }
+  }
+
+  void between_tags() {
+    if (after_tag_) depth_ <= 2 ? sink_.line() : sink_.tab();
+    after_tag_ = true;
   }
 
   void attribute(std::string_view name, std::string_view value) {
@@ -202,6 +205,7 @@ std::string stated_encoding(std::string_view xml) {
 
 void read_xml(Context& context) {
   const Leaf& leaf = context.leaf();
+  if (is_xml_document(context.bytes())) return;  // its own reader gives the text
   if (leaf.is(FileType::html) || leaf.is(FileType::xhtml) || leaf.is(FileType::hta)) return;
   const std::string stated = stated_encoding(context.bytes());
   const DecodedText decoded(context, context.bytes(), stated);

@@ -190,6 +190,8 @@ class CardText {
   }
 
   void give(const Head& head, std::string_view bytes) {
+    // What is written here comes before the text of what is in it, should text have to end.
+    sink_.flush();
     std::string label = head.name + ":";
     if (!give_inline(context_, bytes, label, head.file_name, head.type)) going_ = false;
   }
