@@ -231,10 +231,11 @@ void prepare_pdf() {
       "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
       "4 0 obj<</Length 25>>stream\nBT/F 9 Tf 9 9 Td(A)Tj ET \nendstream endobj\n"
       "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R/Size 6>>\n";
-  if (const Document first = open_document(kFirst)) {
-    const std::unique_ptr<poppler::page> page(first->create_page(0));
-    if (page != nullptr) page->text();
-  }
+  // Its tables live as long as any document does, so this one is kept.
+  static poppler::document* const kept = open_document(kFirst).release();
+  if (kept == nullptr) return;
+  const std::unique_ptr<poppler::page> page(kept->create_page(0));
+  if (page != nullptr) page->text();
 }
 
 }  // namespace postern::scan::worker
