@@ -203,7 +203,7 @@ def scan(scan_file, path, expected):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        leaves = [json.loads(line) for line in out.read().decode(errors="replace").splitlines()]
+        leaves = [json.loads(line) for line in out.read().decode(errors="replace").split("\n") if line]
     return Scan(path, expected, leaves, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024, process.returncode)
 
 

@@ -25,6 +25,27 @@ bool says_nothing(std::string_view charset) {
   return std::ranges::any_of(kNothing, [&](std::string_view each) { return base::iequals(each, charset); });
 }
 
+size_t replacements(std::string_view utf8) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  size_t count = 0;
+  for (size_t at = utf8.find(kReplacement); at != std::string_view::npos; at = utf8.find(kReplacement, at + 3)) ++count;
+  return count;
+}
+
+// better_reading is the text in another order or width of units than the label says, where that damages less of it.
+std::string better_reading(std::string_view bytes, std::string_view read) {
+  std::string best;
+  size_t least = replacements(read);
+  for (const std::string_view charset : {"utf-32be", "utf-32le", "utf-16be", "utf-16le"}) {
+    std::string other = mime::to_utf8(bytes, charset).utf8;
+    const size_t count = replacements(other);
+    if (count >= least) continue;
+    least = count;
+    best = "\n" + std::move(other);
+  }
+  return best;
+}
+
 }  // namespace
 
 DecodedText::DecodedText(Context& context, std::string_view bytes, std::string_view stated, size_t most) {
@@ -60,7 +81,9 @@ DecodedText::DecodedText(Context& context, std::string_view bytes, std::string_v
       return;
     }
   }
-  owned_ = mime::to_utf8(bytes, charset).utf8;
+  mime::Converted decoded = mime::to_utf8(bytes, charset);
+  owned_ = std::move(decoded.utf8);
+  if (decoded.damaged && mime::is_wide_charset(charset)) owned_ += better_reading(bytes, owned_);
   if (!other.empty()) owned_ += "\n" + mime::to_utf8(bytes, other).utf8;
   view_ = owned_;
 }

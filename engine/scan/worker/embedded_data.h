@@ -11,7 +11,7 @@
 namespace postern::scan::worker {
 
 // kMostInline is how much of one thing written in text is decoded; what is longer is unscannable (size).
-inline constexpr size_t kMostInline = 32u << 20;
+inline constexpr size_t kMostInline = 16u << 20;
 
 // Base64Stream decodes base64 that comes in pieces; what is no base64 is skipped.
 class Base64Stream {

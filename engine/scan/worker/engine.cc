@@ -83,7 +83,9 @@ class LeafContext : public Context {
   bool text(std::string_view utf8) override {
     if (!wants_text()) return false;
     const uint64_t fits = scan_.budget.take_text(utf8.size());
-    leaf().text.append(utf8.substr(0, fits));
+    uint64_t whole = fits;
+    while (whole > 0 && whole < utf8.size() && (utf8[whole] & 0xC0) == 0x80) --whole;
+    leaf().text.append(utf8.substr(0, whole));
     if (fits == utf8.size()) return true;
     text_full_ = true;
     fail(Reason::text);

@@ -125,7 +125,16 @@ void read_text(Context& context) {
     if (leaf.is(FileType::json)) {
       sink.paragraph(json_text(decoded.view().substr(0, text_bytes_wanted(context.job().limits))));
     } else {
-      sink.paragraph(decoded.view());
+      // In pieces, of which one at a time is kept.
+      constexpr size_t kPiece = 1 << 15;
+      for (std::string_view rest = decoded.view(); !rest.empty() && sink.wanted();) {
+        size_t size = std::min(rest.size(), kPiece);
+        // No character is cut.
+        while (size > kPiece - 4 && size < rest.size() && (rest[size] & 0xC0) == 0x80) --size;
+        sink.text(rest.substr(0, size));
+        rest.remove_prefix(size);
+      }
+      sink.line();
     }
   }
   if (script) find_embedded(context, decoded.view(), true);
