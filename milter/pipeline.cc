@@ -483,6 +483,17 @@ std::vector<ScanRow> Transaction::scanned() {
   return rows;
 }
 
+std::vector<ScanRow> Transaction::attachments() {
+  std::vector<ScanRow> rows;
+  if (facts_ == nullptr || !message_.has_body()) return rows;
+  const std::vector<mime::Part>& parts = message_.structure().parts;
+  for (uint32_t i = 0; i < parts.size(); ++i) {
+    if (!parts[i].is_leaf() || !mime::is_attachment(message_.structure(), i)) continue;
+    add_rows_of_part(facts_->inspection().of(i), parts[i], rows);
+  }
+  return rows;
+}
+
 Finished Transaction::finish(bool body_delivered) {
   directory_deadline_ = std::chrono::steady_clock::now() + kDirectoryWait;
   engine_deadline_ = std::chrono::steady_clock::now() + kEngineWait;

@@ -104,6 +104,8 @@ class Transaction {
   // scanned returns what content scanning found in the parts that rules asked about, in their order; good as long as
   // the Transaction.
   std::vector<ScanRow> scanned();
+  // attachments returns what is in all attachments, scanning those that no rule asked about.
+  std::vector<ScanRow> attachments();
   // inspections are what external engines said of the message, in the order in which they were asked.
   const std::vector<InspectionReport>& inspections() const { return engines_.reports(); }
   // bytes_seen is what the MTA sent of the message so far, stored or not.

@@ -31,7 +31,7 @@ std::string_view Inspection::bytes(uint32_t part, bool& damaged) {
     last_ = mime::decode_content(leaf, message_.received_body());
     last_part_ = part;
     if (last_.odd && std::ranges::find(odd_, part) == odd_.end()) odd_.push_back(part);
-    if (last_.damaged) decoding_.add(mime::Defect::damaged_encoding);
+    if (mime::is_ambiguous_damage(leaf, last_)) decoding_.add(mime::Defect::damaged_encoding);
     if (decoded_bytes_ + last_.bytes.size() <= message_.limits().decoded_text) {
       decoded_bytes_ += last_.bytes.size();
       decoded_[part] = std::make_unique<mime::Decoded>(std::move(last_));

@@ -46,7 +46,12 @@ bool is_void(std::string_view line) {
 void add_cut(HeaderCuts& cuts, const HeaderCut& cut) {
   constexpr size_t kMostCuts = 8;
   const auto same = [&](const HeaderCut& each) { return each.content == cut.content && each.begin == cut.begin; };
-  if (cuts.list.size() < kMostCuts && std::ranges::none_of(cuts.list, same)) cuts.list.push_back(cut);
+  if (std::ranges::any_of(cuts.list, same)) return;
+  if (cuts.list.size() < kMostCuts) {
+    cuts.list.push_back(cut);
+  } else {
+    cuts.complete = false;
+  }
 }
 
 // is_lead tells whether a byte may stand before a delimiter without being text.

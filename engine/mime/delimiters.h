@@ -20,6 +20,7 @@ struct HeaderCut {
 struct HeaderCuts {
   std::vector<HeaderCut> list;  // at most a few, the usual one among them
   uint64_t work = 0;            // bytes looked at
+  bool complete = true;         // false: there are more
 };
 // header_cuts looks at the first `limit` bytes of `entity` at most.
 HeaderCuts header_cuts(std::string_view entity, size_t limit);

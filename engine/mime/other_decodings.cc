@@ -26,12 +26,15 @@ void add_new(std::vector<std::string>& out, std::string bytes, const std::string
 // try_choices decodes with each choice, then with each pair of different axes.
 template <typename Options, typename Decoder>
 std::vector<std::string> try_choices(const std::vector<Choice<Options>>& choices, const std::string& normal,
-                                     Decoder decode) {
+                                     Decoder decode, bool& complete) {
   constexpr size_t kMostTries = 2 * kMostDecodings;
   std::vector<std::string> out;
   size_t tries = 0;
   for (size_t i = 0; i < choices.size(); ++i) {
-    if (++tries > kMostTries || out.size() >= kMostDecodings) return out;
+    if (++tries > kMostTries || out.size() >= kMostDecodings) {
+      complete = false;
+      return out;
+    }
     Options options;
     choices[i].set(options);
     add_new(out, decode(options), normal);
@@ -39,7 +42,10 @@ std::vector<std::string> try_choices(const std::vector<Choice<Options>>& choices
   for (size_t i = 0; i < choices.size(); ++i) {
     for (size_t k = i + 1; k < choices.size(); ++k) {
       if (choices[i].axis == choices[k].axis) continue;
-      if (++tries > kMostTries || out.size() >= kMostDecodings) return out;
+      if (++tries > kMostTries || out.size() >= kMostDecodings) {
+        complete = false;
+        return out;
+      }
       Options options;
       choices[i].set(options);
       choices[k].set(options);
@@ -169,7 +175,7 @@ std::string Base64::decode(std::string_view in) {
   return std::move(out_);
 }
 
-std::vector<std::string> other_base64(std::string_view in) {
+std::vector<std::string> other_base64(std::string_view in, bool& complete) {
   using Options = Base64Options;
   bool junk = false;
   bool url_safe = false;
@@ -203,7 +209,8 @@ std::vector<std::string> other_base64(std::string_view in) {
   choices.push_back({5, [](Options& o) { o.stop_at_blank = true; }});
   if (junk || url_safe) choices.push_back({0, [](Options& o) { o.junk = Options::Junk::new_group; }});
   const std::string normal = decode_transfer(TransferEncoding::base64, in).bytes;
-  return try_choices<Options>(choices, normal, [&](const Options& options) { return Base64(options).decode(in); });
+  return try_choices<Options>(
+      choices, normal, [&](const Options& options) { return Base64(options).decode(in); }, complete);
 }
 
 // Quoted-printable.
@@ -308,7 +315,7 @@ std::string decode_quoted(std::string_view in, const QuotedOptions& options) {
   return out;
 }
 
-std::vector<std::string> other_quoted(std::string_view in) {
+std::vector<std::string> other_quoted(std::string_view in, bool& complete) {
   using Options = QuotedOptions;
   bool bad = false;
   bool bare_cr = false;
@@ -341,7 +348,8 @@ std::vector<std::string> other_quoted(std::string_view in) {
   if (lower) choices.push_back({5, [](Options& o) { o.upper_only = true; }});
   if (bad) choices.push_back({0, [](Options& o) { o.bad = Options::Bad::stop; }});
   const std::string normal = decode_transfer(TransferEncoding::quoted_printable, in).bytes;
-  return try_choices<Options>(choices, normal, [&](const Options& options) { return decode_quoted(in, options); });
+  return try_choices<Options>(
+      choices, normal, [&](const Options& options) { return decode_quoted(in, options); }, complete);
 }
 
 // for_lines calls `take` with each line; stops when it says so.
@@ -356,9 +364,9 @@ void for_lines(std::string_view in, Take take) {
 
 }  // namespace
 
-std::vector<std::string> other_decodings(TransferEncoding encoding, std::string_view encoded) {
-  if (encoding == TransferEncoding::base64) return other_base64(encoded);
-  if (encoding == TransferEncoding::quoted_printable) return other_quoted(encoded);
+std::vector<std::string> other_decodings(TransferEncoding encoding, std::string_view encoded, bool& complete) {
+  if (encoding == TransferEncoding::base64) return other_base64(encoded, complete);
+  if (encoding == TransferEncoding::quoted_printable) return other_quoted(encoded, complete);
   return {};
 }
 

@@ -15,7 +15,8 @@ inline constexpr size_t kMostDecodings = 16;
 
 // other_decodings returns what readers make of `encoded` that decode it otherwise; without what decode_transfer makes
 // of it, and without duplicates. Each is at most as long as `encoded`.
-std::vector<std::string> other_decodings(TransferEncoding encoding, std::string_view encoded);
+// `complete` becomes false where a bound kept one from being made.
+std::vector<std::string> other_decodings(TransferEncoding encoding, std::string_view encoded, bool& complete);
 
 // looks_base64, looks_quoted_printable and looks_uuencoded tell whether a reader that has no (usable) label might
 // decode `content` so.

@@ -142,6 +142,7 @@ void Search::run() {
 void Search::read(const Entity& entity) {
   const std::string_view all = text(entity);
   const HeaderCuts cuts = header_cuts(all, limits_.header_size);
+  if (!cuts.complete) out_.complete = false;
   if (!spend(cuts.work)) return;
   for (const HeaderCut& cut : cuts.list) {
     const LooseHeader header = loose_header(all.substr(cut.begin, cut.end - cut.begin));
@@ -172,6 +173,7 @@ void Search::read_content(const Content& content) {
     malformed = malformed || type.malformed || type.duplicate_parameter;
   }
   const std::vector<std::string> boundaries = loose_boundaries(header);
+  if (boundaries.size() >= kMostBoundaries) out_.complete = false;
   bool certain = true;
   const std::vector<TransferEncoding> encodings = loose_encodings(header, certain);
   certain = (certain || header.encodings.empty()) && !content.odd;
@@ -268,7 +270,7 @@ void Search::emit(const Content& content, TransferEncoding encoding, std::string
   first.decoded = std::move(decoded.bytes);
   add(std::move(first), part);
   if (!odd || !labelled || !spend(kMostDecodings * raw.size())) return;
-  for (std::string& bytes : other_decodings(encoding, raw)) {
+  for (std::string& bytes : other_decodings(encoding, raw, out_.complete)) {
     OtherReading other = reading;
     other.decoded = std::move(bytes);
     other.why = "damaged encoding";
@@ -357,6 +359,7 @@ void Search::whole(const HeaderList& header) {
   read_content({body, &root, root.odd || root.types.size() > 1 || root.encodings.size() > 1});
   // Lines at the beginning of the body that belong to the header for a reader that ends it later.
   const HeaderCuts cuts = header_cuts(body_, limits_.header_size);
+  if (!cuts.complete) out_.complete = false;
   if (!spend(cuts.work)) return;
   for (const HeaderCut& cut : cuts.list) {
     LooseHeader more = loose_header(body_.substr(cut.begin, cut.end - cut.begin));
@@ -409,7 +412,7 @@ void Search::decodings(uint32_t index) {
   know_structure();
   const std::string_view raw = part.content.of(body_);
   if (!spend((kMostDecodings + 2) * raw.size())) return;
-  for (std::string& bytes : other_decodings(part.encoding, raw)) {
+  for (std::string& bytes : other_decodings(part.encoding, raw, out_.complete)) {
     OtherReading other;
     other.decoded = std::move(bytes);
     other.type = part.type.value;

@@ -20,6 +20,7 @@
 #include "milter/cli/load.h"
 #include "milter/pipeline.h"
 #include "milter/scan_rows.h"
+#include "milter/scanning.h"
 
 namespace postern::cli {
 
@@ -89,35 +90,6 @@ void describe_client(const TraceOptions& options, const milter::Settings& settin
     message.envelope.auth_user = options.auth;
     message.envelope.auth_mechanism = "PLAIN";
   }
-}
-
-json attachments_json(message::Message& message) {
-  json list = json::array();
-  if (!message.has_body()) return list;
-  const mime::Structure& structure = message.structure();
-  for (uint32_t index = 0; index < structure.parts.size(); ++index) {
-    const mime::Part& part = structure.parts[index];
-    if (!part.is_leaf() || !mime::is_attachment(structure, index)) continue;
-    const std::string name = part.file_names.empty() ? std::string() : part.file_names.front();
-    const std::string_view guessed = mime::type_from_extension(name);
-    const bool text = part.is_text();
-    const mime::Text* decoded = text ? &message.text(index) : nullptr;
-    const bool readable = decoded != nullptr && !decoded->undecodable;
-    std::string reason;
-    if (!readable) reason = text ? "charset" : "only text parts are read";
-    list.push_back({{"path", part.path},
-                    {"name", name},
-                    {"size", part.content.size()},
-                    {"type", guessed.empty() ? "unknown" : std::string(guessed)},
-                    {"group", json::array()},
-                    {"mime", guessed.empty() ? part.type.value : std::string(guessed)},
-                    {"declared_mime", part.type.value},
-                    {"protected", "unknown"},
-                    {"status", readable ? "scanned" : "unscannable"},
-                    {"reason", reason},
-                    {"text_bytes", readable ? decoded->utf8.size() : 0}});
-  }
-  return list;
 }
 
 struct Traced {
@@ -255,8 +227,6 @@ json trace_json(milter::Transaction& transaction, const Traced& traced) {
   json to = json::array();
   for (const message::Recipient& recipient : envelope.recipients) to.push_back(recipient.address);
   out["envelope"] = {{"from", envelope.from.value_or("")}, {"to", std::move(to)}};
-  out["attachments"] = json::array();
-  for (const milter::ScanRow& row : transaction.scanned()) out["attachments"].push_back(milter::row_json(row, false));
   out["quarantines"] = transaction.outcome().quarantines;
   out["tags"] = transaction.outcome().tags;
   out["log_entries"] = transaction.outcome().log_entries;
@@ -271,7 +241,10 @@ json trace_json(milter::Transaction& transaction, const Traced& traced) {
                             {"bytes", mail.content->size()}});
   }
   out["engines"] = engines_json(transaction.inspections());
-  out["attachments"] = attachments_json(transaction.message());
+  out["attachments"] = json::array();
+  for (const milter::ScanRow& row : transaction.attachments()) {
+    out["attachments"].push_back(milter::row_json(row, false));
+  }
   json defects = json::array();
   if (transaction.message().structure_parsed()) {
     const mime::Defects& found = transaction.message().structure().defects;
@@ -384,7 +357,8 @@ int run_trace(const TraceOptions& options) {
   // In memory: who traces may not be allowed to write into the daemon's spool directory.
   loaded->generation->settings.limits.spool_memory = settings.limits.message_size;
   loaded->generation->open_directories(nullptr, nullptr);
-  loaded->generation->open_scanning(nullptr);
+  // Also where no rule asks: the output shows what is in the attachments.
+  loaded->generation->scanning = std::make_shared<milter::Scanning>(settings.scan_pool, std::string());
   loaded->generation->open_engines(nullptr, nullptr);
   milter::Transaction transaction(loaded->generation, nullptr, 1, 0);
   transaction.report_all = true;

@@ -32,6 +32,7 @@ class Alone : public Context {
   Budget& budget() override { return budget_; }
   Leaf& leaf() override { return leaf_; }
   std::string_view bytes() const override { return job_.bytes; }
+  std::string_view charset() const override { return {}; }
   bool child(const Child& child) override {
     if (child.bytes.size() > limits().size) std::abort();
     return budget_.take_member();

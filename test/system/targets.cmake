@@ -82,4 +82,5 @@ set_property(TEST system-vault APPEND PROPERTY ENVIRONMENT "POSTERN_KILL_STEP=4"
 postern_system_test(vault-kill LABEL long TIMEOUT 1800 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/vault_test.py" $<TARGET_FILE:vault-steps>)
 postern_system_test(zeroise-kill LABEL long TIMEOUT 7200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/zeroise_kill_test.py")
 postern_system_test(outbox COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/outbox_test.py")
+postern_system_test(scan COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/scan_test.py")
 postern_system_test(alerts COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/alerts_test.py")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Bytes of text in whatever charset become UTF-8, in each reading.
 #include "engine/scan/worker/decoded_text.h"
 
 #include <algorithm>

@@ -136,6 +136,12 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   context.leaf().mime = guess.mime;
   const auto skipped = [&](FileType type) { return scan.job.skip.test(static_cast<size_t>(type)); };
   if (std::ranges::all_of(guess.types, skipped)) return;
+  // A mail reader shows what is called text as text, whatever else it looks like; signatures of pictures and sound are
+  // short enough for a text to begin so.
+  const auto mistaken = [](FileType type) { return info(type).in(Group::image) || info(type).in(Group::media); };
+  if (context.leaf().declared_mime.starts_with("text/") && std::ranges::all_of(guess.types, mistaken)) {
+    guess.types.push_back(FileType::txt);
+  }
   std::vector<Reader> done;
   for (const FileType type : guess.types) {
     for (const Reading& row : readings()) {

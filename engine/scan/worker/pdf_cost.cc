@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// What a page will cost poppler, counted before it sees the page.
 #include "engine/scan/worker/pdf_cost.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A PDF's objects, as qpdf reads them.
 #include "engine/scan/worker/pdf_structure.h"
 
 #include <algorithm>
