@@ -19,3 +19,7 @@ target_link_libraries(trackfill PRIVATE postern_store PkgConfig::FMT)
 add_test(NAME bench-findevent
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/bench/findevent ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} $<TARGET_FILE:trackfill>)
 set_tests_properties(bench-findevent PROPERTIES LABELS "long;bench" TIMEOUT 1800 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+# Run by hand: documents scanned by workers against the same text by the libraries alone.
+add_executable(scanbench bench/scanbench.cc)
+target_link_libraries(scanbench PRIVATE postern_scan_client PkgConfig::ARCHIVE PkgConfig::EXPAT PkgConfig::POPPLER)
+add_dependencies(scanbench postern-scan)
