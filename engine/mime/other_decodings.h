@@ -11,7 +11,7 @@
 namespace postern::mime {
 
 // kMostDecodings bounds what other_decodings returns; each costs one pass.
-inline constexpr size_t kMostDecodings = 16;
+inline constexpr size_t kMostDecodings = 48;
 
 // other_decodings returns what readers make of `encoded` that decode it otherwise; without what decode_transfer makes
 // of it, and without duplicates. Each is at most as long as `encoded`.

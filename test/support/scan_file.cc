@@ -27,6 +27,13 @@ int main(int argc, char** argv) {
       }
       continue;
     }
+    if (argument == "--usage") {
+      std::ifstream status("/proc/self/status");
+      for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("VmHWM:")) std::fprintf(stderr, "%s\n", line.c_str());
+      }
+      continue;
+    }
     if (argument == "--text" || argument == "--message") {
       (argument == "--text" ? text : message) = true;
       continue;

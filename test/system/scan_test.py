@@ -6,6 +6,7 @@ import email.message
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,6 +163,43 @@ class Scan(unittest.TestCase):
         self.assertIn(b"gone: run.zip", self.wait_arrived("after").body)
         self.assertEqual(json.loads(world.daemon.command("status", "-c", world.daemon.config_file, "--json").stdout)["scan"]["trouble"], "")
 
+    def test_a_scanner_that_dies_of_it(self):
+        """A worker with a hole in it: the content is tried twice, then remembered; the message is held; where the list cannot be written mail goes on."""
+        world = self.make({"scan": {"program": os.path.join(BIN, "faulty-scan"), "workers": 1}})
+        self.send("poison", ("poison.bin", b"abort\n"))
+        world.daemon.wait_log(r"A scan worker was lost, crash, content [0-9a-f]{64}: .*\[scan-worker-lost\]")
+        world.daemon.wait_log(r"Content [0-9a-f]{64} crashed the scanner twice .*\[scan-poison\]")
+        world.daemon.wait_log(r"attachment '2/poison\.bin' unscannable \(crash\)")
+        (entry,) = json.loads(self.quarantine("list", "--json"))
+        self.assertEqual(entry["holds"][0]["quarantine"], "Policy")
+        path = os.path.join(world.daemon.directory, "state", "scan-crashes")
+        with open(path) as file:
+            self.assertRegex(file.read(), "[0-9a-f]{64}")
+        os.unlink(path)
+        os.mkdir(path)
+        self.send("other poison", ("poison.bin", b"abort \n"))
+        world.daemon.wait_log(r"\[scan-list-failed\]")
+        self.assertEqual(len(json.loads(self.quarantine("list", "--json"))), 2)
+
+    def test_a_program_that_goes_away(self):
+        world = self.make(start=False)
+        program = os.path.join(world.daemon.directory, "postern-scan")
+        shutil.copy(os.path.join(BIN, "postern-scan"), program)
+        world.daemon.write({"scan": {"program": program, "workers": 1}}, RULES)
+        world.daemon.start()
+        world.mta.start()
+        os.unlink(program)
+
+        def lost():
+            subprocess.run(["pkill", "-KILL", "-P", str(world.daemon.process.pid), "postern-scan"])
+            self.send("lost", ("run.zip", zipped({"run.exe": PROGRAM})))
+            return world.daemon.lines(r"Attachments are not scanned: .*\[scan-failed\]")
+
+        wait_until(lost, lambda: "scan-failed\n" + world.daemon.log_text()[-3000:])
+        # Nothing that was not scanned went through as it was.
+        for delivery in world.sink.all():
+            self.assertIn(b"gone: run.zip", delivery.body)
+
     def test_reload_and_a_program_that_is_not_there(self):
         world = self.make()
         before = set(self.workers())
@@ -197,7 +235,7 @@ class Scan(unittest.TestCase):
         self.assertEqual(by_path["3/photos.zip!holiday.exe"]["group"], ["Executable"])
         self.assertEqual(by_path["2/plans.docx"]["type"], "docx")
         text = world.daemon.command("scan", "--text", os.path.join(world.daemon.directory, "mail.eml")).stdout
-        self.assertIn("Project Wanderfalke starts", text)
+        self.assertIn(b"Project Wanderfalke starts", text)
         self.assertEqual(world.daemon.command("scan", "/nonexistent", check=False).returncode, 65)
 
 

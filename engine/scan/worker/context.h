@@ -36,6 +36,8 @@ class Budget {
   ScanLimits limits_;
   uint64_t given_;
   uint64_t out_ = 0;
+  uint64_t out_at_clock_ = 0;  // when the clock was looked at
+  uint32_t calls_ = 0;         // since then
   uint64_t text_ = 0;
   uint32_t members_ = 0;
   uint64_t cpu_deadline_ns_ = 0;

@@ -28,6 +28,9 @@ void read_one(Context& context);
 void read_wordperfect(Context& context);
 void read_access(Context& context);
 
+// is_document_package tells whether read_zip_document reads the parts of this archive.
+bool is_document_package(std::string_view bytes);
+
 // is_document_part tells whether a member of an OOXML or ODF package is one of the document's own parts, which the
 // document's reader reads, and so no leaf of its own; `head` is the member's first bytes (64 are enough), since a name
 // proves nothing. Only to be asked for archives of which an office type is plausible.

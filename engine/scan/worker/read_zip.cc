@@ -134,7 +134,7 @@ void read_zip(Context& context) {
   if (directory.damaged) context.fail(Reason::corrupt);
   if (directory.overlaps > kOverlaps) return context.fail(Reason::overlap);
   // A document's own parts are read by its reader, and are no leaves.
-  const bool office = std::ranges::any_of(context.leaf().types, is_office);
+  const bool office = std::ranges::any_of(context.leaf().types, is_office) && is_document_package(context.bytes());
   Unpack unpack(context);
   for (const ZipMember& member : directory.members) {
     if (member.name.find('\0') != std::string_view::npos) context.mark(Mark::inconsistent);

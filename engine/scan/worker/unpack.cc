@@ -38,7 +38,10 @@ bool Unpack::charge(uint64_t bytes) {
 
 bool Unpack::reserve(uint64_t size) {
   if (size <= capacity_) return true;
-  const uint64_t wanted = std::max({size, kFirst, capacity_ + capacity_ / 2});
+  // Pages that nothing was written to take no memory: past this a block is made as large as it may get.
+  constexpr uint64_t kLarge = 8u << 20;
+  const uint64_t most = context_.budget().limits().size;
+  const uint64_t wanted = size > kLarge && size <= most ? most : std::max({size, kFirst, capacity_ + capacity_ / 2});
   // realloc moves pages instead of bytes where a block is large.
   char* grown = static_cast<char*>(std::realloc(buffer_.get(), wanted));
   if (grown == nullptr) {

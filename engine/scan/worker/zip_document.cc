@@ -246,10 +246,13 @@ void read_iwork(Context& context, const ZipPackage& package, const PackageMember
 }
 
 bool is_odf(const ZipPackage& package) {
-  return package.find("META-INF/manifest.xml") != nullptr &&
-         (package.find("content.xml") != nullptr || package.find("encrypted-package") != nullptr ||
-          package.find("mimetype") != nullptr);
+  const bool manifest = package.find("META-INF/manifest.xml") != nullptr;
+  const bool mimetype = package.find("mimetype") != nullptr;
+  const bool content = package.find("content.xml") != nullptr || package.find("encrypted-package") != nullptr;
+  return (manifest || mimetype) && (content || (manifest && mimetype));
 }
+
+bool is_opc(const ZipPackage& package) { return package.find("[Content_Types].xml") != nullptr; }
 
 }  // namespace
 
@@ -267,7 +270,7 @@ void read_zip_document(Context& context) {
   const std::string_view bytes = context.bytes();
   const std::optional<ZipPackage> package = ZipPackage::open(bytes);
   if (!package) return;  // the archive reader tells
-  const bool opc = package->find("[Content_Types].xml") != nullptr;
+  const bool opc = is_opc(*package);
   const bool odf = !opc && is_odf(*package);
   if (!opc && !odf) {
     for (const std::string_view name : {"index.xml"sv, "index.apxl"sv, "presentation.apxl"sv}) {
@@ -286,6 +289,11 @@ void read_zip_document(Context& context) {
   } else {
     read_odf(context, *package);
   }
+}
+
+bool is_document_package(std::string_view bytes) {
+  const std::optional<ZipPackage> package = ZipPackage::open(bytes);
+  return package && (is_opc(*package) || is_odf(*package));
 }
 
 bool is_document_part(std::string_view name, std::string_view head) {
