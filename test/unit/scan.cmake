@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 add_executable(scan-file support/scan_file.cc)
 target_link_libraries(scan-file PRIVATE postern_scan_worker nlohmann_json::nlohmann_json)
+add_test(NAME scan-bombs COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/system/scan_bombs_test.py" $<TARGET_FILE:scan-file>)
+set_tests_properties(scan-bombs PROPERTIES LABELS "ci;system" TIMEOUT 300)
 postern_unit_test(scan-archive SOURCES unit/scan_archive_test.cc LINK postern_scan_worker)
 postern_unit_test(scan-text SOURCES unit/scan_text_test.cc LINK postern_scan_worker)
 postern_unit_test(scan-pdf SOURCES unit/scan_pdf_test.cc LINK postern_scan_worker)

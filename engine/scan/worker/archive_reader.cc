@@ -11,6 +11,8 @@
 namespace postern::scan::worker {
 namespace {
 
+constexpr uint64_t kReadAhead = 64u << 10;
+
 constexpr size_t kPiece = 64u << 10;
 
 // Names in UTF-16 are only converted in a locale that knows them.
@@ -51,6 +53,7 @@ ArchiveReader::ArchiveReader(Enable format, int filter) : archive_(archive_read_
   if (archive_ == nullptr) return;
   ready_ = format(archive_) >= ARCHIVE_WARN;
   if (filter == ARCHIVE_FILTER_NONE) return;
+  stream_ = true;
   // Appended, the filter of compress reads before there is anything to read, and crashes.
   const int state = filter == ARCHIVE_FILTER_COMPRESS ? archive_read_support_filter_compress(archive_)
                                                       : archive_read_append_filter(archive_, filter);
@@ -132,6 +135,8 @@ void ArchiveReader::read(Unpack& unpack) {
     if (offset < 0 || static_cast<uint64_t>(offset) < have) return unpack.set_reason(Reason::corrupt);
     // A hole of a sparse file is what a reader sees as zeros.
     if (static_cast<uint64_t>(offset) > have && !unpack.append_zeros(static_cast<uint64_t>(offset) - have)) return;
+    // A stream shows what it is long before its end; decoders read ahead by a block.
+    if (stream_) unpack.consumed(static_cast<uint64_t>(archive_filter_bytes(archive_, -1)) + kReadAhead);
     if (!unpack.append({static_cast<const char*>(block), size})) return;
     if (state == ARCHIVE_WARN && !lenient_) unpack.set_reason(Reason::corrupt);
     if (unpack.reason() != Reason::none) return;

@@ -52,6 +52,7 @@ class ArchiveReader {
   Source source_;
   bool ready_ = false;
   bool dead_ = false;
+  bool stream_ = false;  // one compressed stream, read from its begin to its end
   bool lenient_ = false;
 };
 

@@ -44,6 +44,7 @@ bool inflate_all(std::string_view& rest, int bits, Unpack& unpack) {
   }
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));
   stream.avail_in = static_cast<uInt>(std::min<size_t>(rest.size(), UINT32_MAX));
+  const uint64_t before = unpack.given() - rest.size();
   int state = Z_OK;
   while (state == Z_OK) {
     char* room = unpack.fill(kChunk);
@@ -51,6 +52,7 @@ bool inflate_all(std::string_view& rest, int bits, Unpack& unpack) {
     stream.next_out = reinterpret_cast<Bytef*>(room);
     stream.avail_out = kChunk;
     state = inflate(&stream, Z_NO_FLUSH);
+    unpack.consumed(before + stream.total_in + kChunk);
     if (!unpack.keep(kChunk - stream.avail_out)) break;
   }
   rest.remove_prefix(stream.total_in);

@@ -3,6 +3,7 @@
 // freed before the next. Every byte is charged to the budget first, so that a bomb ends where its limit is, not where
 // memory does.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -17,6 +18,10 @@ class Unpack {
   // An unpacking of the context's leaf. The rule of reasons: what cannot be read carries the reason; the container
   // carries it too when what is behind was not seen.
   explicit Unpack(Context& context) : context_(context), in_(context.bytes().size()) {}
+
+  // consumed tells how much of the container what came out so far was made of, where that is known; else it is all.
+  uint64_t given() const { return context_.bytes().size(); }
+  void consumed(uint64_t bytes) { in_ = std::min<uint64_t>(bytes, context_.bytes().size()); }
 
   // begin forgets the thing before.
   void begin();
