@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attachments scanned by posternd's workers, through Postfix: what is in archives and documents counts, the original is kept, what could not be
 read is never taken for clean, and workers that die cost no mail."""
+import contextlib
 import email.message
 import io
 import json
@@ -56,6 +57,20 @@ def mail(subject, *attachments):
     return message.as_bytes().replace(b"\n", b"\r\n")
 
 
+def children_of(parent, name):
+    """Process ids of the children of `parent` that run a program called so."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{entry}/stat") as file:
+                head, _, rest = file.read().rpartition(")")
+            if int(rest.split()[1]) == parent and head.partition("(")[2].startswith(name):
+                found.append(int(entry))
+    return found
+
+
 DOCX = zipped({"[Content_Types].xml": TYPES, "_rels/.rels": RELS, "word/document.xml": WORD})
 
 
@@ -91,8 +106,7 @@ class Scan(unittest.TestCase):
         return self.world.daemon.command("quarantine", *arguments, "-c", self.world.daemon.config_file).stdout
 
     def workers(self):
-        listed = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(self.world.daemon.process.pid)], capture_output=True, text=True)
-        return [int(line.split()[0]) for line in listed.stdout.splitlines() if line.split()[1].startswith("postern-scan")]
+        return children_of(self.world.daemon.process.pid, "postern-scan")
 
     def test_stripped_kept_delivered_and_released(self):
         world = self.make()
@@ -191,7 +205,9 @@ class Scan(unittest.TestCase):
         os.unlink(program)
 
         def lost():
-            subprocess.run(["pkill", "-KILL", "-P", str(world.daemon.process.pid), "postern-scan"])
+            for pid in self.workers():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.send("lost", ("run.zip", zipped({"run.exe": PROGRAM})))
             return world.daemon.lines(r"Attachments are not scanned: .*\[scan-failed\]")
 
