@@ -68,6 +68,7 @@ void block(Pool& pool, uint64_t jobs, bool faults, std::atomic<uint64_t>& number
       for (;;) {
         uint64_t now = left.load();
         while (now > 0 && !left.compare_exchange_weak(now, now - 1)) continue;
+        if (now <= 1) left.notify_all();
         if (now == 0) return;
         const uint64_t id = number.fetch_add(1);
         Job job;
@@ -89,7 +90,7 @@ void block(Pool& pool, uint64_t jobs, bool faults, std::atomic<uint64_t>& number
     });
   }
   // The good ones' time: a fault that is still running when they are through is no loss of theirs.
-  while (left.load() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (uint64_t now = left.load(); now > 0; now = left.load()) left.wait(now);
   result.seconds += seconds_since(begin);
   result.good += good;
   for (std::thread& thread : threads) thread.join();

@@ -332,6 +332,7 @@ TEST_F(InspectEngine, AMessageThatAServerChokesOnDoesNotSwitchItOff) {
 TEST_F(InspectEngine, AnAnswerByDropsEndsAtTheDeadline) {
   Server server(path("s"), [](Peer& peer) {
     if (is_ping(peer)) return;
+    // The pace of the drops; nothing waits for it.
     while (peer.say("x")) std::this_thread::sleep_for(milliseconds(5));
   });
   EngineSettings quick = settings({server.place()});

@@ -4,7 +4,7 @@
 
 usage: readings_crosscheck.py READINGS-DUMP [COUNT [SEED [KEEP]]]
 
-Messages are made with one fault each, then COUNT with two or three faults drawn by SEED. Each carries a harmless program stub or a
+Messages are made with one fault each, then COUNT with two or three faults drawn by SEED. Each carries a harmless program or a
 marker text. Whatever payload a reader extracts must be among the leaves of our own reading or among the other readings; a payload that
 nobody extracts does not count. KEEP is a folder for the messages that failed.
 """
@@ -442,7 +442,7 @@ def main():
                 figures["missed but flagged"] += found["ambiguous"]
                 if keep:
                     (keep / f"{path.name}").write_bytes(path.read_bytes())
-                print(f"MISSED {path.name} by {' '.join(sorted(set(missed)))}: {what} ({'mark' if payload is MARK else 'stub'})"
+                print(f"MISSED {path.name} by {' '.join(sorted(set(missed)))}: {what} ({'mark' if payload is MARK else 'program'})"
                       f"{' flagged' if found['ambiguous'] else ''}{'' if found['complete'] else ' incomplete'}")
     for name in sorted(figures):
         print(f"{name}: {figures[name]}")
