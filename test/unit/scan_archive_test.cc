@@ -9,6 +9,8 @@
 #include <string>
 
 #include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/inflater.h"
+#include "engine/scan/worker/name_table.h"
 #include "test/unit/scan_support.h"
 
 namespace postern::scan::worker {
@@ -137,6 +139,91 @@ TEST(ScanZip, NamesAreNeverPaths) {
     EXPECT_LE(leaf.name.size(), kMaxName);
     EXPECT_EQ(leaf.name.find('\0'), std::string::npos);
   }
+}
+
+// A document of one part of text, both members deflated.
+Zip document(std::string_view part) {
+  Zip zip;
+  zip.add("[Content_Types].xml",
+          "<Types><Override PartName=\"/word/document.xml\" ContentType=\"application/"
+          "vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml\"/></Types>",
+          true);
+  zip.add("word/document.xml", part, true);
+  return zip;
+}
+
+TEST(ScanZip, PartsOfADocumentAreLeavesOnlyWhereTheyAreWrong) {
+  constexpr std::string_view kPart = "<w:document><w:p><w:t>hello</w:t></w:p></w:document>";
+  Zip zip = document(kPart);
+  EXPECT_EQ(shown(scan(zip.bytes())), "=ok");
+  EXPECT_EQ(scan(zip.bytes()).leaves[0].text, "hello");
+  zip.entries[1].crc ^= 1;
+  Verdict verdict = scan(zip.bytes());
+  EXPECT_EQ(shown(verdict), "=ok !word/document.xml=corrupt");
+  EXPECT_EQ(verdict.leaves[0].text, "hello");
+  zip = document(kPart);
+  ++zip.entries[1].size;
+  EXPECT_EQ(shown(scan(zip.bytes())), "=ok !word/document.xml=corrupt");
+  zip = document(kPart);
+  zip.entries[1].packed.resize(zip.entries[1].packed.size() - 2);
+  EXPECT_EQ(shown(scan(zip.bytes())), "=corrupt !word/document.xml=corrupt");
+  EXPECT_EQ(shown(scan(document(kPart.substr(0, 30)).bytes())), "=corrupt");
+}
+
+TEST(ScanZip, LargePartsOfADocumentAreReadInPieces) {
+  std::string words;
+  while (words.size() < (3u << 20)) words += "word" + std::to_string(words.size()) + ' ';
+  const std::string part = "<w:document><w:p><w:t>" + words + "</w:t></w:p></w:document>";
+  const Verdict verdict = scan(document(part).bytes());
+  EXPECT_EQ(shown(verdict), "=ok");
+  EXPECT_TRUE(verdict.leaves[0].text == words);
+  // A size that is not true changes nothing but what is said of the part.
+  Zip small = document(part);
+  small.entries[1].size = 10;
+  const Verdict other = scan(small.bytes());
+  EXPECT_EQ(shown(other), "=ok !word/document.xml=corrupt");
+  EXPECT_TRUE(other.leaves[0].text == words);
+}
+
+TEST(ScanZip, PartsOfADocumentCountAgainstTheLimits) {
+  const std::string bytes = document("<w:document><w:t>" + std::string(100000, 'x') + "</w:t></w:document>").bytes();
+  Job job;
+  job.bytes = bytes;
+  job.limits.size = 50000;
+  EXPECT_EQ(shown(scan_job(job)), "=size !word/document.xml=size");
+  job.limits.size = 1u << 20;
+  // Its reader and the archive's count it once each.
+  for (const uint64_t total : {150'000u, 250'000u}) {
+    job.limits.total = total;
+    EXPECT_EQ(scan_job(job).complete(), total == 250'000u) << total;
+  }
+}
+
+TEST(Inflate, InEachFormatUntilTheEnd) {
+  const std::string data(100000, 'x');
+  using Format = Inflater::Format;
+  for (const Format format : {Format::raw, Format::zlib, Format::gzip}) {
+    const std::string packed = test::deflate_raw(data, static_cast<int>(format));
+    std::string out;
+    std::string room(777, '\0');
+    const std::string more = packed + "what follows";
+    Inflater inflater(more, format);
+    while (inflater.going()) out.append(room.data(), inflater.next(room.data(), room.size()));
+    EXPECT_TRUE(inflater.ended());
+    EXPECT_EQ(inflater.reason(), Reason::none);
+    EXPECT_EQ(inflater.used(), packed.size());
+    EXPECT_EQ(out, data);
+    Inflater cut(std::string_view(packed).substr(0, packed.size() - 1), format);
+    while (cut.going()) cut.next(room.data(), room.size());
+    EXPECT_EQ(cut.reason(), Reason::corrupt);
+    EXPECT_EQ(cut.next(room.data(), room.size()), 0u);
+  }
+}
+
+TEST(NameTable, FindsItsNamesAndNoOthers) {
+  constexpr NameTable<int, 4> kTable({{"t", 1}, {"tab", 2}, {"tub", 3}, {"bat", 4}});
+  static_assert(kTable.find("t") == 1 && kTable.find("tab") == 2 && kTable.find("tub") == 3 && kTable.find("bat") == 4);
+  for (const std::string_view other : {"", "T", "tt", "tabs", "b"}) EXPECT_EQ(kTable.find(other), 0) << other;
 }
 
 TEST(ScanArchive, TarWithLinksAndDevices) {

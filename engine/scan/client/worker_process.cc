@@ -38,6 +38,7 @@ constexpr int kHighFd = 10;
 // what spins until its time is over shall not cost the quick ones theirs.
 constexpr std::chrono::milliseconds kSlow[] = {std::chrono::milliseconds(500), std::chrono::milliseconds(3000)};
 constexpr int kSlowNice = 6;  // by step
+constexpr size_t kKeptFrame = 1u << 20;
 constexpr int kMostNice = 19;
 
 int milliseconds_left(Clock::time_point deadline) {
@@ -223,7 +224,8 @@ bool WorkerProcess::take_verdict(const Message& first, const Job& job, Clock::ti
     return false;
   }
   const std::span<char> pieces = arena_.pieces();
-  std::string frame;
+  std::string& frame = frame_;
+  frame.clear();
   frame.reserve(first.total);
   Message now = first;
   for (;;) {
@@ -242,6 +244,7 @@ bool WorkerProcess::take_verdict(const Message& first, const Job& job, Clock::ti
     outcome.end = End::nonsense;
   }
   Result<Verdict> verdict = decode_verdict(frame, job.limits.text);
+  if (frame.capacity() > kKeptFrame) frame = std::string();
   if (!verdict) {
     outcome.what = verdict.error().text();
     return false;

@@ -110,6 +110,7 @@ class WorkerProcess {
   Child child_;
   base::UniqueFd socket_;
   Arena arena_;
+  std::string frame_;  // of the last verdict: its memory is used again
   uint64_t job_ = 0;
   unsigned jobs_ = 0;
   std::chrono::microseconds cpu_{0};

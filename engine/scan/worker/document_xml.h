@@ -2,6 +2,7 @@
 // What the XML of office documents says: one handler for OOXML parts (and Word 2003, SpreadsheetML 2003), one for
 // OpenDocument, one for iWork and other XML of which only text and names matter.
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ struct OoxmlState {
   uint64_t string_bytes = 0;
 };
 
+// OoxmlElement is an element that means something in a part of OOXML.
+enum class OoxmlElement : uint8_t;
+
 class OoxmlHandler : public XmlHandler {
  public:
   enum class Kind { text, master, sheet, strings, styles, workbook, properties };
@@ -43,10 +47,14 @@ class OoxmlHandler : public XmlHandler {
   void put(std::string_view utf8);
   void line();
   void tab();
-  void start_text(std::string_view name, const XmlAttributes& attributes);
-  void end_text(std::string_view name);
-  void start_sheet(std::string_view name, const XmlAttributes& attributes);
-  void end_sheet(std::string_view name);
+  void own_line(std::string_view utf8);
+  void start_text(OoxmlElement element, const XmlAttributes& attributes);
+  void end_text(OoxmlElement element);
+  void end_shared_string();
+  void start_sheet(OoxmlElement element, std::string_view name, const XmlAttributes& attributes);
+  void end_sheet(OoxmlElement element, std::string_view name);
+  void symbol(std::string_view hex);
+  void relationship(const XmlAttributes& attributes);
   void end_cell();
   void field_character(std::string_view kind);
   void note(std::string_view instruction);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kinds of files that a fixed mark tells: archives, documents of their own formats, disk images, mail carriers.
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/filetype_parts.h"
+#include "engine/scan/worker/inflater.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -110,16 +109,10 @@ bool is_zlib(std::string_view bytes) {
   if (bytes.size() < 8 || bytes[0] != '\x78' || big16(bytes, 0) % 31 != 0 || (byte_at(bytes, 1) & 0x20) != 0) {
     return false;
   }
-  std::array<unsigned char, 512> sink{};
-  z_stream stream{};
-  if (inflateInit(&stream) != Z_OK) return false;
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-  stream.avail_in = static_cast<uInt>(std::min<size_t>(bytes.size(), 65536));
-  stream.next_out = sink.data();
-  stream.avail_out = static_cast<uInt>(sink.size());
-  const int state = inflate(&stream, Z_SYNC_FLUSH);
-  inflateEnd(&stream);
-  return state == Z_OK || state == Z_STREAM_END;
+  std::array<char, 512> sink{};
+  Inflater inflater(bytes.substr(0, 65536), Inflater::Format::zlib);
+  inflater.next(sink.data(), sink.size());
+  return inflater.going() || inflater.ended();
 }
 
 // LZMA of its own has no mark: properties, a dictionary of 2^n or 2^n+2^(n-1), and a size that is unknown or likely.

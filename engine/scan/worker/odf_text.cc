@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text of OpenDocument and iWork XML.
-#include <algorithm>
+#include <cstdint>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
+#include "engine/scan/worker/name_table.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -11,12 +12,55 @@ namespace {
 
 constexpr size_t kLinks = 10000;
 
-// is_text tells whether an element's characters are read by people.
-bool is_text(std::string_view name) {
-  static constexpr std::string_view kText[] = {"p",           "h",           "title",         "desc",
-                                               "footer-decl", "header-decl", "date-time-decl"};
-  return std::ranges::find(kText, name) != std::end(kText);
-}
+enum class Element : uint8_t {
+  other,
+  binary_data,
+  cell,
+  covered_cell,
+  dde,
+  declared,
+  line_break,
+  link,
+  loaded,
+  row,
+  source,
+  spaces,
+  spreadsheet,
+  tab,
+  table,
+  text,  // whose characters are read by people
+};
+
+constexpr NameTable<Element, 28> kElements({
+    {"a", Element::link},
+    {"binary-data", Element::binary_data},
+    {"content-validation", Element::declared},
+    {"covered-table-cell", Element::covered_cell},
+    {"date-time-decl", Element::text},
+    {"dde-connection-decl", Element::dde},
+    {"dde-source", Element::dde},
+    {"desc", Element::text},
+    {"floating-frame", Element::loaded},
+    {"footer-decl", Element::text},
+    {"h", Element::text},
+    {"header-decl", Element::text},
+    {"line-break", Element::line_break},
+    {"module", Element::source},
+    {"object", Element::loaded},
+    {"object-ole", Element::loaded},
+    {"p", Element::text},
+    {"s", Element::spaces},
+    {"section-source", Element::loaded},
+    {"source-code", Element::source},
+    {"spreadsheet", Element::spreadsheet},
+    {"tab", Element::tab},
+    {"tab-stop", Element::tab},
+    {"table", Element::table},
+    {"table-cell", Element::cell},
+    {"table-row", Element::row},
+    {"title", Element::text},
+    {"user-field-decl", Element::declared},
+});
 
 }  // namespace
 
@@ -26,56 +70,77 @@ void OdfHandler::finish() {
 }
 
 void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
-  if (is_text(name)) {
+  const Element element = kElements.find(name);
+  if (element == Element::text) {
     sink_.line();
     ++collecting_;
-  } else if (metadata_) {
-    sink_.line();
-  } else if (name == "s") {
-    if (collecting_ > 0) sink_.text(" ");
-  } else if (name == "tab" || name == "tab-stop") {
-    if (collecting_ > 0) sink_.tab();
-  } else if (name == "line-break") {
-    sink_.line();
-  } else if (name == "a" && attributes.has("href")) {
-    if (links_.size() < kLinks) links_.emplace_back(attributes.get("href"));
-  } else if (name == "spreadsheet") {
-    spreadsheet_ = true;
-  } else if (name == "table" && spreadsheet_) {
-    sink_.paragraph(attributes.get("name"));
-  } else if (name == "table-cell") {
-    for (const std::string_view literal : formula_literals(attributes.get("formula"))) sink_.paragraph(literal);
-  } else if (name == "user-field-decl" || name == "content-validation") {
-    sink_.paragraph(attributes.get("string-value"));
-  } else if (name == "dde-source" || name == "dde-connection-decl") {
-    context_.mark(Mark::macro_dde);
-  } else if (name == "object" || name == "object-ole" || name == "floating-frame" || name == "section-source") {
-    if (is_remote(attributes.get("href"))) context_.mark(Mark::remote_template);
-  } else if (name == "binary-data") {
-    in_binary_ = true;
-    binary_text_.clear();
-  } else if (name == "source-code" || name == "module") {
-    in_source_ = true;
+    return;
+  }
+  if (metadata_) return sink_.line();
+  switch (element) {
+    case Element::spaces:
+      if (collecting_ > 0) sink_.text(" ");
+      return;
+    case Element::tab:
+      if (collecting_ > 0) sink_.tab();
+      return;
+    case Element::line_break:
+      return sink_.line();
+    case Element::link:
+      if (attributes.has("href") && links_.size() < kLinks) links_.emplace_back(attributes.get("href"));
+      return;
+    case Element::spreadsheet:
+      spreadsheet_ = true;
+      return;
+    case Element::table:
+      if (spreadsheet_) sink_.paragraph(attributes.get("name"));
+      return;
+    case Element::cell:
+      for (const std::string_view literal : formula_literals(attributes.get("formula"))) sink_.paragraph(literal);
+      return;
+    case Element::declared:
+      return sink_.paragraph(attributes.get("string-value"));
+    case Element::dde:
+      return context_.mark(Mark::macro_dde);
+    case Element::loaded:
+      if (is_remote(attributes.get("href"))) context_.mark(Mark::remote_template);
+      return;
+    case Element::binary_data:
+      in_binary_ = true;
+      binary_text_.clear();
+      return;
+    case Element::source:
+      in_source_ = true;
+      return;
+    default:
+      return;
   }
 }
 
 void OdfHandler::end(std::string_view name) {
-  if (is_text(name)) {
+  const Element element = kElements.find(name);
+  if (element == Element::text) {
     if (collecting_ > 0) --collecting_;
-    sink_.line();
-  } else if (metadata_) {
-    sink_.line();
-  } else if (name == "table-cell" || name == "covered-table-cell") {
-    sink_.tab();
-  } else if (name == "table-row") {
-    sink_.line();
-  } else if (name == "binary-data" && in_binary_) {
-    in_binary_ = false;
-    if (binary) binary("", binary_text_);
-    binary_text_ = std::string();
-  } else if (name == "source-code" || name == "module") {
-    in_source_ = false;
-    sink_.line();
+    return sink_.line();
+  }
+  if (metadata_) return sink_.line();
+  switch (element) {
+    case Element::cell:
+    case Element::covered_cell:
+      return sink_.tab();
+    case Element::row:
+      return sink_.line();
+    case Element::binary_data:
+      if (!in_binary_) return;
+      in_binary_ = false;
+      if (binary) binary("", binary_text_);
+      binary_text_ = std::string();
+      return;
+    case Element::source:
+      in_source_ = false;
+      return sink_.line();
+    default:
+      return;
   }
 }
 

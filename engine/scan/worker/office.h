@@ -12,15 +12,14 @@
 
 namespace postern::scan::worker {
 
+struct ZipDirectory;
+
 // Readers, one row each in readers.cc.
 
 // read_ole reads compound files of every kind: what makes them a Word, Excel, PowerPoint, Outlook, Publisher, Visio or
 // HWP document, an encrypted package, macros, and everything embedded. Also Word and Excel files from before compound
 // files.
 void read_ole(Context& context);
-// read_zip_document reads OOXML, ODF and iWork packages: text, marks, protection. What is embedded in them comes from
-// the archive reader.
-void read_zip_document(Context& context);
 // read_xml_document reads documents that are one XML file: Word 2003, pkg:package, flat ODF, SpreadsheetML 2003.
 void read_xml_document(Context& context);
 void read_rtf(Context& context);
@@ -28,8 +27,13 @@ void read_one(Context& context);
 void read_wordperfect(Context& context);
 void read_access(Context& context);
 
+// Pieces of the archive reader's work.
+
+// read_zip_document reads OOXML, ODF and iWork packages: text, marks, protection. What is embedded in them comes from
+// the archive reader, and so do parts that are not what the tables say. Parts that are it are marked as `own`.
+void read_zip_document(Context& context, ZipDirectory& directory);
 // is_document_package tells whether read_zip_document reads the parts of this archive.
-bool is_document_package(std::string_view bytes);
+bool is_document_package(ZipDirectory& directory);
 
 // is_document_part tells whether a member of an OOXML or ODF package is one of the document's own parts, which the
 // document's reader reads, and so no leaf of its own; `head` is the member's first bytes (64 are enough), since a name

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is embedded in documents: packages ("Ole10Native"), programs hidden in streams, property sets.
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 
 #include "engine/base/text.h"
+#include "engine/scan/worker/inflater.h"
 #include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
@@ -175,25 +174,16 @@ void read_properties(Context& context, std::string_view stream) {
 }
 
 bool inflate_zlib(Context& context, std::string_view packed, std::string& out, bool raw) {
-  z_stream stream{};
-  if (inflateInit2(&stream, raw ? -MAX_WBITS : MAX_WBITS) != Z_OK) return false;
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
-  stream.avail_in = static_cast<uInt>(packed.size());
+  Inflater inflater(packed, raw ? Inflater::Format::raw : Inflater::Format::zlib);
   char buffer[16384];
-  int status = Z_OK;
   Reason reason = Reason::none;
-  while (status == Z_OK && reason == Reason::none) {
-    stream.next_out = reinterpret_cast<Bytef*>(buffer);
-    stream.avail_out = sizeof buffer;
-    status = inflate(&stream, Z_NO_FLUSH);
-    const size_t got = sizeof buffer - stream.avail_out;
+  while (inflater.going() && reason == Reason::none) {
+    const size_t got = inflater.next(buffer, sizeof buffer);
     reason = context.budget().out(got, out.size(), packed.size());
     out.append(buffer, got);
-    if (got == 0 && status == Z_OK) break;
   }
-  inflateEnd(&stream);
+  if (reason == Reason::none) reason = inflater.reason();
   if (reason != Reason::none) context.fail(reason);
-  if (status != Z_STREAM_END && reason == Reason::none) context.fail(Reason::corrupt);
   return !out.empty();
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
+#include "engine/scan/worker/name_table.h"
 #include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
@@ -26,6 +27,121 @@ uint32_t number(std::string_view text) {
   std::from_chars(text.data(), text.data() + text.size(), out);
   return out;
 }
+
+using Element = OoxmlElement;
+
+}  // namespace
+
+enum class OoxmlElement : uint8_t {
+  other,
+  alternate_content,
+  attached_template,
+  binary_data,
+  book_properties,
+  cell,
+  cell_formats,
+  choice,
+  column,
+  comment,
+  control,
+  data,
+  dde_link,
+  fallback,
+  field_character,
+  format,
+  formula,
+  glyphs,
+  hlink,
+  hyperlink,
+  instruction,
+  line_break,
+  macro_sheet,
+  no_break_hyphen,
+  number_format,
+  ocx,
+  paragraph,
+  part,
+  phonetic,
+  placeholder,
+  point,
+  relationship,
+  row,
+  row_2003,
+  shape,
+  shared_string,
+  sheet,
+  simple_field,
+  symbol,
+  tab,
+  text,
+  text_2003,
+  text_path,
+  text_row,
+  value,
+  validation,
+  web_style,
+  word_binary,
+  worksheet,
+};
+
+namespace {
+
+constexpr NameTable<Element, 54> kElements({
+    {"AlternateContent", Element::alternate_content},
+    {"Choice", Element::choice},
+    {"Data", Element::data},
+    {"Fallback", Element::fallback},
+    {"Glyphs", Element::glyphs},
+    {"Relationship", Element::relationship},
+    {"Row", Element::row_2003},
+    {"Text", Element::text_2003},
+    {"Worksheet", Element::worksheet},
+    {"attachedTemplate", Element::attached_template},
+    {"binData", Element::word_binary},
+    {"binaryData", Element::binary_data},
+    {"br", Element::line_break},
+    {"c", Element::cell},
+    {"cellXfs", Element::cell_formats},
+    {"comment", Element::comment},
+    {"control", Element::control},
+    {"cr", Element::line_break},
+    {"dataValidation", Element::validation},
+    {"ddeLink", Element::dde_link},
+    {"delInstrText", Element::instruction},
+    {"delText", Element::text},
+    {"f", Element::formula},
+    {"fldChar", Element::field_character},
+    {"fldSimple", Element::simple_field},
+    {"hlink", Element::hlink},
+    {"hyperlink", Element::hyperlink},
+    {"instrText", Element::instruction},
+    {"macrosheet", Element::macro_sheet},
+    {"noBreakHyphen", Element::no_break_hyphen},
+    {"numFmt", Element::number_format},
+    {"ocx", Element::ocx},
+    {"p", Element::paragraph},
+    {"part", Element::part},
+    {"ph", Element::placeholder},
+    {"pt", Element::point},
+    {"ptab", Element::tab},
+    {"rPh", Element::phonetic},
+    {"row", Element::row},
+    {"s", Element::web_style},
+    {"sheet", Element::sheet},
+    {"si", Element::shared_string},
+    {"sp", Element::shape},
+    {"sym", Element::symbol},
+    {"t", Element::text},
+    {"tab", Element::tab},
+    {"tc", Element::column},
+    {"text", Element::text_2003},
+    {"textbox", Element::text_2003},
+    {"textpath", Element::text_path},
+    {"tr", Element::text_row},
+    {"v", Element::value},
+    {"workbookPr", Element::book_properties},
+    {"xf", Element::format},
+});
 
 }  // namespace
 
@@ -76,6 +192,11 @@ void OoxmlHandler::line() {
     state_.sink.line();
   }
 }
+void OoxmlHandler::own_line(std::string_view utf8) {
+  line();
+  put(utf8);
+  line();
+}
 void OoxmlHandler::tab() {
   if (kind_ == Kind::master) {
     if (in_shape_ && !shape_.empty()) shape_.push_back('\t');
@@ -89,9 +210,10 @@ void OoxmlHandler::start(std::string_view name, const XmlAttributes& attributes)
     ++skipping_;
     return;
   }
-  if (name == "Choice") {
+  const Element element = kElements.find(name);
+  if (element == Element::choice) {
     choice_from_ = state_.sink.written() + shape_.size();
-  } else if (name == "Fallback" && choice_text_) {
+  } else if (element == Element::fallback && choice_text_) {
     // The same again for older programs.
     skipping_ = 1;
     return;
@@ -101,25 +223,27 @@ void OoxmlHandler::start(std::string_view name, const XmlAttributes& attributes)
       state_.sink.line();
       return;
     case Kind::styles:
-      if (name == "cellXfs") in_cell_formats_ = true;
-      if (name == "xf" && in_cell_formats_) state_.formats.add_style(number(attributes.get("numFmtId")));
-      if (name == "numFmt") {
+      if (element == Element::cell_formats) in_cell_formats_ = true;
+      if (element == Element::format && in_cell_formats_) {
+        state_.formats.add_style(number(attributes.get("numFmtId")));
+      }
+      if (element == Element::number_format) {
         state_.formats.add_format(number(attributes.get("numFmtId")), std::string(attributes.get("formatCode")));
       }
       return;
     case Kind::strings:
-      if (name == "rPh") in_phonetic_ = true;
-      if (name == "t" && !in_phonetic_) collecting_ = 1;
+      if (element == Element::phonetic) in_phonetic_ = true;
+      if (element == Element::text && name == "t" && !in_phonetic_) collecting_ = 1;
       return;
     case Kind::workbook:
-      if (name == "sheet") state_.sink.paragraph(attributes.get("name"));
-      if (name == "workbookPr" && attributes.get("date1904") == "1") state_.formats.since_1904 = true;
+      if (element == Element::sheet) state_.sink.paragraph(attributes.get("name"));
+      if (element == Element::book_properties && attributes.get("date1904") == "1") state_.formats.since_1904 = true;
       return;
     case Kind::sheet:
-      start_sheet(name, attributes);
+      start_sheet(element, name, attributes);
       return;
     default:
-      start_text(name, attributes);
+      start_text(element, attributes);
   }
 }
 
@@ -128,37 +252,40 @@ void OoxmlHandler::end(std::string_view name) {
     --skipping_;
     return;
   }
-  if (name == "Choice") choice_text_ = state_.sink.written() + shape_.size() > choice_from_;
-  if (name == "AlternateContent") choice_text_ = false;
+  const Element element = kElements.find(name);
+  if (element == Element::choice) choice_text_ = state_.sink.written() + shape_.size() > choice_from_;
+  if (element == Element::alternate_content) choice_text_ = false;
   switch (kind_) {
     case Kind::properties:
       state_.sink.line();
       return;
     case Kind::styles:
-      if (name == "cellXfs") in_cell_formats_ = false;
+      if (element == Element::cell_formats) in_cell_formats_ = false;
       return;
     case Kind::strings:
-      if (name == "rPh") in_phonetic_ = false;
-      if (name == "t") collecting_ = 0;
-      if (name == "si") {
-        state_.string_bytes += value_.size();
-        if (state_.string_bytes > state_.context.budget().limits().text) {
-          if (state_.context.wants_text()) state_.context.fail(Reason::text);
-        } else {
-          state_.strings.push_back(value_);
-          state_.used.push_back(false);
-        }
-        value_.clear();
-      }
+      if (element == Element::phonetic) in_phonetic_ = false;
+      if (element == Element::text && name == "t") collecting_ = 0;
+      if (element == Element::shared_string) end_shared_string();
       return;
     case Kind::workbook:
       return;
     case Kind::sheet:
-      end_sheet(name);
+      end_sheet(element, name);
       return;
     default:
-      end_text(name);
+      end_text(element);
   }
+}
+
+void OoxmlHandler::end_shared_string() {
+  state_.string_bytes += value_.size();
+  if (state_.string_bytes > state_.context.budget().limits().text) {
+    if (state_.context.wants_text()) state_.context.fail(Reason::text);
+  } else {
+    state_.strings.push_back(value_);
+    state_.used.push_back(false);
+  }
+  value_.clear();
 }
 
 void OoxmlHandler::characters(std::string_view utf8) {
@@ -184,10 +311,7 @@ void OoxmlHandler::characters(std::string_view utf8) {
 
 void OoxmlHandler::note(std::string_view instruction) {
   const std::string target = note_field(state_.context, instruction);
-  if (target.empty()) return;
-  line();
-  put(target);
-  line();
+  if (!target.empty()) own_line(target);
 }
 
 void OoxmlHandler::field_character(std::string_view kind) {
@@ -216,151 +340,210 @@ void OoxmlHandler::field_character(std::string_view kind) {
   }
 }
 
-void OoxmlHandler::start_text(std::string_view name, const XmlAttributes& attributes) {
-  if (name == "t" || name == "delText" || name == "Text" || name == "textbox" || name == "text" || name == "Data" ||
-      name == "v") {
-    ++collecting_;
-    if (name == "v" || name == "Data") tab();
-  } else if (name == "instrText" || name == "delInstrText") {
-    in_instruction_ = true;
-  } else if (name == "fldChar") {
-    field_character(attributes.get("fldCharType"));
-  } else if (name == "fldSimple") {
-    note(attributes.get("instr"));
-  } else if (name == "tab" || name == "ptab") {
-    if (!attributes.has("pos")) tab();
-  } else if (name == "br" || name == "cr") {
-    line();
-  } else if (name == "p") {
-    line();
-  } else if (name == "noBreakHyphen") {
-    put("-");
-  } else if (name == "sym") {
-    uint32_t code = 0;
-    const std::string_view hex = attributes.get("char");
-    std::from_chars(hex.data(), hex.data() + hex.size(), code, 16);
-    if (code >= 0xf020 && code < 0xf100) code -= 0xf000;
-    std::string out;
-    if (code >= 0x20) append_code_point(out, code);
-    put(out);
-  } else if (name == "sp") {
-    in_shape_ = kind_ == Kind::master;
-    placeholder_ = false;
-    shape_.clear();
-  } else if (name == "ph") {
-    placeholder_ = true;
-  } else if (name == "textpath") {
-    line();
-    put(attributes.get("string"));
-    line();
-  } else if (name == "Glyphs") {
-    line();
-    put(attributes.get("UnicodeString"));
-  } else if (name == "s" && attributes.has("v")) {
-    line();
-    put(attributes.get("v"));
-  } else if (name == "ddeLink") {
-    state_.context.mark(Mark::macro_dde);
-  } else if (name == "control" || name == "ocx") {
-    if (attributes.has("id") || name == "ocx") state_.context.mark(Mark::active_content);
-  } else if (name == "binData" || name == "binaryData") {
-    in_binary_ = true;
-    binary_text_.clear();
-    if (name == "binData") binary_name_ = attributes.get("name");
-  } else if (name == "part" && attributes.has("name")) {
-    binary_name_ = attributes.get("name");
-  } else if (name == "hlink" && attributes.has("dest")) {
-    line();
-    put(attributes.get("dest"));
-    line();
-  } else if (name == "attachedTemplate") {
-    if (is_remote(attributes.get("val"))) state_.context.mark(Mark::remote_template);
-  } else if (name == "Worksheet") {
-    line();
-    put(attributes.get("Name"));
-    line();
-  } else if (name == "Relationship" && attributes.get("TargetMode") == "External") {
-    const std::string_view type = attributes.get("Type");
-    const std::string_view target = attributes.get("Target");
-    static constexpr std::string_view kLoaded[] = {"attachedTemplate",   "frame",   "subDocument",
-                                                   "oleObject",          "aFChunk", "externalLinkPath",
-                                                   "xlExternalLinkPath", "package"};
-    const std::string_view last = type.substr(type.rfind('/') == std::string_view::npos ? 0 : type.rfind('/') + 1);
-    if (among(kLoaded, last) && is_remote(target) && last.find("xternalLink") == std::string_view::npos) {
-      state_.context.mark(Mark::remote_template);
-    }
-    line();
-    if (last == "hyperlink") put(target);
-    line();
+void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) {
+  switch (element) {
+    case Element::text:
+    case Element::text_2003:
+      ++collecting_;
+      return;
+    case Element::value:
+    case Element::data:
+      ++collecting_;
+      return tab();
+    case Element::instruction:
+      in_instruction_ = true;
+      return;
+    case Element::field_character:
+      return field_character(attributes.get("fldCharType"));
+    case Element::simple_field:
+      return note(attributes.get("instr"));
+    case Element::tab:
+      if (!attributes.has("pos")) tab();
+      return;
+    case Element::line_break:
+    case Element::paragraph:
+      return line();
+    case Element::no_break_hyphen:
+      return put("-");
+    case Element::symbol:
+      return symbol(attributes.get("char"));
+    case Element::shape:
+      in_shape_ = kind_ == Kind::master;
+      placeholder_ = false;
+      shape_.clear();
+      return;
+    case Element::placeholder:
+      placeholder_ = true;
+      return;
+    case Element::text_path:
+      return own_line(attributes.get("string"));
+    case Element::glyphs:
+      line();
+      return put(attributes.get("UnicodeString"));
+    case Element::web_style:
+      if (!attributes.has("v")) return;
+      line();
+      return put(attributes.get("v"));
+    case Element::dde_link:
+      return state_.context.mark(Mark::macro_dde);
+    case Element::control:
+      if (attributes.has("id")) state_.context.mark(Mark::active_content);
+      return;
+    case Element::ocx:
+      return state_.context.mark(Mark::active_content);
+    case Element::word_binary:
+      binary_name_ = attributes.get("name");
+      [[fallthrough]];
+    case Element::binary_data:
+      in_binary_ = true;
+      binary_text_.clear();
+      return;
+    case Element::part:
+      if (attributes.has("name")) binary_name_ = attributes.get("name");
+      return;
+    case Element::hlink:
+      if (attributes.has("dest")) own_line(attributes.get("dest"));
+      return;
+    case Element::attached_template:
+      if (is_remote(attributes.get("val"))) state_.context.mark(Mark::remote_template);
+      return;
+    case Element::worksheet:
+      return own_line(attributes.get("Name"));
+    case Element::relationship:
+      return relationship(attributes);
+    default:
+      return;
   }
 }
 
-void OoxmlHandler::end_text(std::string_view name) {
-  if (name == "t" || name == "delText" || name == "Text" || name == "textbox" || name == "text" || name == "Data" ||
-      name == "v") {
-    if (collecting_ > 0) --collecting_;
-    if (name == "v" || name == "Data") tab();
-    if (name == "Text" || name == "textbox" || name == "text") line();
-  } else if (name == "instrText" || name == "delInstrText") {
-    in_instruction_ = false;
-  } else if (name == "p" || name == "tr" || name == "comment" || name == "Row" || name == "si" || name == "pt") {
-    line();
-  } else if (name == "tc") {
-    tab();
-  } else if (name == "sp") {
-    if (kind_ == Kind::master && !placeholder_) state_.sink.paragraph(base::trim(shape_));
-    in_shape_ = false;
-    shape_.clear();
-  } else if ((name == "binData" || name == "binaryData") && in_binary_) {
-    in_binary_ = false;
-    if (binary) binary(binary_name_, binary_text_);
-    binary_text_ = std::string();
+void OoxmlHandler::symbol(std::string_view hex) {
+  uint32_t code = 0;
+  std::from_chars(hex.data(), hex.data() + hex.size(), code, 16);
+  if (code >= 0xf020 && code < 0xf100) code -= 0xf000;
+  std::string out;
+  if (code >= 0x20) append_code_point(out, code);
+  put(out);
+}
+
+void OoxmlHandler::relationship(const XmlAttributes& attributes) {
+  if (attributes.get("TargetMode") != "External") return;
+  const std::string_view type = attributes.get("Type");
+  const std::string_view target = attributes.get("Target");
+  static constexpr std::string_view kLoaded[] = {"attachedTemplate",   "frame",   "subDocument",
+                                                 "oleObject",          "aFChunk", "externalLinkPath",
+                                                 "xlExternalLinkPath", "package"};
+  const std::string_view last = type.substr(type.rfind('/') == std::string_view::npos ? 0 : type.rfind('/') + 1);
+  if (among(kLoaded, last) && is_remote(target) && last.find("xternalLink") == std::string_view::npos) {
+    state_.context.mark(Mark::remote_template);
+  }
+  line();
+  if (last == "hyperlink") put(target);
+  line();
+}
+
+void OoxmlHandler::end_text(Element element) {
+  switch (element) {
+    case Element::text:
+      if (collecting_ > 0) --collecting_;
+      return;
+    case Element::text_2003:
+      if (collecting_ > 0) --collecting_;
+      return line();
+    case Element::value:
+    case Element::data:
+      if (collecting_ > 0) --collecting_;
+      return tab();
+    case Element::instruction:
+      in_instruction_ = false;
+      return;
+    case Element::paragraph:
+    case Element::text_row:
+    case Element::comment:
+    case Element::row_2003:
+    case Element::shared_string:
+    case Element::point:
+      return line();
+    case Element::column:
+      return tab();
+    case Element::shape:
+      if (kind_ == Kind::master && !placeholder_) state_.sink.paragraph(base::trim(shape_));
+      in_shape_ = false;
+      shape_.clear();
+      return;
+    case Element::word_binary:
+    case Element::binary_data:
+      if (!in_binary_) return;
+      in_binary_ = false;
+      if (binary) binary(binary_name_, binary_text_);
+      binary_text_ = std::string();
+      return;
+    default:
+      return;
   }
 }
 
-void OoxmlHandler::start_sheet(std::string_view name, const XmlAttributes& attributes) {
-  if (name == "row") {
-    state_.sink.line();
-  } else if (name == "c") {
-    style_ = number(attributes.get("s"));
-    type_ = attributes.get("t");
-    value_.clear();
-    formula_.clear();
-  } else if (name == "rPh") {
-    in_phonetic_ = true;
-  } else if (name == "v" || (name == "t" && !in_phonetic_)) {
-    in_value_ = true;
-  } else if (name == "f") {
-    in_formula_ = true;
-  } else if (name == "macrosheet") {
-    state_.context.mark(Mark::macro_xlm);
-  } else if (name.ends_with("Header") || name.ends_with("Footer")) {
-    in_header_ = true;
-    header_.clear();
-  } else if (name == "dataValidation" || name == "hyperlink") {
-    for (const std::string_view attribute :
-         {"promptTitle"sv, "prompt"sv, "errorTitle"sv, "error"sv, "display"sv, "tooltip"sv}) {
-      state_.sink.paragraph(attributes.get(attribute));
-    }
-  } else if (name == "control" || name == "oleObject") {
-    if (name == "control") state_.context.mark(Mark::active_content);
-  } else if (name == "ddeLink") {
-    state_.context.mark(Mark::macro_dde);
+void OoxmlHandler::start_sheet(Element element, std::string_view name, const XmlAttributes& attributes) {
+  switch (element) {
+    case Element::row:
+      return state_.sink.line();
+    case Element::cell:
+      style_ = number(attributes.get("s"));
+      type_ = attributes.get("t");
+      value_.clear();
+      formula_.clear();
+      return;
+    case Element::phonetic:
+      in_phonetic_ = true;
+      return;
+    case Element::text:
+      in_value_ = in_value_ || (name == "t" && !in_phonetic_);
+      return;
+    case Element::value:
+      in_value_ = true;
+      return;
+    case Element::formula:
+      in_formula_ = true;
+      return;
+    case Element::macro_sheet:
+      return state_.context.mark(Mark::macro_xlm);
+    case Element::validation:
+    case Element::hyperlink:
+      for (const std::string_view attribute :
+           {"promptTitle"sv, "prompt"sv, "errorTitle"sv, "error"sv, "display"sv, "tooltip"sv}) {
+        state_.sink.paragraph(attributes.get(attribute));
+      }
+      return;
+    case Element::control:
+      return state_.context.mark(Mark::active_content);
+    case Element::dde_link:
+      return state_.context.mark(Mark::macro_dde);
+    default:
+      if (!name.ends_with("Header") && !name.ends_with("Footer")) return;
+      in_header_ = true;
+      header_.clear();
   }
 }
 
-void OoxmlHandler::end_sheet(std::string_view name) {
-  if (name == "c") {
-    end_cell();
-  } else if (name == "rPh") {
-    in_phonetic_ = false;
-  } else if (name == "v" || name == "t") {
-    in_value_ = false;
-  } else if (name == "f") {
-    in_formula_ = false;
-  } else if (in_header_ && (name.ends_with("Header") || name.ends_with("Footer"))) {
-    in_header_ = false;
-    state_.sink.paragraph(plain_header(header_));
+void OoxmlHandler::end_sheet(Element element, std::string_view name) {
+  switch (element) {
+    case Element::cell:
+      return end_cell();
+    case Element::phonetic:
+      in_phonetic_ = false;
+      return;
+    case Element::text:
+      in_value_ = in_value_ && name != "t";
+      return;
+    case Element::value:
+      in_value_ = false;
+      return;
+    case Element::formula:
+      in_formula_ = false;
+      return;
+    default:
+      if (!in_header_ || (!name.ends_with("Header") && !name.ends_with("Footer"))) return;
+      in_header_ = false;
+      state_.sink.paragraph(plain_header(header_));
   }
 }
 

@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-#include <zlib.h>
+#include "engine/scan/worker/inflater.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -343,19 +343,9 @@ class Finder {
 
   // Of all such streams together, which are all in memory at once.
   bool is_bomb(std::string_view deflated) {
-    z_stream stream{};
-    if (inflateInit(&stream) != Z_OK) return false;
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(deflated.data()));
-    stream.avail_in = static_cast<uInt>(std::min<size_t>(deflated.size(), UINT32_MAX));
-    std::vector<Bytef> out(1 << 16);
-    int status = Z_OK;
-    while (status == Z_OK && unfolded_ <= kMostUnfolded) {
-      stream.next_out = out.data();
-      stream.avail_out = static_cast<uInt>(out.size());
-      status = inflate(&stream, Z_NO_FLUSH);
-      unfolded_ += out.size() - stream.avail_out;
-    }
-    inflateEnd(&stream);
+    Inflater inflater(deflated, Inflater::Format::zlib);
+    std::vector<char> out(1 << 16);
+    while (inflater.going() && unfolded_ <= kMostUnfolded) unfolded_ += inflater.next(out.data(), out.size());
     return unfolded_ > kMostUnfolded;
   }
 

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packed streams: one thing that came in packed, several one behind the other as its unpackers read them.
 #include <archive.h>
-#include <zlib.h>
-
-#include <algorithm>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/archive_reader.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/filetype.h"
+#include "engine/scan/worker/inflater.h"
 #include "engine/scan/worker/unpack.h"
 
 namespace postern::scan::worker {
@@ -36,29 +34,19 @@ std::string inner_name(std::string_view name) {
 }
 
 // inflate_all unpacks one stream from the front of `rest` and cuts it off; false: nothing more can be read.
-bool inflate_all(std::string_view& rest, int bits, Unpack& unpack) {
-  z_stream stream{};
-  if (inflateInit2(&stream, bits) != Z_OK) {
-    unpack.set_reason(Reason::memory);
-    return false;
-  }
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));
-  stream.avail_in = static_cast<uInt>(std::min<size_t>(rest.size(), UINT32_MAX));
+bool inflate_all(std::string_view& rest, Inflater::Format format, Unpack& unpack) {
+  Inflater inflater(rest, format);
   const uint64_t before = unpack.given() - rest.size();
-  int state = Z_OK;
-  while (state == Z_OK) {
+  while (inflater.going()) {
     char* room = unpack.fill(kChunk);
     if (room == nullptr) break;
-    stream.next_out = reinterpret_cast<Bytef*>(room);
-    stream.avail_out = kChunk;
-    state = inflate(&stream, Z_NO_FLUSH);
-    unpack.consumed(before + stream.total_in + kChunk);
-    if (!unpack.keep(kChunk - stream.avail_out)) break;
+    const size_t got = inflater.next(room, kChunk);
+    unpack.consumed(before + inflater.used() + kChunk);
+    if (!unpack.keep(got)) break;
   }
-  rest.remove_prefix(stream.total_in);
-  inflateEnd(&stream);
-  if (state != Z_STREAM_END) unpack.set_reason(Reason::corrupt);
-  return state == Z_STREAM_END;
+  rest.remove_prefix(inflater.used());
+  unpack.set_reason(inflater.reason());
+  return inflater.ended();
 }
 
 // The file name in a gzip header (RFC 1952): behind the extra field when that is there.
@@ -79,7 +67,7 @@ void read_gzip(Context& context) {
   Unpack unpack(context);
   // Members that follow are read on into one thing, as gzip does. What is no member is not packed and ignored by gzip,
   // but might be read by others.
-  while (inflate_all(rest, MAX_WBITS + 16, unpack) && has(rest, 0, "\x1f\x8b")) {
+  while (inflate_all(rest, Inflater::Format::gzip, unpack) && has(rest, 0, "\x1f\x8b")) {
   }
   const std::string name = stated.empty() ? inner_name(context.leaf().name) : std::string(stated);
   if (unpack.reason() == Reason::none && rest.find_first_not_of('\0') != std::string_view::npos) {
@@ -94,7 +82,7 @@ void read_gzip(Context& context) {
 void read_zlib(Context& context) {
   std::string_view rest = context.bytes();
   Unpack unpack(context);
-  inflate_all(rest, MAX_WBITS, unpack);
+  inflate_all(rest, Inflater::Format::zlib, unpack);
   unpack.give(inner_name(context.leaf().name));
 }
 

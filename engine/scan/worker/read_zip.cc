@@ -3,13 +3,11 @@
 // libarchive, one member at a time, dressed up as a file of its own.
 #include <archive.h>
 #include <archive_entry.h>
-#include <zlib.h>
 
 #include <algorithm>
-#include <array>
-#include <memory>
+#include <new>
+#include <utility>
 
-#include "engine/base/text.h"
 #include "engine/scan/worker/archive_reader.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/containers.h"
@@ -25,32 +23,15 @@ constexpr size_t kOverlaps = 5;
 constexpr size_t kChunk = 64u << 10;
 constexpr size_t kHead = 256;  // of a member, to tell what it is
 
-uint32_t checksum(std::string_view bytes) {
-  uLong crc = crc32(0, nullptr, 0);
-  while (!bytes.empty()) {
-    const std::string_view piece = bytes.substr(0, 1u << 30);
-    crc = crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
-    bytes.remove_prefix(piece.size());
-  }
-  return static_cast<uint32_t>(crc);
-}
-
 void inflate_member(const ZipMember& member, Unpack& unpack) {
-  z_stream stream{};
-  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return unpack.set_reason(Reason::memory);
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(member.data.data()));
-  stream.avail_in = static_cast<uInt>(std::min<size_t>(member.data.size(), UINT32_MAX));
-  int state = Z_OK;
-  while (state == Z_OK) {
+  MemberReader reader(member);
+  while (reader.going()) {
     char* room = unpack.fill(kChunk);
-    if (room == nullptr) break;
-    stream.next_out = reinterpret_cast<Bytef*>(room);
-    stream.avail_out = kChunk;
-    state = inflate(&stream, Z_NO_FLUSH);
-    if (!unpack.keep(kChunk - stream.avail_out)) break;
+    if (room == nullptr || !unpack.keep(reader.next(room, kChunk))) break;
   }
-  inflateEnd(&stream);
-  if (state != Z_STREAM_END) unpack.set_reason(Reason::corrupt);
+  // Of a member that was not read to its end the reason is known already.
+  unpack.set_reason(reader.reason());
+  if (!reader.right()) unpack.set_reason(Reason::corrupt);
 }
 
 // A member in a local header of its own, for libarchive to read as a stream.
@@ -106,35 +87,22 @@ bool is_read_by_archive(uint32_t method) {
 }
 
 void read_member(const ZipMember& member, Unpack& unpack) {
-  if (member.truncated) unpack.set_reason(Reason::corrupt);
-  if (member.method == 8) {
-    const Reason before = unpack.reason();
-    if (before != Reason::none) unpack.begin();
-    inflate_member(member, unpack);
-    unpack.set_reason(before);
-  } else if (member.method == 93) {
-    unpack.begin();
+  unpack.begin();
+  if (member.method == 8) return inflate_member(member, unpack);
+  if (member.method == 93) {
     decode_stream(member.data, ARCHIVE_FILTER_ZSTD, unpack);
   } else {
-    unpack.begin();
     read_by_archive(member, unpack);
   }
-  if (member.truncated) unpack.set_reason(Reason::corrupt);
-  if (!member.crc_known || unpack.reason() != Reason::none) return;
-  if (unpack.bytes().size() != member.size || checksum(unpack.bytes()) != member.crc) {
-    unpack.set_reason(Reason::corrupt);
-  }
+  const bool right =
+      !member.truncated &&
+      (!member.crc_known || (unpack.bytes().size() == member.size && checksum(unpack.bytes()) == member.crc));
+  if (!right) unpack.set_reason(Reason::corrupt);
 }
 
-}  // namespace
-
-void read_zip(Context& context) {
-  const ZipDirectory directory = read_zip_directory(context.bytes(), size_t{context.budget().limits().members} + 1);
-  if (directory.inconsistent) context.mark(Mark::inconsistent);
-  if (directory.damaged) context.fail(Reason::corrupt);
-  if (directory.overlaps > kOverlaps) return context.fail(Reason::overlap);
+void read_members(Context& context, ZipDirectory& directory) {
   // A document's own parts are read by its reader, and are no leaves.
-  const bool office = std::ranges::any_of(context.leaf().types, is_office) && is_document_package(context.bytes());
+  const bool office = std::ranges::any_of(context.leaf().types, is_office) && is_document_package(directory);
   Unpack unpack(context);
   for (const ZipMember& member : directory.members) {
     if (member.name.find('\0') != std::string_view::npos) context.mark(Mark::inconsistent);
@@ -154,7 +122,8 @@ void read_zip(Context& context) {
         if (office && right && is_document_part(member.name, member.data.substr(0, kHead))) continue;
         more = unpack.give_view(member.data, member.name, right ? Reason::none : Reason::corrupt);
       } else if (member.method == 8 || member.method == 93 || is_read_by_archive(member.method)) {
-        unpack.begin();
+        // What it unpacks to counts here as well, so that limits are the same whoever read it.
+        if (office && member.own && unpack.count(member.size)) continue;
         read_member(member, unpack);
         const bool own =
             office && unpack.reason() == Reason::none && is_document_part(member.name, unpack.bytes().substr(0, kHead));
@@ -169,6 +138,40 @@ void read_zip(Context& context) {
   unpack.settle_protection();
   if (directory.cut) context.fail(Reason::members);
   if (directory.members.empty() && !directory.central) context.fail(Reason::corrupt);
+}
+
+// read_document reads the parts of a document before its members, so that what it inflated and found right need not be
+// inflated again. Why it could not read some is told afterwards: what hides members comes first.
+Reason read_document(Context& context, ZipDirectory& directory) {
+  Leaf& leaf = context.leaf();
+  const Reason before = std::exchange(leaf.reason, Reason::none);
+  try {
+    read_zip_document(context, directory);
+  } catch (const std::bad_alloc&) {
+    context.fail(Reason::memory);
+  } catch (const std::exception&) {
+    context.fail(Reason::corrupt);
+  }
+  return std::exchange(leaf.reason, before);
+}
+
+}  // namespace
+
+void read_zip(Context& context) {
+  Leaf& leaf = context.leaf();
+  ZipDirectory directory = read_zip_directory(context.bytes(), size_t{context.budget().limits().members} + 1);
+  if (directory.inconsistent) context.mark(Mark::inconsistent);
+  if (directory.damaged) context.fail(Reason::corrupt);
+  const bool document = leaf.is(FileType::zip) || std::ranges::any_of(leaf.types, is_office);
+  const Reason unread = document ? read_document(context, directory) : Reason::none;
+  const bool whole = leaf.protection == Protection::yes;  // the document's, which all its parts are behind
+  if (directory.overlaps > kOverlaps) {
+    context.fail(Reason::overlap);
+  } else {
+    read_members(context, directory);
+  }
+  if (whole) leaf.protection = Protection::yes;
+  if (unread != Reason::none) context.fail(unread);
 }
 
 }  // namespace postern::scan::worker

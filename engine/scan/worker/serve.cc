@@ -3,6 +3,7 @@
 #include "engine/scan/worker/serve.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -37,6 +38,10 @@ using base::UniqueFd;
 namespace {
 
 constexpr int kSocket = 3;
+// What a worker keeps of freed memory for its next job, since pages that are taken anew for each cost as much as a
+// document's text; and blocks larger than the other go back at once.
+constexpr int kKeptMemory = 8 << 20;
+constexpr int kLargeBlock = 4 << 20;
 constexpr uint64_t kCpuGrace = 500;  // ms that a scan may take to see by itself that its time is over
 
 constexpr const char* kHelp =
@@ -231,6 +236,8 @@ void follow_parent(const Program& program) {
     send_frame(locked.error().text());
     end(base::kUnavailable);
   }
+  ::mallopt(M_TRIM_THRESHOLD, kKeptMemory);
+  ::mallopt(M_MMAP_THRESHOLD, kLargeBlock);
   note_memory_at(&head.memory_failed);
   send_frame(encode_message({Kind::hello, 0, 0, 0}));
   for (;;) serve_job(program, head);

@@ -77,6 +77,11 @@ bool Unpack::keep(size_t count) {
   return true;
 }
 
+bool Unpack::count(uint64_t bytes) {
+  begin();
+  return charge(bytes);
+}
+
 bool Unpack::give(std::string_view name, std::string_view label, std::string_view declared_mime) {
   Child found;
   found.bytes = bytes();

@@ -31,6 +31,9 @@ class Unpack {
   // fill returns room for `count` bytes at the end, to be kept by keep(); null: no memory.
   char* fill(size_t count);
   bool keep(size_t count);
+  // count begins a thing of which `bytes` came out elsewhere, and charges them as if it had been here; false: it would
+  // have hit a limit.
+  bool count(uint64_t bytes);
 
   std::string_view bytes() const { return {buffer_.get(), size_}; }
   Reason reason() const { return reason_; }

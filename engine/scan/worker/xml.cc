@@ -56,6 +56,16 @@ void* retake(void* pointer, size_t size) {
 
 const XML_Memory_Handling_Suite kCounted = {take, retake, give};
 
+// local_part is a name without its prefix, in one pass; most are a few characters long.
+std::string_view local_part(const char* name) {
+  const char* local = name;
+  const char* at = name;
+  for (; *at != '\0'; ++at) {
+    if (*at == ':') local = at + 1;
+  }
+  return {local, static_cast<size_t>(at - local)};
+}
+
 }  // namespace
 
 struct XmlParser::State {
@@ -85,21 +95,16 @@ struct XmlParser::State {
   }
 };
 
-std::string_view local_name(std::string_view name) {
-  const size_t colon = name.rfind(':');
-  return colon == std::string_view::npos ? name : name.substr(colon + 1);
-}
-
 std::string_view XmlAttributes::get(std::string_view name) const {
   for (const char** pair = pairs_; *pair != nullptr; pair += 2) {
-    if (local_name(*pair) == name) return pair[1];
+    if (local_part(*pair) == name) return pair[1];
   }
   return {};
 }
 
 bool XmlAttributes::has(std::string_view name) const {
   for (const char** pair = pairs_; *pair != nullptr; pair += 2) {
-    if (local_name(*pair) == name) return true;
+    if (local_part(*pair) == name) return true;
   }
   return false;
 }
@@ -118,12 +123,12 @@ XmlParser::XmlParser(XmlHandler& handler, bool doctype) : state_(new State{handl
       [](void* user, const XML_Char* name, const XML_Char** pairs) {
         auto* state = static_cast<State*>(user);
         if (++state->depth > kDepth) return state->stop(Reason::depth);
-        state->guard([&] { state->handler.start(local_name(name), XmlAttributes(pairs)); });
+        state->guard([&] { state->handler.start(local_part(name), XmlAttributes(pairs)); });
       },
       [](void* user, const XML_Char* name) {
         auto* state = static_cast<State*>(user);
         --state->depth;
-        state->guard([&] { state->handler.end(local_name(name)); });
+        state->guard([&] { state->handler.end(local_part(name)); });
       });
   XML_SetCharacterDataHandler(state_->parser, [](void* user, const XML_Char* text, int length) {
     auto* state = static_cast<State*>(user);
@@ -169,24 +174,40 @@ void XmlParser::stop() { state_->stop(Reason::none); }
 Reason XmlParser::reason() const { return state_->reason; }
 
 bool XmlParser::feed(std::string_view bytes, bool last) {
-  if (state_->stopped) return false;
   do {
+    if (state_->stopped) return false;
     const std::string_view now = bytes.substr(0, kStep);
     bytes.remove_prefix(now.size());
     const bool end = last && bytes.empty();
-    if (XML_Parse(state_->parser, now.data(), static_cast<int>(now.size()), end ? XML_TRUE : XML_FALSE) !=
-        XML_STATUS_OK) {
-      if (state_->reason == Reason::none && !state_->stopped) {
-        const XML_Error error = XML_GetErrorCode(state_->parser);
-        state_->reason = error == XML_ERROR_NO_MEMORY          ? Reason::memory
-                         : error == XML_ERROR_UNKNOWN_ENCODING ? Reason::unsupported
-                                                               : Reason::corrupt;
-      }
-      state_->stopped = true;
-      return false;
-    }
+    const XML_Status status =
+        XML_Parse(state_->parser, now.data(), static_cast<int>(now.size()), end ? XML_TRUE : XML_FALSE);
+    if (!parsed(status == XML_STATUS_OK)) return false;
   } while (!bytes.empty());
   return true;
+}
+
+char* XmlParser::room(size_t size) {
+  if (state_->stopped) return nullptr;
+  void* const memory = XML_GetBuffer(state_->parser, static_cast<int>(size));
+  if (memory == nullptr) parsed(false);
+  return static_cast<char*>(memory);
+}
+
+bool XmlParser::parse(size_t size, bool last) {
+  if (state_->stopped) return false;
+  return parsed(XML_ParseBuffer(state_->parser, static_cast<int>(size), last ? XML_TRUE : XML_FALSE) == XML_STATUS_OK);
+}
+
+bool XmlParser::parsed(bool good) {
+  if (good) return true;
+  if (state_->reason == Reason::none && !state_->stopped) {
+    const XML_Error error = XML_GetErrorCode(state_->parser);
+    state_->reason = error == XML_ERROR_NO_MEMORY          ? Reason::memory
+                     : error == XML_ERROR_UNKNOWN_ENCODING ? Reason::unsupported
+                                                           : Reason::corrupt;
+  }
+  state_->stopped = true;
+  return false;
 }
 
 Reason parse_xml(std::string_view bytes, XmlHandler& handler, bool doctype) {

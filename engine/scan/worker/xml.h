@@ -43,6 +43,10 @@ class XmlParser {
 
   // feed parses more; false when there is no use in more.
   bool feed(std::string_view bytes, bool last);
+  // room is memory of the parser's for `size` bytes that are parsed next, null where there is no use in more; parse
+  // parses `size` bytes that were written there, as feed does.
+  char* room(size_t size);
+  bool parse(size_t size, bool last);
   // stop makes feed return false; for handlers that have enough.
   void stop();
   // reason is none as long as all was well.
@@ -50,11 +54,10 @@ class XmlParser {
 
  private:
   struct State;
+  bool parsed(bool good);
+
   std::unique_ptr<State> state_;
 };
-
-// local_name cuts a prefix off.
-std::string_view local_name(std::string_view name);
 
 // parse_xml parses a whole document that is in memory.
 Reason parse_xml(std::string_view bytes, XmlHandler& handler, bool doctype);

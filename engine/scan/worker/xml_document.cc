@@ -16,6 +16,9 @@ using namespace std::string_view_literals;
 enum class Flat { none, office, odf };
 
 Flat kind_of(std::string_view bytes) {
+  // Most of what is asked about is no XML at all, as is seen by its first byte behind marks and blanks.
+  const size_t first = bytes.find_first_not_of("\0 \t\r\n\xef\xbb\xbf\xff\xfe"sv);
+  if (first == std::string_view::npos || bytes[first] != '<') return Flat::none;
   std::string head;
   for (const char c : bytes.substr(0, 16384)) {
     if (c != '\0') head.push_back(c);

@@ -2,12 +2,11 @@
 // The tables of a ZIP file and the holes between its members.
 #include "engine/scan/worker/zip_directory.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
-#include <memory>
+#include <cstring>
 
+#include "engine/base/text.h"
 #include "engine/scan/worker/bytes.h"
 
 namespace postern::scan::worker {
@@ -38,13 +37,28 @@ struct End {
   bool doubtful = false;  // its fields do not fit each other
 };
 
+// last_end is the last mark of an end of central directory that begins before `before`, by memrchr, since most of the
+// tail of a large file is looked at for others.
+size_t last_end(std::string_view bytes, size_t before) {
+  while (before > 0) {
+    const void* found = ::memrchr(bytes.data(), kEnd.front(), before);
+    if (found == nullptr) return std::string_view::npos;
+    before = static_cast<size_t>(static_cast<const char*>(found) - bytes.data());
+    if (has(bytes, before, kEnd)) return before;
+  }
+  return std::string_view::npos;
+}
+
 std::vector<End> find_ends(std::string_view bytes) {
   std::vector<End> ends;
   const size_t floor = bytes.size() > kTail ? bytes.size() - kTail : 0;
-  size_t from = bytes.size();
+  const std::string_view tail = bytes.substr(floor);
+  size_t before = tail.size();
   while (ends.size() < kMostEnds) {
-    const size_t at = bytes.rfind(kEnd, from);
-    if (at == std::string_view::npos || at < floor) break;
+    const size_t found = last_end(tail, before);
+    if (found == std::string_view::npos) break;
+    before = found;
+    const size_t at = floor + found;
     End end;
     end.at = at;
     end.entries = little16(bytes, at + 10);
@@ -71,8 +85,6 @@ std::vector<End> find_ends(std::string_view bytes) {
       }
     }
     ends.push_back(end);
-    if (at == 0) break;
-    from = at - 1;
   }
   return ends;
 }
@@ -343,21 +355,10 @@ class Walk {
   // find_end tells where the bytes of a member end that does not say: where its stream does, or before the next record.
   uint64_t find_end(std::string_view rest, uint32_t method) {
     if (method == 8) {
-      z_stream stream{};
-      if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return rest.size();
-      std::array<unsigned char, 32768> sink{};
-      stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(rest.data()));
-      stream.avail_in = static_cast<uInt>(std::min<size_t>(rest.size(), UINT32_MAX));
-      int state = Z_OK;
-      while (state == Z_OK && probed_ < kMostProbe) {
-        stream.next_out = sink.data();
-        stream.avail_out = static_cast<uInt>(sink.size());
-        state = inflate(&stream, Z_NO_FLUSH);
-        probed_ += sink.size() - stream.avail_out;
-      }
-      const uint64_t used = stream.total_in;
-      inflateEnd(&stream);
-      if (state == Z_STREAM_END) return used;
+      Inflater inflater(rest, Inflater::Format::raw);
+      std::array<char, 32768> sink;
+      while (inflater.going() && probed_ < kMostProbe) probed_ += inflater.next(sink.data(), sink.size());
+      if (inflater.ended()) return inflater.used();
     }
     size_t end = rest.size();
     for (const std::string_view mark : {kDescriptor, kLocal, kCentral}) end = std::min(end, rest.find(mark));
@@ -393,20 +394,63 @@ bool is_zip(std::string_view bytes) {
 
 ZipDirectory read_zip_directory(std::string_view bytes, size_t most) { return Walk(bytes, most).run(); }
 
+std::span<ZipMember> ZipDirectory::listed() {
+  const auto end = std::ranges::find(members, false, &ZipMember::central);
+  const auto count = static_cast<size_t>(end - members.begin());
+  return std::span(members).first(count == 0 ? members.size() : count);
+}
+
+ZipMember* ZipDirectory::find(std::string_view name) {
+  if (name.starts_with('/')) name.remove_prefix(1);
+  for (ZipMember& member : listed()) {
+    if (base::iequals(member.name.substr(member.name.starts_with('/') ? 1 : 0), name)) return &member;
+  }
+  return nullptr;
+}
+
+uint32_t checksum(std::string_view bytes, uint32_t before) {
+  return static_cast<uint32_t>(crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+MemberReader::MemberReader(const ZipMember& member) : member_(member) {
+  if (member.encrypted() || !member.readable) return;
+  if (member.method == 0) stored_ = member.data;
+  if (member.method == 8) inflater_.emplace(member.data, Inflater::Format::raw);
+}
+
+size_t MemberReader::next(char* room, size_t size) {
+  size_t got = 0;
+  if (inflater_) {
+    got = inflater_->next(room, size);
+  } else {
+    got = stored_.copy(room, size);
+    stored_.remove_prefix(got);
+  }
+  size_ += got;
+  crc_ = checksum({room, got}, crc_);
+  return got;
+}
+
+Reason MemberReader::reason() const {
+  if (member_.encrypted()) return Reason::password;
+  if (!member_.readable) return Reason::corrupt;
+  if (inflater_) return inflater_->reason();
+  if (member_.method != 0) return Reason::unsupported;
+  return member_.truncated ? Reason::corrupt : Reason::none;
+}
+
+bool MemberReader::right() const {
+  if (going() || reason() != Reason::none || member_.truncated) return false;
+  return !member_.crc_known || (size_ == member_.size && crc_ == member_.crc);
+}
+
 std::string inflate_head(const ZipMember& member, size_t most) {
-  if (member.encrypted()) return {};
-  if (member.method == 0) return std::string(member.data.substr(0, most));
-  if (member.method != 8) return {};
-  std::string out(most, '\0');
-  z_stream stream{};
-  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return {};
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(member.data.data()));
-  stream.avail_in = static_cast<uInt>(std::min<size_t>(member.data.size(), UINT32_MAX));
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  inflate(&stream, Z_SYNC_FLUSH);
-  out.resize(most - stream.avail_out);
-  inflateEnd(&stream);
+  MemberReader reader(member);
+  std::string out;
+  std::array<char, 8192> piece;
+  while (reader.going() && out.size() < most) {
+    out.append(piece.data(), reader.next(piece.data(), std::min(piece.size(), most - out.size())));
+  }
   return out;
 }
 

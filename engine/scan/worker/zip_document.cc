@@ -9,7 +9,7 @@
 #include "engine/scan/worker/document_xml.h"
 #include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
-#include "engine/scan/worker/zip_package.h"
+#include "engine/scan/worker/zip_directory.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -49,28 +49,78 @@ bool contains_any(std::string_view text, std::span<const std::string_view> words
   return std::ranges::any_of(words, [&](std::string_view word) { return text.find(word) != std::string_view::npos; });
 }
 
-// feed parses a member as XML.
-Reason feed(Context& context, const ZipPackage& package, const PackageMember& member, XmlHandler& handler,
-            bool doctype) {
+// Part is a member on its way to the document's reader, charged to the budget.
+class Part {
+ public:
+  Part(Context& context, ZipMember& member) : context_(context), member_(member), reader_(member) {}
+
+  // next adds to `room`, which holds `filled` of `size` bytes, until it is full or nothing more comes.
+  size_t next(char* room, size_t size) {
+    size_t filled = 0;
+    while (reader_.going() && filled < size) {
+      const size_t got = reader_.next(room + filled, std::min(size - filled, kChunk));
+      limit_ = context_.budget().out(got, out_, member_.data.size());
+      if (limit_ != Reason::none) break;
+      out_ += got;
+      filled += got;
+    }
+    if (first_) is_part_ = is_document_part(member_.name, {room, std::min(filled, kHead)});
+    first_ = false;
+    return filled;
+  }
+  bool going() const { return limit_ == Reason::none && reader_.going(); }
+  // end returns why not all came. A part that is what the tables say need not be read again.
+  Reason end() {
+    if (limit_ != Reason::none) return limit_;
+    member_.own = member_.crc_known && is_part_ && reader_.right();
+    return reader_.reason();
+  }
+
+ private:
+  static constexpr size_t kChunk = 64u << 10;
+  static constexpr size_t kHead = 256;
+
+  Context& context_;
+  ZipMember& member_;
+  MemberReader reader_;
+  Reason limit_ = Reason::none;
+  uint64_t out_ = 0;
+  bool first_ = true;
+  bool is_part_ = false;
+};
+
+// feed parses a member as XML. One that is not large is inflated into the parser's buffer as a whole: where the parser
+// knows that nothing more comes it does not count lines, which is a sixth of its work.
+Reason feed(Context& context, ZipMember& member, XmlHandler& handler, bool doctype) {
+  constexpr uint64_t kWhole = 2u << 20;
+  constexpr size_t kStep = 64u << 10;
   XmlParser parser(handler, doctype);
-  const Reason reason =
-      package.inflate(member, context.budget(), [&](std::string_view bytes) { return parser.feed(bytes, false); });
-  if (reason != Reason::none) return reason;
-  if (parser.reason() == Reason::none) parser.feed({}, true);
+  Part part(context, member);
+  size_t size = static_cast<size_t>(std::clamp<uint64_t>(member.size + 1, 1024, kWhole));
+  do {
+    char* const room = parser.room(size);
+    if (room == nullptr) break;
+    const size_t filled = part.next(room, size);
+    const bool more = part.going();
+    const Reason reason = more ? Reason::none : part.end();
+    if (!parser.parse(filled, !more && reason == Reason::none)) break;
+    if (!more) return reason;
+    size = kStep;
+  } while (true);
   return parser.reason();
 }
 
 class Ooxml {
  public:
-  Ooxml(Context& context, const ZipPackage& package)
+  Ooxml(Context& context, ZipDirectory& package)
       : context_(context), package_(package), sink_(context), state_{context, sink_, {}, {}, {}} {}
 
   void run() {
-    const PackageMember* types = package_.find("[Content_Types].xml");
-    if (types != nullptr) report(feed(context_, package_, *types, types_, false));
+    ZipMember* types = package_.find("[Content_Types].xml");
+    if (types != nullptr) report(feed(context_, *types, types_, false));
     // What cells refer to comes before them.
     for (int pass = 0; pass < 2; ++pass) {
-      for (const PackageMember& member : package_.members()) {
+      for (ZipMember& member : package_.listed()) {
         if (context_.budget().expired()) {
           context_.fail(Reason::time);
           return;
@@ -91,7 +141,7 @@ class Ooxml {
     if (reason != Reason::none) context_.fail(reason);
   }
 
-  void part(const PackageMember& member, int pass) {
+  void part(ZipMember& member, int pass) {
     const std::string name = base::lower(member.name);
     if (name.ends_with('/')) return;
     std::string type = types_.of(name);
@@ -145,23 +195,24 @@ class Ooxml {
       return;
     }
     OoxmlHandler handler(state_, kind);
-    report(feed(context_, package_, member, handler, false));
+    report(feed(context_, member, handler, false));
     sink_.line();
   }
 
-  std::string whole(const PackageMember& member) {
+  std::string whole(ZipMember& member) {
     std::string bytes;
-    report(package_.inflate(member, context_.budget(), [&](std::string_view more) {
-      bytes.append(more);
-      return bytes.size() < kBinaryPart;
-    }));
+    std::array<char, 16384> piece;
+    Part part(context_, member);
+    while (part.going() && bytes.size() < kBinaryPart)
+      bytes.append(piece.data(), part.next(piece.data(), piece.size()));
+    if (!part.going()) report(part.end());
     return bytes;
   }
 
   // macro looks whether a VBA project holds code; its source is the text of the leaf that the archive reader makes of
   // it.
-  void macro(const PackageMember& member) {
-    if (member.name.find(".xml") != std::string::npos) return;
+  void macro(ZipMember& member) {
+    if (member.name.find(".xml") != std::string_view::npos) return;
     const std::string bytes = whole(member);
     std::optional<CompoundFile> file = CompoundFile::open(bytes);
     if (!file) {
@@ -180,7 +231,7 @@ class Ooxml {
                                          "printersettings"sv, "vbadata"sv,   "thumbnail"sv};
 
   Context& context_;
-  const ZipPackage& package_;
+  ZipDirectory& package_;
   TextSink sink_;
   OoxmlState state_;
   ContentTypes types_;
@@ -200,13 +251,13 @@ bool ends_with_part(std::string_view name, std::string_view part) {
   return name == part || (name.ends_with(part) && name[name.size() - part.size() - 1] == '/');
 }
 
-void read_odf(Context& context, const ZipPackage& package) {
+void read_odf(Context& context, ZipDirectory& package) {
   const auto report = [&](Reason reason) {
     if (reason != Reason::none) context.fail(reason);
   };
-  if (const PackageMember* member = package.find("META-INF/manifest.xml")) {
+  if (ZipMember* member = package.find("META-INF/manifest.xml")) {
     Manifest manifest;
-    report(feed(context, package, *member, manifest, true));
+    report(feed(context, *member, manifest, true));
     if (manifest.encrypted) {
       context.leaf().protection = Protection::yes;
       context.fail(Reason::password);
@@ -215,7 +266,7 @@ void read_odf(Context& context, const ZipPackage& package) {
   }
   TextSink sink(context);
   bool found = false;
-  for (const PackageMember& member : package.members()) {
+  for (ZipMember& member : package.listed()) {
     if (context.budget().expired()) {
       context.fail(Reason::time);
       return;
@@ -231,28 +282,28 @@ void read_odf(Context& context, const ZipPackage& package) {
     // A module of Basic names a public identifier and nothing else.
     if (basic) handler.code();
     if (meta) handler.metadata();
-    report(feed(context, package, member, handler, true));
+    report(feed(context, member, handler, true));
     handler.finish();
     sink.line();
   }
   if (!found) context.fail(Reason::corrupt);
 }
 
-void read_iwork(Context& context, const ZipPackage& package, const PackageMember& member) {
+void read_iwork(Context& context, ZipMember& member) {
   TextSink sink(context);
   PlainHandler handler(sink);
-  const Reason reason = feed(context, package, member, handler, false);
+  const Reason reason = feed(context, member, handler, false);
   if (reason != Reason::none) context.fail(reason);
 }
 
-bool is_odf(const ZipPackage& package) {
+bool is_odf(ZipDirectory& package) {
   const bool manifest = package.find("META-INF/manifest.xml") != nullptr;
   const bool mimetype = package.find("mimetype") != nullptr;
   const bool content = package.find("content.xml") != nullptr || package.find("encrypted-package") != nullptr;
   return (manifest || mimetype) && (content || (manifest && mimetype));
 }
 
-bool is_opc(const ZipPackage& package) { return package.find("[Content_Types].xml") != nullptr; }
+bool is_opc(ZipDirectory& package) { return package.find("[Content_Types].xml") != nullptr; }
 
 }  // namespace
 
@@ -266,35 +317,31 @@ void mark_vba(Context& context, CompoundFile& file) {
   context.mark(Mark::macro_vba);
 }
 
-void read_zip_document(Context& context) {
-  const std::string_view bytes = context.bytes();
-  const std::optional<ZipPackage> package = ZipPackage::open(bytes);
-  if (!package) return;  // the archive reader tells
-  const bool opc = is_opc(*package);
-  const bool odf = !opc && is_odf(*package);
+void read_zip_document(Context& context, ZipDirectory& directory) {
+  if (directory.members.empty()) return;  // the archive reader tells
+  // It is cut, so that parts may be missing.
+  const bool without_directory = !directory.members.front().central;
+  const bool opc = is_opc(directory);
+  const bool odf = !opc && is_odf(directory);
   if (!opc && !odf) {
     for (const std::string_view name : {"index.xml"sv, "index.apxl"sv, "presentation.apxl"sv}) {
-      if (const PackageMember* member = package->find(name)) read_iwork(context, *package, *member);
+      if (ZipMember* member = directory.find(name)) read_iwork(context, *member);
     }
     // Without a directory the part that would tell may be what is missing.
-    const bool cut =
-        package->without_directory() && (package->find("word/document.xml") || package->find("xl/workbook.xml") ||
-                                         package->find("ppt/presentation.xml"));
-    if (cut) Ooxml(context, *package).run();
+    const bool cut = without_directory && (directory.find("word/document.xml") || directory.find("xl/workbook.xml") ||
+                                           directory.find("ppt/presentation.xml"));
+    if (cut) Ooxml(context, directory).run();
     return;
   }
-  if (package->without_directory()) context.fail(Reason::corrupt);
+  if (without_directory) context.fail(Reason::corrupt);
   if (opc) {
-    Ooxml(context, *package).run();
+    Ooxml(context, directory).run();
   } else {
-    read_odf(context, *package);
+    read_odf(context, directory);
   }
 }
 
-bool is_document_package(std::string_view bytes) {
-  const std::optional<ZipPackage> package = ZipPackage::open(bytes);
-  return package && (is_opc(*package) || is_odf(*package));
-}
+bool is_document_package(ZipDirectory& directory) { return is_opc(directory) || is_odf(directory); }
 
 bool is_document_part(std::string_view name, std::string_view head) {
   const std::string lower = base::lower(name);
