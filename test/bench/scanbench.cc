@@ -112,10 +112,10 @@ std::string pool_text(Pool& pool, const File& file) {
   job.bytes = file.bytes;
   job.name = file.name;
   job.is_message = file.kind == "eml";
-  const Verdict verdict = pool.scan(job);
+  Verdict verdict = pool.scan(job);
   if (!verdict.complete()) fail(file.name + " is unscannable: " + std::string(reason_name(verdict.reason())));
-  std::string text;
-  for (const Leaf& leaf : verdict.leaves) text += leaf.text + '\n';
+  std::string text = std::move(verdict.leaves[0].text);
+  for (size_t i = 1; i < verdict.leaves.size(); ++i) text.append(1, '\n').append(verdict.leaves[i].text);
   return text;
 }
 
