@@ -86,6 +86,11 @@ bool is_read_by_archive(uint32_t method) {
   return method == 12 || method == 14 || method == 95 || method == 98;  // bzip2, LZMA, xz, PPMd
 }
 
+// is_right tells whether all of a member came out, of the size and with the checksum that the tables state.
+bool is_right(const ZipMember& member, std::string_view bytes) {
+  return !member.truncated && (!member.crc_known || (bytes.size() == member.size && checksum(bytes) == member.crc));
+}
+
 void read_member(const ZipMember& member, Unpack& unpack) {
   unpack.begin();
   if (member.method == 8) return inflate_member(member, unpack);
@@ -94,10 +99,7 @@ void read_member(const ZipMember& member, Unpack& unpack) {
   } else {
     read_by_archive(member, unpack);
   }
-  const bool right =
-      !member.truncated &&
-      (!member.crc_known || (unpack.bytes().size() == member.size && checksum(unpack.bytes()) == member.crc));
-  if (!right) unpack.set_reason(Reason::corrupt);
+  if (!is_right(member, unpack.bytes())) unpack.set_reason(Reason::corrupt);
 }
 
 void read_members(Context& context, ZipDirectory& directory) {
@@ -116,9 +118,7 @@ void read_members(Context& context, ZipDirectory& directory) {
     } else {
       unpack.count_protection(false);
       if (member.method == 0) {
-        const bool right =
-            !member.truncated &&
-            (!member.crc_known || (member.data.size() == member.size && checksum(member.data) == member.crc));
+        const bool right = member.own || is_right(member, member.data);
         if (office && right && is_document_part(member.name, member.data.substr(0, kHead))) continue;
         more = unpack.give_view(member.data, member.name, right ? Reason::none : Reason::corrupt);
       } else if (member.method == 8 || member.method == 93 || is_read_by_archive(member.method)) {

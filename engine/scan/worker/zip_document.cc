@@ -54,7 +54,7 @@ class Part {
  public:
   Part(Context& context, ZipMember& member) : context_(context), member_(member), reader_(member) {}
 
-  // next adds to `room`, which holds `filled` of `size` bytes, until it is full or nothing more comes.
+  // next fills `room` until `size` bytes are in it or nothing more comes.
   size_t next(char* room, size_t size) {
     size_t filled = 0;
     while (reader_.going() && filled < size) {
