@@ -8,53 +8,12 @@
 #include <string_view>
 
 #include "engine/scan/worker/document_xml.h"
-#include "engine/scan/worker/engine.h"
 #include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
-
-namespace {
+#include "test/fuzz/scan_reader.h"
 
 using namespace postern::scan;
 using namespace postern::scan::worker;
-
-// Alone is a context for one reader; what it finds is counted and not scanned.
-class Alone : public Context {
- public:
-  explicit Alone(std::string_view bytes) : budget_(limits()) { job_.bytes = bytes; }
-  static ScanLimits limits() {
-    ScanLimits out;
-    out.size = out.total = 16u << 20;
-    out.text = 1u << 20;
-    out.time = std::chrono::milliseconds(5000);
-    return out;
-  }
-  const Job& job() const override { return job_; }
-  Budget& budget() override { return budget_; }
-  Leaf& leaf() override { return leaf_; }
-  std::string_view bytes() const override { return job_.bytes; }
-  std::string_view charset() const override { return {}; }
-  bool child(const Child& child) override {
-    if (child.bytes.size() > limits().size) std::abort();
-    return budget_.take_member();
-  }
-  bool member_unread(std::string_view, uint64_t, Reason, Protection) override { return budget_.take_member(); }
-  bool text(std::string_view utf8) override {
-    const uint64_t fits = budget_.take_text(utf8.size());
-    leaf_.text.append(utf8.substr(0, fits));
-    return fits == utf8.size();
-  }
-  bool wants_text() const override { return leaf_.text.size() < (1u << 20); }
-  void fail(Reason reason) override {
-    if (leaf_.reason == Reason::none) leaf_.reason = reason;
-  }
-
- private:
-  Job job_;
-  Budget budget_;
-  Leaf leaf_;
-};
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;

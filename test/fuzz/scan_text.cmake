@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(target pdf html vcard xml headers)
+foreach(target any type charset embedded headers html mail pdf rtf vcard xml)
   postern_fuzz_target(scan_${target} LINK postern_scan_worker)
 endforeach()

@@ -349,5 +349,85 @@ TEST(ScanBombs, EndInTheirLimits) {
   expect_bomb("tar that states a terabyte", tar_entry("a", "x", '0', 1ull << 32), {Reason::corrupt, Reason::size});
 }
 
+std::string times(size_t count, std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) out += text;
+  return out;
+}
+
+TEST(ScanBombs, BeginningsWithoutEndInText) {
+  expect_bomb("uuencode", times(200000, "begin 644 a\n"), {Reason::overlap});
+  expect_bomb("base64", times(200000, "begin-base64 644 a\n"), {Reason::overlap});
+  EXPECT_EQ(shown(scan("begin 644 in prose\nbegin 644 calc.exe\n#0V%T\n`\n")),
+            "=ok !in prose=partial !calc.exe=partial");
+}
+
+TEST(ScanBombs, BinHexOfOneByte) {
+  // The header of a file without a name, then a byte and how often it comes, again and again.
+  constexpr std::string_view kAlphabet = "!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr";
+  std::string packed(20, 'a');
+  packed[0] = '\0';
+  packed += times(600000, "\1\x90\xff");
+  std::string text = "(This file must be converted with BinHex 4.0)\n:";
+  for (size_t i = 0; i + 3 <= packed.size(); i += 3) {
+    const auto byte = [&](size_t at) { return static_cast<unsigned>(static_cast<unsigned char>(packed[at])); };
+    const unsigned group = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
+    for (int shift = 18; shift >= 0; shift -= 6) text += kAlphabet[group >> shift & 63];
+  }
+  expect_bomb("BinHex of one byte", text + ":\n", {Reason::ratio, Reason::size});
+}
+
+TEST(ScanBombs, ManyMarksOfAnArchiveInAProgram) {
+  const std::string program = "MZ\x90\0"s + std::string(60, '\1');
+  std::string bytes = program + times(300000, "Rar!\x1a\x07\1\0\0\0\0\0\xff\xff\x7f"s);
+  expect_bomb("marks of RAR 5", bytes, {Reason::corrupt});
+  bytes = program + times(300000, "Rar!\x1a\x07\0\0\0\x73\0\0\xff\xff"s);
+  expect_bomb("marks of RAR 4", bytes, {Reason::corrupt});
+  EXPECT_EQ(shown(scan(program + times(3, "Rar!\x1a\x07\1\0\0\0\0\0\xff\xff\x7f"s))), "=ok");
+}
+
+// Images of 512-byte blocks, of which the first after the descriptors is the root's.
+std::string iso_record(uint32_t block, uint32_t size, char flags, std::string_view name, std::string_view more = "") {
+  std::string record = "\0"s + test::le32(block) + std::string(4, '\0') + test::le32(size) + std::string(11, '\0') +
+                       flags + std::string(6, '\0') + static_cast<char>(name.size()) + std::string(name);
+  if (record.size() % 2 == 0) record += '\0';
+  record += more;
+  return static_cast<char>(record.size() + 1) + record;
+}
+std::string iso(std::string_view sectors, uint32_t root_size) {
+  std::string first = "\1CD001\1"s;
+  first.resize(2048, '\0');
+  first.replace(128, 2, test::le16(512));
+  const std::string root = iso_record(36864 / 512, root_size, 2, "\0"s);
+  first.replace(156, root.size(), root);
+  std::string end = "\xff"s + "CD001\1"s;
+  end.resize(2048, '\0');
+  return std::string(32768, '\0') + first + end + std::string(sectors);
+}
+
+TEST(ScanBombs, FoldersOfAnImageInEachOther) {
+  const std::string file = iso_record(0, 0, 0, "A");
+  std::string folders;
+  for (uint32_t i = 0; i < 4000; ++i) folders += iso_record(72 + i, 1u << 20, 2, "D");
+  std::string files;
+  while (files.size() < 4u << 20) files += file;
+  const std::string bytes = iso(folders + files, static_cast<uint32_t>(folders.size()));
+  expect_bomb("folders that share bytes", bytes, {Reason::overlap});
+}
+
+TEST(ScanBombs, LongNamesInAnImage) {
+  // One continuation with a name of 4 KB for the folders of every level.
+  std::string name;
+  for (int i = 0; i < 16; ++i) name += "NM\xff\1\0"s + std::string(250, 'n');
+  const auto size = static_cast<uint32_t>(name.size());
+  const uint32_t at = 36864 + (1u << 20);
+  const std::string more =
+      "CE\x1c\1"s + test::le32(at / 512) + "\0\0\0\0"s + std::string(8, '\0') + test::le32(size) + "\0\0\0\0"s;
+  std::string folders;
+  for (uint32_t i = 0; folders.size() + 200 < 1u << 20; ++i) folders += iso_record(72 + i, 1u << 20, 2, "D", more);
+  folders.resize(1u << 20, '\0');
+  expect_bomb("names that share bytes", iso(folders + name, 1u << 20), {Reason::overlap, Reason::members});
+}
+
 }  // namespace
 }  // namespace postern::scan::worker

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kFieldDepth = 64;
 constexpr size_t kInstruction = 4096;
 // A file may say that its pieces overlap, and so hold more text than bytes; a real one hardly does.
-constexpr uint64_t kMostText = 256ull << 20;
+constexpr uint64_t kMostTimes = 4;
 
 // Characters turns the characters of a document into text.
 class Characters {
@@ -160,8 +160,8 @@ bool read_pieces(Context& context, Characters& characters, std::string_view docu
     const std::string_view text = piece(document, from, length);
     if (text.size() < length) context.fail(Reason::corrupt);
     total += text.size();
-    if (total > kMostText) {
-      context.fail(Reason::size);
+    if (total > kMostTimes * document.size()) {
+      context.fail(Reason::overlap);
       return true;
     }
     if ((i & 0xff) == 0 && context.budget().expired()) {

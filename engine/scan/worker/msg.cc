@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outlook messages (MS-OXMSG): headers as text, bodies in their forms, attachments as children, messages in them too.
 #include <algorithm>
-#include <array>
 
 #include "engine/base/text.h"
+#include "engine/scan/worker/compressed_rtf.h"
 #include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
@@ -11,47 +11,6 @@ namespace postern::scan::worker {
 namespace {
 
 using namespace std::string_view_literals;
-
-// The text that compressed RTF begins with, by its definition (MS-OXRTFCP).
-constexpr std::string_view kDictionary =
-    "{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor "
-    "MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par "
-    "\\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx";
-
-// unpack_rtf undoes compressed RTF; nullopt when it is none. It grows by at most 17 bytes for 2.
-std::optional<std::string> unpack_rtf(std::string_view bytes) {
-  const uint32_t raw_size = le32(bytes, 4);
-  const uint32_t kind = le32(bytes, 8);
-  if (kind == 0x414c454d) return std::string(piece(bytes, 16, raw_size));
-  if (kind != 0x75465a4c) return std::nullopt;
-  std::array<char, 4096> window{};
-  std::copy(kDictionary.begin(), kDictionary.end(), window.begin());
-  size_t write = kDictionary.size();
-  std::string out;
-  const auto put = [&](char c) {
-    window[write] = c;
-    write = (write + 1) % window.size();
-    out.push_back(c);
-  };
-  for (size_t at = 16; at < bytes.size();) {
-    const uint32_t flags = octet(bytes, at++);
-    for (uint32_t bit = 0; bit < 8 && at < bytes.size(); ++bit) {
-      if ((flags >> bit & 1) == 0) {
-        put(bytes[at++]);
-        continue;
-      }
-      const uint32_t token = octet(bytes, at) << 8 | octet(bytes, at + 1);
-      at += 2;
-      size_t from = token >> 4;
-      if (from == write) return out;
-      for (uint32_t i = 0; i < (token & 15) + 2; ++i) {
-        put(window[from]);
-        from = (from + 1) % window.size();
-      }
-    }
-  }
-  return out;
-}
 
 class Message {
  public:
@@ -65,6 +24,7 @@ class Message {
         sink.paragraph(string(0, id));
       }
       for (const uint32_t child : file_.entries()[0].children) {
+        if (stopped_ || !sink.wanted()) break;
         if (!file_.entries()[child].name.starts_with("__recip_version1.0_")) continue;
         sink.paragraph(string(child, "3001"));
         sink.paragraph(string(child, "39FE"));
@@ -76,14 +36,21 @@ class Message {
     if (!body()) return;
     for (const uint32_t child : file_.entries()[0].children) {
       if (!file_.entries()[child].name.starts_with("__attach_version1.0_")) continue;
-      if (!attachment(child)) return;
+      if (!attachment(child) || stopped_) return;
     }
   }
 
  private:
   CompoundStream property(uint32_t storage, std::string_view id, std::string_view type) {
     const auto entry = file_.find(storage, "__substg1.0_" + std::string(id) + std::string(type));
-    return entry && !file_.entries()[*entry].is_storage ? file_.read(*entry) : CompoundStream();
+    if (!entry || file_.entries()[*entry].is_storage || stopped_) return {};
+    CompoundStream stream = file_.read(*entry);
+    // Properties may all be the same bytes, so each is charged.
+    const Reason reason = context_.budget().out(stream.bytes().size(), 0, context_.bytes().size());
+    if (reason == Reason::none) return stream;
+    context_.fail(reason);
+    stopped_ = true;
+    return {};
   }
   std::string string(uint32_t storage, std::string_view id) {
     const CompoundStream wide = property(storage, id, "001F");
@@ -119,21 +86,12 @@ class Message {
     }
     const CompoundStream packed = property(0, "1009", "0102");
     if (packed.bytes().empty()) return true;
-    const std::optional<std::string> rtf = unpack_rtf(packed.bytes());
-    if (!rtf) {
+    Unpack unpack(context_);
+    if (!expand_rtf(packed.bytes(), unpack)) {
       context_.fail(Reason::corrupt);
       return true;
     }
-    const Reason reason = context_.budget().out(rtf->size(), 0, packed.bytes().size());
-    if (reason != Reason::none) {
-      context_.fail(reason);
-      return false;
-    }
-    Child child;
-    child.bytes = *rtf;
-    child.name = "body.rtf";
-    child.declared_mime = "application/rtf";
-    return context_.child(child);
+    return unpack.give("body.rtf", {}, "application/rtf");
   }
 
   bool attachment(uint32_t storage) {
@@ -164,6 +122,7 @@ class Message {
   Context& context_;
   CompoundFile& file_;
   uint32_t code_page_ = 1252;
+  bool stopped_ = false;
 };
 
 }  // namespace

@@ -79,13 +79,14 @@ CompoundStream CompoundFile::chain(uint32_t first, uint64_t size, const std::vec
   const std::string_view base = small ? mini : bytes_;
   const uint64_t unit = 1ull << shift;
   const auto offset = [&](uint32_t number) { return (static_cast<uint64_t>(number) + (small ? 0 : 1)) << shift; };
-  // Runs of sectors that follow each other; a chain is at most as long as its table.
+  // Runs of sectors that follow each other. A chain is at most as long as its table, and none is longer than what it
+  // lies in without going in circles.
   std::vector<std::string_view> runs;
   uint64_t have = 0;
   uint32_t number = first;
   for (size_t hops = 0; number < 0xfffffffa && have < size; ++hops) {
     const uint64_t at = offset(number);
-    if (hops > fat.size() || at >= base.size()) {
+    if (hops > fat.size() || at >= base.size() || have > base.size()) {
       damaged_ = true;
       break;
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <unordered_set>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/octets.h"
@@ -21,6 +22,7 @@ constexpr std::string_view kOneFile("\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8
 // file_names finds names of files, in UTF-16, in the order in which they stand.
 std::vector<std::string> file_names(std::string_view bytes) {
   std::vector<std::string> out;
+  std::unordered_set<std::string> known;
   std::string run;
   for (size_t at = 0; at + 1 < bytes.size() && out.size() < 1000; at += 2) {
     const uint32_t code = le16(bytes, at);
@@ -33,7 +35,7 @@ std::vector<std::string> file_names(std::string_view bytes) {
         run.find_first_of("\\/<>|?*\"") == std::string::npos && std::ranges::all_of(run.substr(dot + 1), [](char c) {
           return (c >= '0' && c <= '9') || (base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'z');
         })) {
-      if (std::ranges::find(out, run) == out.end()) out.push_back(run);
+      if (known.insert(run).second) out.push_back(run);
     }
     run.clear();
   }
@@ -259,6 +261,8 @@ void read_hwp(Context& context, CompoundFile& file) {
     for (const uint32_t child : file.entries()[*body].children) {
       if (file.entries()[child].is_storage) continue;
       const CompoundStream stream = file.read(child);
+      const Reason limit = context.budget().out(stream.bytes().size(), 0, context.bytes().size());
+      if (limit != Reason::none) return context.fail(limit);
       std::string clear = distributed ? hwp_distributed(stream.bytes()) : std::string(stream.bytes());
       if (packed) {
         std::string inflated;
@@ -301,20 +305,27 @@ void read_visio(Context& context, std::string_view stream) {
     uint32_t place, length, format;
   };
   std::vector<Pointer> open{{le32(stream, 0x2c), le32(stream, 0x30), le16(stream, 0x34)}};
+  constexpr size_t kStreams = 20000;
   uint64_t out = 0;
   size_t count = 0;
-  while (!open.empty() && ++count < 20000) {
+  while (!open.empty() && sink.wanted()) {
+    if (++count > kStreams || open.size() > kStreams) {
+      context.fail(Reason::members);
+      return;
+    }
     const Pointer now = open.back();
     open.pop_back();
     const std::string_view raw = piece(stream, now.place, now.length);
     const bool packed = (now.format & 2) != 0;
     std::string clear;
     if (packed) clear = visio_unpack(raw, 16u << 20);
-    if (const Reason reason = context.budget().out(clear.size(), out, stream.size()); reason != Reason::none) {
+    // Several may be the same bytes, so those that are not packed cost, too.
+    const uint64_t size = packed ? clear.size() : raw.size();
+    if (const Reason reason = context.budget().out(size, out, stream.size()); reason != Reason::none) {
       context.fail(reason);
       return;
     }
-    out += clear.size();
+    out += size;
     const std::string_view bytes = packed ? piece(clear, 4) : raw;
     if (now.format == 0 || raw.empty()) continue;
     // Streams of pointers have 4 or 5 in the second digit of their format; the others hold chunks.

@@ -2,6 +2,8 @@
 // The order of things: our own look at the outside, then qpdf, then the cost of each page, and only then poppler, which
 // cannot be stopped within a page. Where poppler cannot open what qpdf could, it is given a copy that qpdf wrote.
 #include "engine/scan/worker/pdf.h"
+// Before others of qpdf.
+#include "engine/scan/worker/qpdf.h"
 
 #include <iconv.h>
 #include <poppler-document.h>
@@ -154,7 +156,7 @@ class PdfReader {
   void pages(const PdfObjects& objects) {
     std::vector<PdfPageCost> costs;
     if (structure_.opened == Opened::yes) {
-      PdfCosts counted(structure_.pdf, context_.budget());
+      PdfCosts counted(context_.budget());
       for (const QPDFObjectHandle& page : objects.pages) {
         costs.push_back(counted.page(page));
         if (context_.budget().expired()) return context_.fail(Reason::time);

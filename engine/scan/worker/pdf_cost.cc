@@ -300,7 +300,7 @@ bool flow(QPDFObjectHandle stream, Pipeline& sink) {
 
 }  // namespace
 
-PdfCosts::PdfCosts(QPDF& pdf, Budget& budget) : pdf_(pdf), budget_(budget) {}
+PdfCosts::PdfCosts(Budget& budget) : budget_(budget) {}
 PdfCosts::~PdfCosts() = default;
 
 const PdfCosts::Content& PdfCosts::content(const QPDFObjectHandle& stream) {

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <qpdf/QPDF.hh>
 #include <vector>
 
 #include "engine/scan/worker/context.h"
+#include "engine/scan/worker/qpdf.h"
 
 namespace postern::scan::worker {
 
@@ -21,7 +21,7 @@ struct PdfPageCost {
 
 class PdfCosts {
  public:
-  PdfCosts(QPDF& pdf, Budget& budget);
+  explicit PdfCosts(Budget& budget);
   ~PdfCosts();
 
   // page judges one page, with the appearances of its annotations.
@@ -36,7 +36,6 @@ class PdfCosts {
   Reason stream_size(QPDFObjectHandle stream, uint64_t most);
   Reason map_size(QPDFObjectHandle stream);
 
-  QPDF& pdf_;
   Budget& budget_;
   std::map<QPDFObjGen, std::unique_ptr<Content>> contents_;
   std::map<QPDFObjGen, Reason> fonts_;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The objects of a PDF besides the content of its pages, by qpdf.
 #pragma once
-#include <qpdf/QPDF.hh>
 #include <vector>
 
 #include "engine/scan/worker/context.h"
+#include "engine/scan/worker/qpdf.h"
 
 namespace postern::scan::worker {
 

@@ -42,7 +42,12 @@ bool give(Unpack& unpack, std::string_view bytes, std::string_view name, Reason 
   return unpack.give(name);
 }
 
-void read_uuencode(std::string_view rest, Unpack& unpack) {
+// "begin" may stand in prose, so what follows one is read again from the next; a few times, as each may go on to the
+// end.
+void read_uuencode(Context& context, std::string_view rest, Unpack& unpack) {
+  constexpr uint64_t kReadings = 8;
+  const uint64_t most = kReadings * rest.size() + 4096;
+  uint64_t looked_at = 0;
   bool at_start = true;
   while (skip_to(rest, "begin", at_start)) {
     at_start = false;
@@ -65,10 +70,11 @@ void read_uuencode(std::string_view rest, Unpack& unpack) {
       ended = base64 ? data == "====" : data == "end";
     }
     const std::string_view block = rest.substr(0, rest.size() - end.size());
+    looked_at += block.size();
+    if (looked_at > most) return context.fail(Reason::overlap);
     const mime::Decoded decoded =
         base64 ? mime::decode_transfer(mime::TransferEncoding::base64, after.substr(0, after.size() - end.size()))
                : mime::decode_transfer(mime::TransferEncoding::uuencode, block);
-    // "begin" may stand in prose; what cannot be told apart is still looked at.
     if (!decoded.bytes.empty() && !give(unpack, decoded.bytes, name, ended ? Reason::none : Reason::partial)) return;
     if (ended) {
       rest = end;
@@ -123,17 +129,22 @@ void read_yenc(std::string_view rest, Unpack& unpack) {
   }
 }
 
-// unpack_binhex undoes the six-bit alphabet and the run lengths (RFC 1741); false: it ended without its colon.
-bool unpack_binhex(std::string_view text, std::string& out, size_t most) {
+// unpack_binhex undoes the six-bit alphabet and the run lengths (RFC 1741); false: it ended without its colon, or at a
+// limit.
+bool unpack_binhex(std::string_view text, Unpack& unpack) {
+  constexpr size_t kPiece = 64u << 10;
   constexpr std::string_view kAlphabet = "!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr";
   unsigned group = 0;
   int bits = 0;
   bool run = false;
+  std::string out;
+  char last = '\0';
+  bool any = false;
   for (const char c : text) {
-    if (c == ':') return true;
+    if (c == ':') return unpack.append(out);
     if (c == '\r' || c == '\n' || c == ' ' || c == '\t') continue;
     const size_t value = kAlphabet.find(c);
-    if (value == std::string_view::npos) return false;
+    if (value == std::string_view::npos) break;
     group = group << 6 | static_cast<unsigned>(value);
     bits += 6;
     if (bits < 8) continue;
@@ -143,17 +154,22 @@ bool unpack_binhex(std::string_view text, std::string& out, size_t most) {
       run = false;
       // Zero stands for the mark itself, n for n times the byte before.
       if (byte == 0) {
-        out.push_back('\x90');
-      } else if (!out.empty()) {
-        out.append(byte - 1u, out.back());
+        out.push_back(last = '\x90');
+        any = true;
+      } else if (any) {
+        out.append(byte - 1u, last);
       }
     } else if (byte == 0x90) {
       run = true;
     } else {
-      out.push_back(static_cast<char>(byte));
+      out.push_back(last = static_cast<char>(byte));
+      any = true;
     }
-    if (out.size() > most) return false;
+    if (out.size() < kPiece) continue;
+    if (!unpack.append(out)) return false;
+    out.clear();
   }
+  unpack.append(out);
   return false;
 }
 
@@ -165,16 +181,19 @@ void read_binhex(Context& context, std::string_view rest, Unpack& unpack) {
     const size_t colon = rest.find(':');
     if (colon == std::string_view::npos) return context.fail(Reason::corrupt);
     rest.remove_prefix(colon + 1);
-    std::string file;
-    const bool whole = unpack_binhex(rest, file, context.budget().limits().size + 4096);
+    unpack.begin();
+    const bool whole = unpack_binhex(rest, unpack);
+    const std::string_view file = unpack.bytes();
     const std::string_view name = slice(file, 1, byte_at(file, 0));
     const uint64_t header = 1 + name.size() + 1 + 4 + 4 + 2;
     const uint64_t data = big32(file, header);
     const uint64_t resource = big32(file, header + 4);
     const uint64_t at = header + 8 + 2;
     const std::string_view fork = slice(file, at, data);
-    if (!give(unpack, fork, name, whole && fork.size() == data ? Reason::none : Reason::corrupt)) return;
-    if (resource > 0 && !give(unpack, slice(file, at + data + 2, resource), "resource fork", Reason::none)) return;
+    const Reason lost = unpack.reason() != Reason::none ? unpack.reason() : Reason::corrupt;
+    if (!unpack.give_view(fork, name, whole && fork.size() == data ? Reason::none : lost)) return;
+    if (resource > 0 && !unpack.give_view(slice(file, at + data + 2, resource), "resource fork")) return;
+    if (unpack.stopped()) return context.fail(lost);
   }
 }
 
@@ -189,7 +208,7 @@ void read_text_carriers(Context& context) {
     text = converted;
   }
   Unpack unpack(context);
-  if (context.leaf().is(FileType::uuencode)) read_uuencode(text, unpack);
+  if (context.leaf().is(FileType::uuencode)) read_uuencode(context, text, unpack);
   if (context.leaf().is(FileType::yenc)) read_yenc(text, unpack);
   if (context.leaf().is(FileType::binhex)) read_binhex(context, text, unpack);
 }

@@ -74,6 +74,7 @@ class Iso {
   void walk(uint64_t root) {
     std::vector<Open> open = {{little32(bytes_, root + 2) * block_, little32(bytes_, root + 10), "", 0}};
     std::unordered_set<uint64_t> seen;
+    walked_ = 0;
     while (!open.empty() && !stopped_) {
       const Open directory = std::move(open.back());
       open.pop_back();
@@ -87,6 +88,16 @@ class Iso {
     }
   }
 
+  // spend counts what a walk looks at. Directories, extents and names that share bytes could keep it for hours; what
+  // writers make is looked at once.
+  bool spend(uint64_t bytes) {
+    walked_ += bytes;
+    if (walked_ <= 2 * uint64_t{bytes_.size()} + kSector) return true;
+    context_.fail(Reason::overlap);
+    stopped_ = true;
+    return false;
+  }
+
   void read_directory(const Open& directory, std::vector<Open>& open) {
     uint64_t at = directory.at;
     const uint64_t end = std::min<uint64_t>(directory.at + directory.size, bytes_.size());
@@ -96,23 +107,33 @@ class Iso {
       const uint64_t length = byte_at(bytes_, at);
       if (length == 0) {
         // A record does not cross a sector; the rest of this one is empty.
+        if (!spend(kSector - at % kSector)) return;
         at = (at / kSector + 1) * kSector;
         continue;
       }
       const std::string_view record = slice(bytes_, at, std::min<uint64_t>(length, end - at));
       at += length;
+      if (!spend(length)) return;
       if (record.size() < 34) {
         context_.fail(Reason::corrupt);
         return;
       }
       const std::string_view identifier = slice(record, 33, byte_at(record, 32));
       if (identifier == std::string_view("\0", 1) || identifier == "\1") continue;
-      const std::string path = directory.path + name_of(record, identifier);
+      std::string path = name_of(record, identifier);
+      if (stopped_) return;
+      // Where both are too long for a name, the file's own is the one that tells its type.
+      if (directory.path.size() + path.size() <= kMaxName) path.insert(0, directory.path);
       const uint64_t begin = little32(record, 2) * block_ + byte_at(record, 1) * block_;
       const uint64_t size = little32(record, 10);
       const uint8_t flags = byte_at(record, 25);
       if ((flags & 2) != 0) {
-        open.push_back({begin, size, path + "/", directory.depth + 1});
+        if (open.size() > kDirectories) {
+          context_.fail(Reason::members);
+          stopped_ = true;
+          return;
+        }
+        open.push_back({begin, size, path.substr(0, kMaxName - 1) + "/", directory.depth + 1});
         continue;
       }
       if (!give(path, begin, size, (flags & 0x80) != 0, joined)) stopped_ = true;
@@ -128,6 +149,7 @@ class Iso {
         joined.clear();
         return unpack_.unread(path, size, Reason::size);
       }
+      if (!spend(piece.size())) return false;
       joined += piece;
       if (more_extents) return true;
       const bool more = unpack_.give_view(joined, path, reason);
@@ -140,7 +162,7 @@ class Iso {
     return unpack_.give_view(piece, path, reason);
   }
 
-  std::string name_of(std::string_view record, std::string_view identifier) const {
+  std::string name_of(std::string_view record, std::string_view identifier) {
     if (wide_) {
       std::string name = mime::to_utf8(identifier, "utf-16be").utf8;
       return without_version(std::move(name));
@@ -151,7 +173,8 @@ class Iso {
     std::string_view area = slice(record, 33 + identifier.size() + (identifier.size() % 2 == 0 ? 1 : 0), record.size());
     for (int hop = 0; hop < kContinuations && !area.empty(); ++hop) {
       std::string_view next;
-      for (uint64_t at = 0; at + 4 <= area.size();) {
+      uint64_t at = 0;
+      while (at + 4 <= area.size()) {
         const uint64_t length = byte_at(area, at + 2);
         if (length < 4) break;
         if (has(area, at, "NM") && length > 5 && name.size() < 4096) name += slice(area, at + 5, length - 5);
@@ -160,6 +183,7 @@ class Iso {
         }
         at += length;
       }
+      if (hop > 0 && !spend(at)) break;
       area = next;
     }
     return name.empty() ? without_version(std::string(identifier)) : name;
@@ -177,6 +201,7 @@ class Iso {
   Unpack unpack_;
   std::string raw_;
   uint64_t block_ = kSector;
+  uint64_t walked_ = 0;
   bool wide_ = false;
   bool wide_seen_ = false;
   bool mismatch_ = false;

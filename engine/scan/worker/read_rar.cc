@@ -242,24 +242,33 @@ void read_rar(Context& context) {
 
 size_t find_rar(std::string_view bytes) {
   constexpr size_t kWithin = 4u << 20;
+  constexpr size_t kHeader = 2u << 20;  // longer ones are none
   constexpr std::string_view kMark = "Rar!\x1a\x07"sv;
   const std::string_view head = bytes.substr(0, kWithin);
+  uint64_t summed = 0;
   for (size_t at = head.find(kMark); at != std::string_view::npos; at = head.find(kMark, at + 1)) {
-    if (has(bytes, at, kRar5)) {
-      uint64_t field = at + kRar5.size() + 4;
-      const uint64_t begin = field;
-      const std::optional<uint64_t> size = read_number(bytes, field);
-      if (!size || *size > bytes.size() - field) continue;
-      const std::string_view covered = bytes.substr(begin, field + *size - begin);
-      const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(covered.data()), static_cast<uInt>(covered.size()));
-      if (crc == little32(bytes, at + kRar5.size())) return at;
+    uint64_t begin = 0;
+    uint64_t size = 0;
+    const bool five = has(bytes, at, kRar5);
+    if (five) {
+      begin = at + kRar5.size() + 4;
+      uint64_t field = begin;
+      const std::optional<uint64_t> stated = read_number(bytes, field);
+      if (!stated || *stated > std::min<uint64_t>(bytes.size() - field, kHeader)) continue;
+      size = field + *stated - begin;
+    } else if (has(bytes, at, kRar4)) {
+      begin = at + kRar4.size() + 2;
+      size = std::max<uint64_t>(little16(bytes, begin + 3), 2) - 2;
+      if (byte_at(bytes, begin) != 0x73) continue;
+    } else {
+      continue;
     }
-    if (has(bytes, at, kRar4)) {
-      const uint64_t header = at + kRar4.size();
-      const std::string_view covered = slice(bytes, header + 2, std::max<uint64_t>(little16(bytes, header + 5), 2) - 2);
-      const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(covered.data()), static_cast<uInt>(covered.size()));
-      if (byte_at(bytes, header + 2) == 0x73 && (crc & 0xffff) == little16(bytes, header)) return at;
-    }
+    const std::string_view covered = slice(bytes, begin, size);
+    // Marks without end, each before a header as long as may be: what took that trouble is taken at its word.
+    summed += covered.size();
+    if (summed > 4 * kWithin) return at;
+    const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(covered.data()), static_cast<uInt>(covered.size()));
+    if (five ? crc == little32(bytes, begin - 4) : (crc & 0xffff) == little16(bytes, begin - 2)) return at;
   }
   return std::string_view::npos;
 }

@@ -3,11 +3,11 @@
 // Attached files, embedded messages (TNEF in TNEF) and the body in its forms are found. A small walk of our own: the
 // libraries for it crash on what is not as they expect.
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "engine/mime/charset.h"
 #include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/compressed_rtf.h"
 #include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/unpack.h"
 
@@ -27,46 +27,6 @@ constexpr uint32_t kPropertyHtml = 0x1013;
 constexpr uint32_t kPropertyData = 0x3701;
 constexpr uint32_t kPropertyName = 0x3704;
 constexpr uint32_t kPropertyLongName = 0x3707;
-
-// expand_rtf undoes the packing of RTF in MAPI ([MS-OXRTFCP]): a window of 4096 bytes that begins with what RTF is
-// made of.
-std::string expand_rtf(std::string_view packed, uint64_t most) {
-  constexpr std::string_view kStart =
-      "{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor MS "
-      "Sans "
-      "SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par "
-      "\\pard\\plain\\f0\\fs20\\b\\i\\u\\tab"
-      "\\tx";
-  const uint64_t size = little32(packed, 4);
-  if (little32(packed, 8) == 0x414c454d) return std::string(slice(packed, 16, std::min(size, most)));
-  std::array<char, 4096> window{};
-  std::copy(kStart.begin(), kStart.end(), window.begin());
-  size_t write = kStart.size();
-  std::string out;
-  uint64_t at = 16;
-  while (at < packed.size() && out.size() < most) {
-    const uint8_t control = byte_at(packed, at++);
-    for (int bit = 0; bit < 8 && at < packed.size(); ++bit) {
-      if ((control >> bit & 1) == 0) {
-        window[write] = packed[at++];
-        out.push_back(window[write]);
-        write = (write + 1) % window.size();
-        continue;
-      }
-      const uint32_t reference = big16(packed, at);
-      at += 2;
-      const size_t offset = reference >> 4;
-      if (offset == write) return out;
-      for (size_t i = 0; i < (reference & 15) + 2; ++i) {
-        const char c = window[(offset + i) % window.size()];
-        window[write] = c;
-        out.push_back(c);
-        write = (write + 1) % window.size();
-      }
-    }
-  }
-  return out;
-}
 
 class Tnef {
  public:
@@ -202,7 +162,12 @@ class Tnef {
     }
     if (id == kPropertyBody) give(text_of(type, value), "body.txt", "text/plain");
     if (id == kPropertyHtml) give(type == 0x102 ? std::string(value) : text_of(type, value), "body.html", "text/html");
-    if (id == kPropertyRtf) give(expand_rtf(value, context_.budget().limits().size), "body.rtf", "text/rtf");
+    if (id == kPropertyRtf) {
+      unpack_.begin();
+      if (!expand_rtf(value, unpack_)) unpack_.set_reason(Reason::corrupt);
+      if (unpack_.bytes().empty() && unpack_.reason() == Reason::none) return;
+      if (!unpack_.give("body.rtf", {}, "text/rtf")) stopped_ = true;
+    }
   }
 
   void give(std::string_view bytes, std::string_view name, std::string_view declared) {

@@ -141,7 +141,7 @@ class CardText {
     if (colon == std::string_view::npos) {
       std::string_view more;
       joined = line;
-      while (joined.find(':') == std::string::npos && joined.size() < kMostHead && next_fold(more)) joined += more;
+      while (more.find(':') == std::string_view::npos && joined.size() < kMostHead && next_fold(more)) joined += more;
       line = joined;
       colon = colon_of(line);
     }
@@ -273,8 +273,8 @@ class CardText {
   void data_value(std::string_view first) {
     // The head of the URI, then its data as it comes.
     std::string head(first);
-    std::string_view more;
-    while (head.size() < kMostHead && head.find(',') == std::string::npos && next_fold(more)) head += more;
+    std::string_view more = first;
+    while (head.size() < kMostHead && more.find(',') == std::string_view::npos && next_fold(more)) head += more;
     const size_t comma = head.find(',');
     if (comma == std::string::npos) return skip_folds();
     const std::string low = base::lower(std::string_view(head).substr(0, comma));

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packed streams: zlib and what libarchive calls. What must hold stands in scan_reader.h.
+#include "test/fuzz/scan_reader.h"
+
+using namespace postern::scan;
+using namespace postern::scan::worker;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  return read_as(data, size,
+                 {FileType::gzip, FileType::zlib, FileType::bz2, FileType::xz, FileType::lzma, FileType::lzip,
+                  FileType::zstd, FileType::lz4, FileType::compress});
+}
