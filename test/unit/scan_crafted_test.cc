@@ -2,11 +2,13 @@
 // Documents whose tables point to the same bytes again and again: what is read ends with what is there.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "engine/scan/worker/compressed_rtf.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/ole.h"
+#include "engine/scan/worker/pdf_structure.h"
 #include "test/support/scan_alone.h"
 #include "test/unit/scan_support.h"
 
@@ -93,6 +95,81 @@ TEST(ScanCrafted, AMillionEmptyStringsOfAWorkbook) {
   Alone context(stream);
   read_workbook(context, stream);
   EXPECT_EQ(context.leaf().reason, Reason::text);
+}
+
+// stored_vba packs source without making it smaller (MS-OVBA 2.4.1).
+std::string stored_vba(std::string_view bytes) {
+  std::string out = "\1";
+  for (; !bytes.empty(); bytes.remove_prefix(std::min<size_t>(bytes.size(), 4096))) {
+    const std::string_view chunk = bytes.substr(0, 4096);
+    out += le16(0x3000 + chunk.size() - 1) + std::string(chunk);
+  }
+  return out;
+}
+
+// A project of which every module is the stream "M".
+std::string project(const std::string& module, size_t modules, uint32_t offset) {
+  const auto record = [](uint32_t id, std::string_view body) {
+    return le16(id) + le32(body.size()) + std::string(body);
+  };
+  std::string dir = record(3, le16(1252));
+  for (size_t i = 0; i < modules; ++i) {
+    dir += record(0x1a, "M") + record(0x32, "M\0"s) + record(0x31, le32(offset));
+  }
+  CompoundWriter writer;
+  writer.stream(0, name16("dir"), stored_vba(dir));
+  writer.stream(0, name16("M"), module);
+  return writer.finish();
+}
+
+TEST(ScanCrafted, ModulesOfAProjectThatAreTheSame) {
+  const auto read = [](const std::string& bytes) {
+    auto file = CompoundFile::open(bytes);
+    Alone context(bytes);
+    read_vba(context, *file, 0);
+    return context.leaf();
+  };
+  const std::string source = "Attribute VB_Name = \"M\"\r\nSub A()\r\nShell \"calculator\"\r\nEnd Sub\r\n";
+  Leaf leaf = read(project(stored_vba(source), 1, 0));
+  EXPECT_EQ(leaf.reason, Reason::none);
+  EXPECT_EQ(leaf.marks, static_cast<uint16_t>(Mark::macro_vba));
+  // Constants of the compiled code: one of the source, whole or a part of a literal, and one that is not in it.
+  const auto constant = [](std::string_view text) { return "\xb9\0"s + le16(text.size()) + std::string(text); };
+  std::string compiled = constant("calculator") + constant("calcul");
+  leaf = read(project(compiled + stored_vba(source), 1, static_cast<uint32_t>(compiled.size())));
+  EXPECT_FALSE(leaf.has(Mark::inconsistent));
+  compiled += constant("powershell");
+  leaf = read(project(compiled + stored_vba(source), 1, static_cast<uint32_t>(compiled.size())));
+  EXPECT_TRUE(leaf.has(Mark::inconsistent));
+  // One large module again and again.
+  leaf = read(project(stored_vba(source + std::string(1u << 20, '\n')), 4000, 0));
+  EXPECT_EQ(leaf.reason, Reason::size);
+  EXPECT_TRUE(leaf.has(Mark::macro_vba));
+  // Beginnings of source without any, where nothing says where it is.
+  std::string beginnings;
+  for (int i = 0; i < 20000; ++i) beginnings += "\1\xff\xbf\0Attribut"s;
+  leaf = read(project(beginnings, 1, 1u << 30));
+  EXPECT_TRUE(leaf.has(Mark::macro_vba));
+}
+
+std::string times(size_t count, std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) out += text;
+  return out;
+}
+
+// Each would take minutes if it were read as often as it says.
+TEST(ScanCrafted, SectionsOfAPdfThatAreTheSame) {
+  const std::string rest(8u << 20, 'x');
+  EXPECT_FALSE(pdf_structure("%PDF-1.4\n" + times(2000, "trailer<<(\n") + rest).encrypted);
+  // An encryption dictionary for each trailer, of which none is there.
+  std::string trailers;
+  for (int i = 0; i < 1000; ++i) trailers += "\ntrailer<</Encrypt " + std::to_string(i) + " 0 R>>";
+  EXPECT_FALSE(pdf_structure("%PDF-1.4" + trailers + times(1000000, " 1 0 x")).chain_whole);
+  // Streams of objects of which each holds those behind it, and then a lot of empty blocks.
+  const std::string head = "obj<</Type/ObjStm>>stream\n\x78\x01";
+  const std::string stored = "\0"s + le16(head.size()) + le16(~head.size()) + head;
+  EXPECT_TRUE(pdf_structure("%PDF-1.4\n" + head + times(300, stored) + times(400000, "\0\0\0\xff\xff"s)).bomb);
 }
 
 TEST(ScanCrafted, CompressedRtf) {

@@ -9,6 +9,9 @@
 
 namespace postern::scan::worker {
 
+// kMostStrings is how many shared strings of a workbook are kept: empty ones take memory, too.
+inline constexpr size_t kMostStrings = 1u << 20;
+
 // format_number writes `value` by a number format ("#,##0.00", "d.m.yyyy h:mm"); by "General" where the format is not
 // understood.
 std::string format_number(double value, std::string_view format, bool since_1904);

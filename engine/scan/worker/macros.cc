@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // VBA projects (MS-OVBA): the source of their modules as text, and whether source and compiled code tell the same.
 #include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/base/text.h"
@@ -13,6 +15,9 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr size_t kMostSource = 16u << 20;
+constexpr uint64_t kMostRead = 256u << 20;      // of streams, which may all be the same bytes
+constexpr int kBeginnings = 64;                 // of source in one stream
+constexpr uint64_t kMostSearched = 256u << 20;  // for constants that are no literals
 
 struct Module {
   std::string stream;
@@ -41,10 +46,15 @@ Project read_dir(std::string_view dir) {
   return project;
 }
 
-// find_source looks for compressed source in a module stream: every one begins with the word Attribute.
-std::optional<std::string> find_source(std::string_view stream) {
+// find_source looks for compressed source in a module stream: every one begins with the word Attribute. `given_up` is
+// set when there were too many beginnings to be tried.
+std::optional<std::string> find_source(std::string_view stream, bool& given_up) {
   size_t at = stream.find("\0Attribut"sv);
-  while (at != std::string_view::npos) {
+  for (int tried = 0; at != std::string_view::npos; ++tried) {
+    if (tried >= kBeginnings) {
+      given_up = true;
+      break;
+    }
     if (at >= 3) {
       if (auto source = decompress_vba(stream.substr(at - 3), kMostSource)) return source;
     }
@@ -71,15 +81,29 @@ std::string without_attributes(std::string_view source) {
 // is_stomped tells whether compiled code holds string constants that the source lacks. A constant is stored as the
 // instruction 0x00b9, its length, its bytes.
 bool is_stomped(std::string_view compiled, std::string_view source) {
-  size_t foreign = 0;
-  for (size_t at = compiled.find("\xb9\0"sv); at != std::string_view::npos; at = compiled.find("\xb9\0"sv, at + 1)) {
+  size_t at = compiled.find("\xb9\0"sv);
+  if (at == std::string_view::npos) return false;
+  // Most are literals, which are looked up; only for others the source is searched.
+  constexpr size_t kLiterals = 200000;
+  std::unordered_set<std::string_view> literals;
+  for (std::string_view rest = source; !rest.empty();) {
+    const size_t end = rest.find_first_of("\"\r\n");
+    const std::string_view literal = rest.substr(0, end);
+    if (literal.size() >= 6 && literals.size() < kLiterals) literals.insert(literal);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  }
+  uint64_t searched = 0;
+  for (; at != std::string_view::npos; at = compiled.find("\xb9\0"sv, at + 1)) {
     const size_t length = le16(compiled, at + 2);
     const std::string_view text = piece(compiled, at + 4, length);
     if (length < 6 || length > 1024 || text.size() < length) continue;
     if (!std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7f && c != '"'; })) continue;
-    if (source.find(text) == std::string_view::npos) ++foreign;
+    if (literals.contains(text)) continue;
+    searched += source.size();
+    // What no compiler makes of this source, whatever a longer search would say.
+    if (searched > kMostSearched || source.find(text) == std::string_view::npos) return true;
   }
-  return foreign > 0;
+  return false;
 }
 
 }  // namespace
@@ -147,12 +171,16 @@ Told look_at(CompoundFile& file, uint32_t storage, Take take) {
       told.broken_dir = false;
     }
   }
+  uint64_t made = 0;
   uint64_t read = 0;
+  // What a module costs beyond its bytes is bounded as well.
+  const auto enough = [&] { return made > kMostSource || read > kMostRead; };
   const auto module = [&](std::string_view stream, uint32_t offset, bool known) {
+    read += stream.size();
     std::optional<std::string> source;
     if (known && offset < stream.size()) source = decompress_vba(stream.substr(offset), kMostSource);
-    if (!source) source = find_source(stream);
-    read += source ? source->size() : 0;
+    if (!source) source = find_source(stream, told.unreadable);
+    made += source ? source->size() : 0;
     // Compiled code may be left while the source is gone.
     const std::string_view compiled = known ? piece(stream, 0, offset) : std::string_view();
     if ((!source && compiled.size() > 2048) || is_stomped(compiled, source ? *source : std::string()))
@@ -162,23 +190,28 @@ Told look_at(CompoundFile& file, uint32_t storage, Take take) {
     told.code = true;
     take(ansi(text, project.code_page));
   };
+  std::unordered_map<std::string, uint32_t> streams;
+  for (const uint32_t child : file.entries()[storage].children) {
+    streams.emplace(base::lower(file.entries()[child].name), child);
+  }
   for (const Module& one : project.modules) {
-    const auto entry = file.find(storage, one.stream);
-    if (!entry) continue;
-    const CompoundStream stream = file.read(*entry);
+    const auto entry = streams.find(base::lower(one.stream));
+    if (entry == streams.end()) continue;
+    const CompoundStream stream = file.read(entry->second);
     module(stream.bytes(), one.offset, true);
-    if (read > kMostSource) break;
+    if (enough()) break;
   }
   if (project.modules.empty()) {
     for (const uint32_t child : file.entries()[storage].children) {
       if (file.entries()[child].is_storage || child == dir_entry) continue;
       const CompoundStream stream = file.read(child);
       module(stream.bytes(), 0, false);
-      if (read > kMostSource) break;
+      if (enough()) break;
     }
-    told.unreadable = !told.code;
+    told.unreadable = told.unreadable || !told.code;
   }
-  told.cut = read > kMostSource;
+  told.cut = enough();
+  told.unreadable = told.unreadable || told.cut;
   return told;
 }
 

@@ -107,7 +107,7 @@ void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_str
         place = 1;
         std::string text = wide(body, place);
         state.string_bytes += text.size();
-        if (state.string_bytes > state.context.budget().limits().text) {
+        if (state.string_bytes > state.context.budget().limits().text || state.strings.size() >= kMostStrings) {
           if (state.context.wants_text()) state.context.fail(Reason::text);
           return;
         }

@@ -279,7 +279,7 @@ void OoxmlHandler::end(std::string_view name) {
 
 void OoxmlHandler::end_shared_string() {
   state_.string_bytes += value_.size();
-  if (state_.string_bytes > state_.context.budget().limits().text) {
+  if (state_.string_bytes > state_.context.budget().limits().text || state_.strings.size() >= kMostStrings) {
     if (state_.context.wants_text()) state_.context.fail(Reason::text);
   } else {
     state_.strings.push_back(value_);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -17,6 +18,10 @@ constexpr size_t kMostSections = 1024;
 constexpr size_t kMostTokens = 20000;  // of one dictionary
 constexpr size_t kDeepest = 64;
 constexpr uint64_t kMostUnfolded = 24u << 20;  // bytes of objects and references
+constexpr size_t kMostLookUps = 16;            // of encryption dictionaries
+constexpr size_t kLongest = 1u << 20;          // bytes of a dictionary that is searched for
+// Sections, trailers and streams may all be the same bytes. A file is read so many times, then it counts as broken.
+constexpr uint64_t kMostTimes = 8;
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\0'; }
 bool is_delimiter(char c) { return std::string_view("()<>[]{}/%").find(c) != std::string_view::npos; }
@@ -237,7 +242,7 @@ class Finder {
     while (!todo.empty()) {
       const uint64_t offset = todo.back();
       todo.pop_back();
-      if (!seen.insert(offset).second || seen.size() > kMostSections) {
+      if (!seen.insert(offset).second || seen.size() > kMostSections || spent()) {
         whole = false;
         continue;
       }
@@ -254,9 +259,17 @@ class Finder {
     return whole;
   }
 
+  bool spent() const { return read_ > kMostTimes * bytes_.size() + kLongest; }
+
   std::optional<Dictionary> section_at(uint64_t offset) {
     if (offset >= bytes_.size()) return std::nullopt;
     Tokens tokens(bytes_, static_cast<size_t>(offset));
+    std::optional<Dictionary> section = section_by(tokens);
+    read_ += tokens.at() - offset;
+    return section;
+  }
+
+  std::optional<Dictionary> section_by(Tokens& tokens) {
     const std::string_view first = tokens.next();
     if (first == "xref") {
       bool found = false;
@@ -284,16 +297,34 @@ class Finder {
     if (out_.handler.empty() || out_.handler == "Standard") out_.handler = filter;
   }
 
-  // The last object of that number: an update comes later in the file.
-  std::optional<Dictionary> object(uint64_t wanted) const {
+  // The last object of that number: an update comes later in the file. A file with many such numbers has one that is
+  // not looked for.
+  std::optional<Dictionary> object(uint64_t wanted) {
+    const auto known = looked_up_.find(wanted);
+    if (known != looked_up_.end()) return known->second;
+    if (looked_up_.size() >= kMostLookUps || spent()) return Dictionary{};
+    return looked_up_[wanted] = last_object(wanted);
+  }
+
+  std::optional<Dictionary> last_object(uint64_t wanted) {
     const std::string name = std::to_string(wanted);
     for (size_t at = bytes_.rfind(name); at != std::string_view::npos && at > 0; at = bytes_.rfind(name, at - 1)) {
       if (!is_space(bytes_[at - 1]) && bytes_[at - 1] != 'j') continue;
-      Tokens tokens(bytes_, at);
-      if (tokens.next() != name || !number(tokens.next()) || tokens.next() != "obj") continue;
-      return read_dictionary(tokens);
+      Tokens tokens(bytes_.substr(0, std::min(bytes_.size(), at + kLongest)), at);
+      const bool found = tokens.next() == name && number(tokens.next()) && tokens.next() == "obj";
+      read_ += tokens.at() - at;
+      if (spent()) return Dictionary{};
+      if (found) return read_dictionary(tokens);
     }
     return std::nullopt;
+  }
+
+  std::optional<Dictionary> dictionary_at(size_t at) {
+    if (spent()) return std::nullopt;
+    Tokens tokens(bytes_.substr(0, std::min(bytes_.size(), at + kLongest)), at);
+    std::optional<Dictionary> dictionary = read_dictionary(tokens);
+    read_ += tokens.at() - at;
+    return dictionary;
   }
 
   void search() {
@@ -301,8 +332,7 @@ class Finder {
     for (size_t at = bytes_.find("trailer"); at != std::string_view::npos && ++found <= kMostSections;
          at = bytes_.find("trailer", at + 7)) {
       if (at > 0 && bytes_[at - 1] != '\n' && bytes_[at - 1] != '\r') continue;
-      Tokens tokens(bytes_, at + 7);
-      if (const auto dictionary = read_dictionary(tokens)) take(*dictionary);
+      if (const auto dictionary = dictionary_at(at + 7)) take(*dictionary);
     }
     found = 0;
     for (size_t at = bytes_.find("/XRef"); at != std::string_view::npos && ++found <= kMostSections;
@@ -312,8 +342,7 @@ class Finder {
       const size_t from = at > kFarthest ? at - kFarthest : 0;
       const size_t object = bytes_.substr(from, at - from).rfind(" obj");
       if (object == std::string_view::npos) continue;
-      Tokens tokens(bytes_, from + object + 4);
-      const auto dictionary = read_dictionary(tokens);
+      const auto dictionary = dictionary_at(from + object + 4);
       if (dictionary && dictionary->type == "XRef") take(*dictionary);
     }
   }
@@ -346,12 +375,15 @@ class Finder {
     Inflater inflater(deflated, Inflater::Format::zlib);
     std::vector<char> out(1 << 16);
     while (inflater.going() && unfolded_ <= kMostUnfolded) unfolded_ += inflater.next(out.data(), out.size());
-    return unfolded_ > kMostUnfolded;
+    read_ += inflater.used();
+    return unfolded_ > kMostUnfolded || spent();
   }
 
   std::string_view bytes_;
   size_t base_ = 0;
   uint64_t unfolded_ = 0;
+  uint64_t read_ = 0;  // bytes, each as often as it was
+  std::map<uint64_t, std::optional<Dictionary>> looked_up_;
   PdfStructure out_;
 };
 

@@ -292,14 +292,12 @@ class Workbook {
   }
 
   void shared_strings(Segments& segments) {
-    constexpr size_t kMostStrings = 1u << 20;
     segments.skip(4);
     const uint32_t count = segments.number(4);
     uint64_t total = 0;
     while (strings_.size() < count && !segments.done()) {
       strings_.push_back(string16(segments, 2));
       total += strings_.back().size();
-      // Empty ones take memory, too.
       if (total > context_.budget().limits().text || strings_.size() > kMostStrings) {
         if (context_.wants_text()) context_.fail(Reason::text);
         break;
