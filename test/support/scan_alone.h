@@ -19,7 +19,7 @@ class Alone : public Context {
   }
   static ScanLimits limits() {
     ScanLimits out;
-    out.size = out.total = 16u << 20;
+    out.size = out.total = 4u << 20;
     out.text = 1u << 20;
     out.members = 1000;
     out.time = std::chrono::milliseconds(5000);

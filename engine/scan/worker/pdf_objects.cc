@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "engine/base/text.h"
+#include "engine/mime/charset.h"
 #include "engine/scan/worker/embedded_data.h"
 #include "engine/scan/worker/pdf_objects.h"
 #include "engine/scan/worker/text_readers.h"
@@ -51,7 +52,14 @@ uint64_t raw_size(QPDFObjectHandle stream) {
   return length.isInteger() && length.getIntValue() > 0 ? static_cast<uint64_t>(length.getIntValue()) : 1;
 }
 
-std::string text_of(QPDFObjectHandle value) { return value.isString() ? value.getUTF8Value() : std::string(); }
+// utf8 decodes what stands in a document without saying how it is written; that it is UTF-8 is only said, too.
+std::string utf8(std::string bytes) {
+  const std::string_view looks = mime::sniff_charset(bytes);
+  if (looks.empty() && base::is_valid_utf8(bytes)) return bytes;
+  return mime::to_utf8(bytes, looks).utf8;
+}
+
+std::string text_of(QPDFObjectHandle value) { return value.isString() ? utf8(value.getUTF8Value()) : std::string(); }
 
 class Walk {
  public:
@@ -68,7 +76,7 @@ class Walk {
     if (context_.job().want_metadata) {
       properties(pdf_.getTrailer().getKey("/Info"));
       QPDFObjectHandle xmp = root.getKey("/Metadata");
-      if (xmp.isStream()) markup(stream_text(xmp));
+      if (xmp.isStream()) markup(utf8(stream_text(xmp)));
     }
     return out_;
   }
@@ -253,7 +261,7 @@ class Walk {
           sink_.paragraph(text_of(item));
         }
       } else if (value.isStream()) {
-        sink_.paragraph(stream_text(value));
+        sink_.paragraph(utf8(stream_text(value)));
       } else {
         sink_.paragraph(text_of(value));
       }

@@ -189,7 +189,8 @@ class Rtf {
         break;
       case Where::instruction:
       case Where::path:
-        if (short_.size() < kShort) short_.append(bytes);
+        if (short_.size() < kShort)
+          short_ += base::is_ascii(bytes) ? std::string(bytes) : ansi(bytes, group().code_page);
         break;
       default:
         break;

@@ -230,7 +230,8 @@ class CardText {
       decoded = mime::to_utf8(bytes, {});
     }
     write(decoded.utf8);
-    if (decoded.utf8 != raw) sink_.paragraph(raw);
+    if (decoded.utf8 != raw)
+      sink_.paragraph(base::is_valid_utf8(raw) ? std::string(raw) : mime::to_utf8(raw, charset_).utf8);
   }
 
   void text_value(const Head& head, std::string_view first) {
