@@ -406,9 +406,11 @@ std::string iso(std::string_view sectors, uint32_t root_size) {
 }
 
 TEST(ScanBombs, FoldersOfAnImageInEachOther) {
-  const std::string file = iso_record(0, 0, 0, "A");
+  // Records of 64 bytes, so that they are whole wherever a folder begins.
+  const std::string rest(30, '\0');
+  const std::string file = iso_record(0, 1, 0, "A", rest);
   std::string folders;
-  for (uint32_t i = 0; i < 4000; ++i) folders += iso_record(72 + i, 1u << 20, 2, "D");
+  for (uint32_t i = 0; i < 4000; ++i) folders += iso_record(72 + i, 1u << 20, 2, "D", rest);
   std::string files;
   while (files.size() < 4u << 20) files += file;
   const std::string bytes = iso(folders + files, static_cast<uint32_t>(folders.size()));
