@@ -5,7 +5,9 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <thread>
 
 #include "test/support/temporary_directory.h"
@@ -59,6 +61,44 @@ TEST_F(ScanPool, TooLargeForItsLimitIsNotHandedOver) {
   Job job = job_of(bytes);
   job.limits.size = 1000;
   EXPECT_EQ(pool->scan(job).reason(), Reason::size);
+}
+
+// The flags of the mappings of `least` bytes and more that are a process's alone, and hold that much already.
+std::vector<std::string> large_mappings(int pid, size_t least) {
+  std::ifstream maps("/proc/" + std::to_string(pid) + "/smaps");
+  std::vector<std::string> out;
+  size_t resident = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.starts_with("Private_Dirty:")) resident = std::stoull(line.substr(14)) << 10;
+    if (line.starts_with("VmFlags:") && resident >= least) out.push_back(line + " ");
+  }
+  return out;
+}
+
+TEST_F(ScanPool, ALargeJobIsGatheredInLargePagesThatGoBack) {
+  constexpr size_t kSize = 20u << 20;
+  const auto pool = start();
+  const auto gathered = [&] {
+    std::vector<std::string> out;
+    for (const int pid : children()) std::ranges::move(large_mappings(pid, kSize), std::back_inserter(out));
+    return out;
+  };
+  std::string bytes = "nothing\n";
+  bytes.resize(kSize, 'x');
+  EXPECT_TRUE(pool->scan(job_of(bytes)).complete());
+  EXPECT_EQ(gathered().size(), 0u);
+  bytes.replace(0, 8, "hang \nx");
+  std::thread busy([&] { EXPECT_EQ(pool->scan(job_of(bytes)).reason(), Reason::unavailable); });
+  std::vector<std::string> flags;
+  for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+       flags.empty() && std::chrono::steady_clock::now() < end;)
+    flags = gathered();
+  pool->stop();
+  busy.join();
+  ASSERT_EQ(flags.size(), 1u);
+  if (std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
+    EXPECT_NE(flags[0].find(" hg "), std::string::npos) << flags[0];
+  }
 }
 
 struct Fault {
