@@ -95,6 +95,34 @@ TEST(ScanZip, WithoutDirectoryAndWithThingsBeforeAndBehind) {
   EXPECT_EQ(shown(scan(bytes + std::string(300, '\1'))), "=ok !a.txt=ok");
 }
 
+TEST(ScanZip, AnArchiveInAnArchiveIsFoundOnce) {
+  std::string noise(5000, '\0');
+  for (uint32_t i = 0, word = 1; i < noise.size(); ++i, word = word * 1664525 + 1013904223) {
+    noise[i] = static_cast<char>(word >> 24);
+  }
+  Zip inner;
+  inner.add("a.txt", "hello");
+  inner.add("noise", noise);
+  for (const bool deflated : {false, true}) {
+    Zip zip;
+    ZipEntry& entry = zip.add("inner.zip", inner.bytes());
+    // What cannot be packed stands in a deflated member as it is.
+    if (deflated) {
+      entry.method = 8;
+      entry.packed = "\x01" + test::le16(entry.size) + test::le16(~entry.size) + entry.packed;
+    }
+    const std::string bytes = zip.bytes();
+    EXPECT_NE(bytes.find("PK\x05\x06"), bytes.rfind("PK\x05\x06"));
+    const Verdict verdict = scan(bytes);
+    EXPECT_EQ(shown(verdict), "=ok !inner.zip=ok !inner.zip!a.txt=ok !inner.zip!noise=ok");
+    EXPECT_FALSE(verdict.leaves[0].has(Mark::inconsistent));
+    // In front of it, it is in no member.
+    const Verdict both = scan(inner.bytes() + bytes);
+    EXPECT_EQ(shown(both), "=ok !inner.zip=ok !inner.zip!a.txt=ok !inner.zip!noise=ok !a.txt=ok !noise=ok");
+    EXPECT_TRUE(both.leaves[0].has(Mark::inconsistent));
+  }
+}
+
 TEST(ScanZip, WhatCannotBeRead) {
   Zip zip;
   zip.add("crc.txt", "hello").crc ^= 1;

@@ -96,9 +96,10 @@ class Walk {
   ZipDirectory run() {
     const std::vector<End> ends = find_ends(bytes_);
     // An end inside another's directory or comment is worth a look, but only one directory that leads somewhere is
-    // ordinary.
+    // ordinary. One inside a member is an archive in the archive, which is found when the member is looked into.
     size_t used = 0;
     for (const End& end : ends) {
+      if (used == 1 && !out_.inconsistent && is_in_member(end.at)) continue;
       const size_t before = out_.members.size();
       read_central(end);
       if (out_.members.size() > before) ++used;
@@ -151,6 +152,18 @@ class Walk {
       out_.inconsistent = true;
       out_.damaged |= !seen_central(end.offset);
     }
+  }
+
+  // is_in_member tells whether a place is in the bytes of a member that the directories and its local header place
+  // there.
+  bool is_in_member(uint64_t at) const {
+    for (size_t i = 0; i < out_.members.size(); ++i) {
+      const ZipMember& member = out_.members[i];
+      if (member.header >= at || !has(bytes_, member.header, kLocal)) continue;
+      const Local local = read_local(member.header);
+      if (local.member.method == member.method && at >= local.data && at - local.data < packed_[i]) return true;
+    }
+    return false;
   }
 
   bool seen_central(uint64_t start) const {
