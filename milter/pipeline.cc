@@ -59,6 +59,10 @@ Decision temporary(std::string_view enhanced, std::string_view text, std::string
   return {Verdict::tempfail, {code, std::string(enhanced), std::string(text)}, std::string(decided_by)};
 }
 
+Decision too_much_in_flight(std::string_view option = "limits.memory") {
+  return temporary("4.3.2", "Too much mail in flight, try again later", option);
+}
+
 }  // namespace
 
 std::string_view verdict_name(Verdict verdict) {
@@ -104,6 +108,7 @@ Transaction::Transaction(std::shared_ptr<const Generation> generation, base::Mem
       engines_(*generation_, message_),
       work_count_(work_count) {
   message_.mid = mid;
+  message_.reserve = [this](uint64_t bytes) { return lease_.grow(bytes); };
 }
 
 Transaction::~Transaction() = default;
@@ -139,14 +144,20 @@ Decision Transaction::run_phase(rules::Phase phase) {
   options.report_all = report_all;
   options.filters = flow_->all_filters ? nullptr : &flow_->filter_indexes;
   std::function<bool()> ask;
-  if (keep_going && phase == rules::Phase::message) {
+  if (phase == rules::Phase::message) {
     ask = [this] {
-      stopped_ = stopped_ || !keep_going();
-      return !stopped_;
+      stopped_ = stopped_ || (keep_going && !keep_going());
+      return !stopped_ && message_.lacking().empty();
     };
     options.keep_going = &ask;
   }
+  const auto before = static_cast<ptrdiff_t>(outcome_.reports.size());
   rules::evaluate(rules, phase, *facts_, options, outcome_);
+  if (!message_.lacking().empty()) {
+    // Whatever filters made of a message that they could not see whole.
+    outcome_.reports.erase(outcome_.reports.begin() + before, outcome_.reports.end());
+    return too_much_in_flight(message_.lacking());
+  }
   if (stopped_) return temporary("4.3.0", "Temporary processing failure, try again later", "deadline");
 
   const Verdict verdict = verdict_of(outcome_.verdict);
@@ -178,7 +189,7 @@ Decision Transaction::helo() {
 Decision Transaction::mail() {
   begin_command();
   if (!lease_.grow(kTransactionBytes)) {
-    return temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory");
+    return too_much_in_flight();
   }
   if (message_.envelope.declared_size.value_or(0) > most_bytes()) {
     Decision decision = decision_for_error(base::Error(base::Cause::limit, "declared size"));
@@ -529,7 +540,7 @@ Finished Transaction::finish(bool body_delivered) {
                                    " filters reported"});
   }
   if (outcome_.copies_refused) {
-    finished.decision = temporary("4.3.2", "Too much mail in flight, try again later", "limits.memory");
+    finished.decision = too_much_in_flight();
   }
   if (finished.decision.verdict != Verdict::proceed && finished.decision.verdict != Verdict::accept) return finished;
 

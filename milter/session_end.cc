@@ -26,6 +26,8 @@ constexpr size_t kBodyChunk = 60u << 10;        // small pieces of a new body ar
 void log_unscannable(Transaction& transaction) {
   constexpr size_t kMostLines = 20;
   size_t lines = 0;
+  // That nobody had time or memory to look is no fault of the attachment's, and the message comes again.
+  if (!transaction.message().lacking().empty()) return;
   for (const ScanRow& row : transaction.scanned()) {
     if (row.leaf->scanned()) continue;
     if (++lines > kMostLines) return;

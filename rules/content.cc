@@ -428,6 +428,11 @@ std::optional<std::string_view> Content::keep(ContentText& to, std::string text)
     to.reason = "past limits.decoded-text";
     return std::nullopt;
   }
+  if (!message_.take(text.size())) {
+    to.complete = false;
+    to.reason = "past limits.memory";
+    return std::nullopt;
+  }
   owned_bytes_ += text.size();
   owned_.push_back(std::make_unique<std::string>(std::move(text)));
   return *owned_.back();

@@ -28,6 +28,14 @@ std::string_view Inspection::bytes(uint32_t part, bool& damaged) {
   const mime::Part& leaf = tree.parts[part];
   if (decoded_.size() < tree.parts.size()) decoded_.resize(tree.parts.size());
   if (!decoded_[part] && last_part_ != part) {
+    const uint64_t bound = mime::decoded_bound(leaf);
+    if (!message_.take(bound - std::min(bound, last_taken_))) {
+      last_ = {};
+      last_part_ = UINT32_MAX;
+      damaged = true;
+      return {};
+    }
+    last_taken_ = std::max(bound, last_taken_);
     last_ = mime::decode_content(leaf, message_.received_body());
     last_part_ = part;
     if (last_.odd && std::ranges::find(odd_, part) == odd_.end()) odd_.push_back(part);
@@ -36,6 +44,7 @@ std::string_view Inspection::bytes(uint32_t part, bool& damaged) {
       decoded_bytes_ += last_.bytes.size();
       decoded_[part] = std::make_unique<mime::Decoded>(std::move(last_));
       last_part_ = UINT32_MAX;
+      last_taken_ = 0;
     }
   }
   const mime::Decoded& decoded = decoded_[part] ? *decoded_[part] : last_;
@@ -70,6 +79,9 @@ const std::vector<Inspection::Reading>& Inspection::readings(bool scanned) {
       if (tree.parts[part].is_leaf()) bytes(part, damaged);
     }
     readings_known_ = message_.other_readings(odd_);
+    uint64_t bytes = 0;
+    for (const mime::OtherReading& leaf : readings_known_->list) bytes += leaf.decoded.size();
+    if (!message_.take(bytes)) *readings_known_ = {.list = {}, .complete = false};
     for (const mime::OtherReading& leaf : readings_known_->list) readings_.push_back({&leaf, {}});
   }
   if (!scanned) return readings_;
@@ -99,6 +111,10 @@ scan::Verdict Inspection::scan(const scan::Job& asked) {
   if (scanner_ == nullptr) {
     return scan::unscannable(scan::Reason::unavailable, asked.name, asked.declared_mime, asked.bytes.size());
   }
+  // For a message that is deferred in any case no worker's time is spent.
+  if (!message_.lacking().empty()) {
+    return scan::unscannable(scan::Reason::memory, asked.name, asked.declared_mime, asked.bytes.size());
+  }
   scan::Job job = asked;
   job.limits = settings_->limits;
   job.skip = settings_->skip;
@@ -106,6 +122,7 @@ scan::Verdict Inspection::scan(const scan::Job& asked) {
   job.want_text = text_;
   job.limits.time -= std::min(spent_, job.limits.time);
   if (job.limits.time <= milliseconds(0)) {
+    if (was_in_line()) message_.lack("scan.max-workers");
     return scan::unscannable(scan::Reason::time, asked.name, asked.declared_mime, asked.bytes.size());
   }
   if (job.bytes.size() > job.limits.size) {
@@ -114,6 +131,17 @@ scan::Verdict Inspection::scan(const scan::Job& asked) {
   const auto start = std::chrono::steady_clock::now();
   scan::Verdict verdict = scanner_->scan(job);
   spent_ += std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
+  waited_ += verdict.waited;
+  const auto in_vain = [](const scan::Leaf& leaf) {
+    return leaf.reason == scan::Reason::time || leaf.reason == scan::Reason::unavailable;
+  };
+  if (was_in_line() && std::ranges::any_of(verdict.leaves, in_vain)) message_.lack("scan.max-workers");
+  uint64_t bytes = 0;
+  for (const scan::Leaf& leaf : verdict.leaves)
+    bytes += sizeof leaf + leaf.path.size() + leaf.name.size() + leaf.text.size();
+  if (!message_.take(bytes)) {
+    return scan::unscannable(scan::Reason::memory, asked.name, asked.declared_mime, asked.bytes.size());
+  }
   return verdict;
 }
 

@@ -24,10 +24,12 @@ class Inspection {
   void set(scan::Scanner* scanner, const scan::ScanSettings* settings, bool text);
 
   // bytes returns the decoded bytes of leaf `part`, decoded once where limits.decoded_text has room for keeping them;
-  // the view is good until the next call. `damaged`: not all of them may be right.
+  // the view is good until the next call. `damaged`: not all of them may be right. Nothing, and damaged, where there is
+  // no memory for them.
   std::string_view bytes(uint32_t part, bool& damaged);
 
-  // of returns what is in leaf `part`. All scans of a message together take ScanLimits::time at most.
+  // of returns what is in leaf `part`. All scans of a message together take ScanLimits::time at most; where much of
+  // that was spent in line for a worker, the message lacks one.
   const scan::Verdict& of(uint32_t part);
   // of_bytes returns what is in something that is no part of the message: a uuencoded file in a text.
   scan::Verdict of_bytes(std::string_view bytes, std::string_view name, std::string_view declared_mime);
@@ -53,17 +55,21 @@ class Inspection {
 
  private:
   scan::Verdict scan(const scan::Job& job);
+  // was_in_line tells whether so much time was spent waiting that what did not come to an end might have without.
+  bool was_in_line() const { return waited_ > settings_->limits.time / 4; }
 
   message::Message& message_;
   scan::Scanner* scanner_ = nullptr;
   const scan::ScanSettings* settings_ = nullptr;
   bool text_ = false;
   std::chrono::milliseconds spent_{0};
+  std::chrono::milliseconds waited_{0};  // of that, for workers
   std::vector<std::unique_ptr<scan::Verdict>> verdicts_;
   std::vector<std::unique_ptr<mime::Decoded>> decoded_;  // by part
   uint64_t decoded_bytes_ = 0;
   uint32_t last_part_ = UINT32_MAX;  // the part of last_, which is not in decoded_
   mime::Decoded last_;
+  uint64_t last_taken_ = 0;    // memory that was asked for, for what comes and goes in last_
   std::vector<uint32_t> odd_;  // leaves that some reader may decode otherwise
   mime::Defects decoding_;
   std::optional<mime::OtherReadings> readings_known_;

@@ -41,6 +41,11 @@ mime::HeaderList received_header(const mime::HeaderList& headers) {
 
 }  // namespace
 
+bool Message::take(uint64_t bytes) {
+  if (lacking_.empty() && bytes > 0 && reserve && !reserve(bytes)) lack("limits.memory");
+  return lacking_.empty();
+}
+
 const mime::Structure& Message::structure() {
   if (structure_) return *structure_;
   const auto parse = [&](const mime::HeaderList& header) {
@@ -74,8 +79,12 @@ const mime::Text& Message::text(uint32_t part) {
   // Base64 gives three bytes for four and every other coding less: what cannot fit is not even tried.
   const uint64_t left = limits_.decoded_text - std::min(limits_.decoded_text, decoded_bytes_);
   const mime::Part& leaf = tree.parts[part];
-  if (leaf.content.size() / 4 <= left) *text = mime::decode_text(leaf, received_body());
-  if (leaf.content.size() / 4 > left || text->utf8.size() > left) {
+  const uint64_t expected = mime::decoded_bound(leaf);
+  const bool tried = leaf.content.size() / 4 <= left && take(expected);
+  if (tried) *text = mime::decode_text(leaf, received_body());
+  // Some charsets become longer as UTF-8.
+  const bool room = tried && text->utf8.size() <= left;
+  if (!room || !take(text->utf8.size() - std::min<uint64_t>(text->utf8.size(), expected))) {
     *text = mime::Text{.utf8 = "", .damaged = true, .undecodable = true};
   }
   decoded_bytes_ += text->utf8.size();

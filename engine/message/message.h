@@ -3,6 +3,7 @@
 // received beside what it became, so that diff() can tell the MTA the difference. Structure and texts are computed when
 // first asked for and kept. Owned by one transaction, used by one thread at a time.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,16 @@ class Message {
   explicit Message(const base::Limits& limits) : limits_(limits) {}
 
   const base::Limits& limits() const { return limits_; }
+
+  // lacking names the option, as limits.memory, that bounds what there was not enough of to look at the whole message:
+  // it must be deferred then, whatever was found. Empty: nothing was lacking. The first name stays; it must be a
+  // literal.
+  void lack(std::string_view option) { lacking_ = lacking_.empty() ? option : lacking_; }
+  std::string_view lacking() const { return lacking_; }
+  // take asks `reserve`, where it is set, for the memory of something that is made of the message and kept with it;
+  // false: something is lacking, and it must not be made.
+  std::function<bool(uint64_t)> reserve;
+  bool take(uint64_t bytes);
 
   // Identity: the daemon's message id (MID) and the MTA's queue id once known.
   uint64_t mid = 0;
@@ -56,7 +67,7 @@ class Message {
   // mime::other_readings.
   mime::OtherReadings other_readings(std::span<const uint32_t> odd);
   // text returns the decoded text of leaf `part` as received, decoded once; its size counts against
-  // limits.decoded_text, past which it is `undecodable`.
+  // limits.decoded_text, past which it is `undecodable`; so is what there is no memory for.
   const mime::Text& text(uint32_t part);
 
   // Body edits. edit_part replaces or removes one part of the structure; several edits of one part: the last one holds,
@@ -88,6 +99,7 @@ class Message {
   std::unique_ptr<mime::Structure> structure_;
   std::vector<std::unique_ptr<mime::Text>> texts_;
   uint64_t decoded_bytes_ = 0;
+  std::string_view lacking_;
   std::vector<mime::PartEdit> edits_;
   std::optional<mime::Pieces> replaced_;
 };

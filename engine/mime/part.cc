@@ -118,6 +118,11 @@ Decoded decode_content(const Part& part, std::string_view body) {
   return decode_transfer(part.encoding, part.content.of(body));
 }
 
+uint64_t decoded_bound(const Part& part) {
+  const uint64_t size = part.content.size();
+  return part.encoding == TransferEncoding::base64 ? size / 4 * 3 + 3 : size;
+}
+
 Text decode_text(const Part& part, std::string_view body) {
   Text out;
   const std::string_view charset = part.type.get("charset");

@@ -120,8 +120,9 @@ bool is_attachment(const Structure& structure, uint32_t part);
 // damaged_encoding and damaged_charset. Costs a decode of the whole body.
 Defects decoding_defects(const Structure& structure, std::string_view body);
 
-// decode_content returns the decoded bytes of a leaf.
+// decode_content returns the decoded bytes of a leaf, decoded_bound how many there are at most.
 Decoded decode_content(const Part& part, std::string_view body);
+uint64_t decoded_bound(const Part& part);
 
 // Text is decoded text of a leaf as UTF-8.
 struct Text {

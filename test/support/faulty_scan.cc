@@ -318,6 +318,12 @@ Verdict misbehave(const Job& job, std::string_view word, uint64_t number) {
     ::nanosleep(&pause, nullptr);
     return answer(job, "slow");
   }
+  if (word == "burn") {
+    timespec used{};
+    do ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    while (static_cast<uint64_t>(used.tv_sec * 1000 + used.tv_nsec / 1'000'000) < number);
+    return answer(job, "burned");
+  }
   if (word == "nothing") return answer(job, "");
   if (word == "pid") return answer(job, std::to_string(::getpid()));
   if (word == "jobs") return answer(job, std::to_string(jobs));

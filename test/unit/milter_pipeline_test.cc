@@ -36,6 +36,45 @@ TEST(MilterPipeline, ErrorsBecomeAnswersInOnePlace) {
   }
 }
 
+TEST(MilterPipeline, WhatIsMadeOfAMessageCountsAndIsNeverLeftOut) {
+  // A filter that skips what it cannot tell would let the message through if it saw less of it.
+  const auto generation = make_generation(
+      "filters:\n  - {name: f, if: 'body-contains(\"secret\")', then: [{reject: {code: 550, text: no}}], "
+      "on-unknown: skip}\n",
+      1, [](Settings& settings) { settings.limits.spool_memory = 1000; });
+  const std::string part = "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+  // The last part is looked at first.
+  const std::string body = "--b\r\n" + part + mime::encode_base64(std::string(100'000, 'x') + " secret") + "--b\r\n" +
+                           part + mime::encode_base64(std::string(200'000, '\xe9')) + "--b--\r\n";
+  bool fits = false;
+  int deferred = 0;
+  for (uint64_t bound = 20'000; !fits; bound += 20'000) {
+    ASSERT_LT(bound, 3'000'000u);
+    base::MemoryAccount account(bound);
+    {
+      Transaction transaction(generation, &account, 7, 0);
+      transaction.message().envelope.from = "a@example.org";
+      ASSERT_EQ(transaction.mail().verdict, Verdict::proceed);
+      ASSERT_EQ(transaction.recipient({"b@example.net", {}}).verdict, Verdict::proceed);
+      transaction.header("Content-Type", " multipart/mixed; boundary=b");
+      transaction.end_of_header();
+      transaction.body(body);
+      const Finished finished = transaction.finish(true);
+      fits = finished.decision.verdict == Verdict::reject;
+      if (!fits) {
+        ++deferred;
+        EXPECT_EQ(finished.decision.verdict, Verdict::tempfail) << bound;
+        EXPECT_EQ(finished.decision.reply.text, "Too much mail in flight, try again later") << bound;
+        EXPECT_EQ(finished.decision.decided_by, "limits.memory");
+      }
+      EXPECT_LE(account.used(), bound);
+    }
+    EXPECT_EQ(account.used(), 0u);
+  }
+  // Both texts, the first one twice as long in UTF-8.
+  EXPECT_GT(deferred, 500'000 / 20'000 - 2);
+}
+
 TEST(MilterPipeline, AcceptsWithoutRules) {
   auto transaction = start("");
   transaction->body("text\r\n");

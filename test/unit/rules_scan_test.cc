@@ -21,6 +21,7 @@ using scan::Reason;
 struct ScriptedScanner : scan::Scanner {
   int asked = 0;
   bool text = false;
+  std::chrono::milliseconds waited{0};
 
   static void add(std::string_view word, std::string path, scan::Verdict& verdict) {
     Leaf leaf;
@@ -71,6 +72,7 @@ struct ScriptedScanner : scan::Scanner {
       line = end == std::string_view::npos ? std::string_view() : line.substr(end + 1);
     }
     if (verdict.leaves.empty()) add("txt", "", verdict);
+    verdict.waited = waited;
     return verdict;
   }
 };
@@ -99,6 +101,52 @@ std::string ask_scanned(std::string_view condition, const std::string& content) 
   Mail mail(mail_with(content));
   ScriptedScanner scanner;
   return truth_text(run_scanned(*rules, mail, scanner).reports.front().result);
+}
+
+TEST(ScanRules, WithoutMemoryNothingIsTakenForClean) {
+  const auto rules = load_filter(R"(attachment-contains("nothing like it"))", {"no-op"});
+  ASSERT_NE(rules, nullptr);
+  int left = 0;
+  int asked = 0;
+  bool refused = true;
+  for (int room = 0; refused; ++room) {
+    ASSERT_LT(room, 20);
+    Mail mail(mail_with("zip>txt\n\x01"));
+    ScriptedScanner scanner;
+    left = room;
+    mail.message->reserve = [&](uint64_t) { return left-- > 0; };
+    const std::string result = truth_text(run_scanned(*rules, mail, scanner).reports.front().result);
+    refused = mail.message->lacking() == "limits.memory";
+    // The text of the body comes last, and is no attachment; the pipeline defers the message all the same.
+    EXPECT_EQ(result, room < 2 ? "unknown(unscannable)" : "false") << room;
+    // Nobody is asked about a message that is deferred.
+    if (room == 0) {
+      EXPECT_EQ(scanner.asked, 0);
+    }
+    asked = scanner.asked;
+  }
+  EXPECT_EQ(asked, 1);
+}
+
+TEST(ScanRules, WhoWaitedInVainIsDeferred) {
+  using std::chrono::milliseconds;
+  const auto rules = load_filter(R"(attachment-filetype == "Executable")", {"no-op"});
+  ASSERT_NE(rules, nullptr);
+  const auto lacking = [&](const char* content, milliseconds waited) {
+    Mail mail(mail_with(content));
+    ScriptedScanner scanner;
+    scanner.waited = waited;
+    run_scanned(*rules, mail, scanner);
+    return std::string(mail.message->lacking());
+  };
+  const milliseconds long_wait = scan::ScanLimits().time / 4 + milliseconds(1);
+  EXPECT_EQ(lacking("zip>txt!time", long_wait), "scan.max-workers");
+  EXPECT_EQ(lacking("txt!unavailable", long_wait), "scan.max-workers");
+  EXPECT_EQ(lacking("zip>txt", long_wait), "");
+  EXPECT_EQ(lacking("zip!corrupt>txt", long_wait), "");
+  // It had its time: the fault is its own.
+  EXPECT_EQ(lacking("zip>txt!time", milliseconds(100)), "");
+  EXPECT_EQ(lacking("txt!unavailable", milliseconds(100)), "");
 }
 
 TEST(ScanRules, TypesOfEverythingFound) {

@@ -236,13 +236,27 @@ TEST_F(ScanPool, ASlowJobDoesNotDelayOthers) {
   for (std::thread& thread : slow) thread.join();
 }
 
+TEST_F(ScanPool, WhoTookMuchOfTheProcessorIsReplacedWhoOnlyTookLongIsNot) {
+  auto wanted = settings();
+  wanted.most_workers = 1;
+  const auto pool = start(wanted);
+  const auto pid = [&] { return pool->scan(job_of("pid\n")).leaves[0].text; };
+  const std::string first = pid();
+  EXPECT_TRUE(pool->scan(job_of("slow 1200\n")).complete());
+  EXPECT_EQ(pid(), first);
+  EXPECT_TRUE(pool->scan(job_of("burn 1200\n")).complete());
+  EXPECT_NE(pid(), first);
+}
+
 TEST_F(ScanPool, PastTheLastWorkerAJobWaitsUpToItsTime) {
   auto wanted = settings();
   wanted.most_workers = 1;
   const auto pool = start(wanted);
   std::thread slow([&] { EXPECT_TRUE(pool->scan(job_of("slow 1500\n")).complete()); });
   while (pool->status().busy < 1) std::this_thread::yield();
-  EXPECT_EQ(pool->scan(job_of("good", milliseconds(200))).reason(), Reason::unavailable);
+  const Verdict none = pool->scan(job_of("good", milliseconds(200)));
+  EXPECT_EQ(none.reason(), Reason::unavailable);
+  EXPECT_GE(none.waited, milliseconds(199));
   EXPECT_TRUE(pool->scan(job_of("good")).complete());
   slow.join();
   EXPECT_EQ(pool->status().unavailable, 1u);
@@ -329,7 +343,7 @@ TEST_F(ScanPool, FaultsAmongParallelJobsTouchNoOther) {
           if (number % 50 == 7) {
             const auto& [word, reason] = kFaults[static_cast<size_t>(number / 50) % kFaults.size()];
             const std::string bytes = std::string(word) + "\n" + std::to_string(number);
-            const milliseconds time(reason == Reason::time ? 300 : 60000);
+            const milliseconds time(reason == Reason::time ? 1500 : 60000);  // to wait in line, too
             if (pool->scan(job_of(bytes, time)).reason() != reason) ++wrong;
             continue;
           }

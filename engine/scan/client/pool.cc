@@ -107,7 +107,7 @@ struct Pool::State {
   WorkerPointer acquire(bool fresh, Clock::time_point deadline);
   void release(WorkerPointer worker, bool keep);
   void offer(WorkerPointer worker);
-  Verdict scan(const Job& job);
+  Verdict scan(const Job& job, Clock::duration& waited);
   enum class Step { answered, crashed, killed };
   Step attempt(const Job& job, WorkerPointer worker, Clock::time_point deadline, Verdict& verdict);
   Verdict give_up(const Job& job, Reason reason);
@@ -241,7 +241,7 @@ Verdict Pool::State::give_up(const Job& job, Reason reason) {
   return unscannable(reason, job.name, job.declared_mime, job.bytes.size());
 }
 
-Verdict Pool::State::scan(const Job& job) {
+Verdict Pool::State::scan(const Job& job, Clock::duration& waited) {
   const Clock::time_point deadline =
       Clock::now() + std::clamp(job.limits.time, milliseconds(1), milliseconds(std::chrono::hours(1)));
   if (job.bytes.size() > job.limits.size) {
@@ -256,7 +256,9 @@ Verdict Pool::State::scan(const Job& job) {
   }
   unsigned crashes = 0;
   for (unsigned tries = 0; tries < 2; ++tries) {
+    const Clock::time_point asked = Clock::now();
     WorkerPointer worker = acquire(tries > 0, deadline);
+    waited += Clock::now() - asked;
     if (!worker) return give_up(job, crashes > 0 ? Reason::crash : Reason::unavailable);
     Verdict verdict;
     switch (attempt(job, std::move(worker), deadline, verdict)) {
@@ -495,7 +497,9 @@ Verdict Pool::scan(const Job& job) {
     ++state_->scans;
     ++state_->counts.jobs;
   }
-  Verdict verdict = state_->scan(job);
+  Clock::duration waited{};
+  Verdict verdict = state_->scan(job, waited);
+  verdict.waited = std::chrono::duration_cast<milliseconds>(waited);
   const std::unique_lock lock(state_->mutex);
   if (--state_->scans == 0) state_->scan_over.notify_all();
   return verdict;

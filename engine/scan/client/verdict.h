@@ -3,6 +3,7 @@
 // thing itself and one for each thing found in it. Only values; shared by the worker that finds and the process that
 // asks.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -87,6 +88,7 @@ inline constexpr size_t kMaxLeaves = 20000;
 struct Verdict {
   std::vector<Leaf> leaves;
   uint64_t cpu_microseconds = 0;
+  std::chrono::milliseconds waited{0};  // for a worker
 
   bool complete() const;
   // reason is the first that a leaf has; none when complete.

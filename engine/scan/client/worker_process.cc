@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,8 +35,9 @@ namespace {
 // Where the started program finds its socket.
 constexpr int kSocketFd = 3;
 constexpr int kHighFd = 10;
-// A job that takes longer than the first leaves the processor to others where they want it, past the second more so:
-// what spins until its time is over shall not cost the quick ones theirs.
+// A job that takes more of the processor than the first leaves it to others where they want it, past the second more
+// so: what spins until its time is over shall not cost the quick ones theirs. That it took long is no reason: where all
+// wait for the processor all do, and who is put back then never ends.
 constexpr std::chrono::milliseconds kSlow[] = {std::chrono::milliseconds(500), std::chrono::milliseconds(3000)};
 constexpr int kSlowNice = 6;  // by step
 constexpr size_t kKeptFrame = 1u << 20;
@@ -130,6 +132,13 @@ Death Child::death() const {
   return out;
 }
 
+std::chrono::nanoseconds Child::cpu() const {
+  clockid_t clock{};
+  timespec now{};
+  if (pid_ <= 0 || ::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &now) != 0) return {};
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
 Result<Arena> Arena::make(size_t size) {
   constexpr unsigned kNoExec = 8;  // MFD_NOEXEC_SEAL, Linux 6.3
   constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -164,13 +173,18 @@ Arena::~Arena() {
   if (memory_ != nullptr) ::munmap(memory_, size_);
 }
 
-void WorkerProcess::slow_down() {
-  const auto begun = slow_at_ - kSlow[slowed_];
-  ++slowed_;
-  const int wanted = ::getpriority(PRIO_PROCESS, 0) + slowed_ * kSlowNice;
-  // Without the right to do that it stays as quick as others, and nothing else changes.
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(child_.pid()), std::min(wanted, kMostNice));
-  slow_at_ = slowed_ < static_cast<int>(std::size(kSlow)) ? begun + kSlow[slowed_] : Clock::time_point::max();
+void WorkerProcess::slow_down(Clock::time_point now) {
+  const std::chrono::nanoseconds used = child_.cpu() - job_began_;
+  if (used >= kSlow[slowed_]) {
+    ++slowed_;
+    const int wanted = ::getpriority(PRIO_PROCESS, 0) + slowed_ * kSlowNice;
+    // Without the right to do that it stays as quick as others, and nothing else changes.
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(child_.pid()), std::min(wanted, kMostNice));
+  }
+  slow_at_ = Clock::time_point::max();
+  if (slowed_ == static_cast<int>(std::size(kSlow))) return;
+  // A worker is one thread: it cannot get there sooner.
+  slow_at_ = now + std::max<std::chrono::nanoseconds>(kSlow[slowed_] - used, std::chrono::milliseconds(10));
 }
 
 WorkerProcess::Wait WorkerProcess::wait_readable(Clock::time_point deadline) {
@@ -183,7 +197,7 @@ WorkerProcess::Wait WorkerProcess::wait_readable(Clock::time_point deadline) {
     if (ready > 0) return Wait::died;
     const Clock::time_point now = Clock::now();
     if (now >= deadline) return Wait::late;
-    if (now >= slow_at_) slow_down();
+    if (now >= slow_at_) slow_down(now);
   }
 }
 
@@ -259,6 +273,7 @@ WorkerProcess::Outcome WorkerProcess::run(const Job& job, Clock::time_point dead
   Outcome outcome;
   ++job_;
   ++jobs_;
+  job_began_ = child_.cpu();
   slow_at_ = Clock::now() + kSlow[0];
   arena_.head().memory_failed.store(0, std::memory_order_relaxed);
   const std::span<char> pieces = arena_.pieces();

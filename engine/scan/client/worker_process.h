@@ -44,6 +44,8 @@ class Child {
   bool ended() const;
   // death is how it ended, once ended() is true.
   Death death() const;
+  // cpu is the processor time that it took until now, as far as can be told.
+  std::chrono::nanoseconds cpu() const;
 
  private:
   pid_t pid_ = -1;
@@ -95,13 +97,13 @@ class WorkerProcess {
   int fd() const { return child_.fd(); }
   unsigned jobs() const { return jobs_; }
   std::chrono::microseconds cpu() const { return cpu_; }
-  // slowed tells whether a job took so long that the worker was given less of the processor than others.
+  // slowed tells whether a job took so much of the processor that the worker was given less of it than others.
   bool slowed() const { return slowed_ > 0; }
 
  private:
   enum class Wait { message, died, late };
   Wait wait_readable(Clock::time_point deadline);
-  void slow_down();
+  void slow_down(Clock::time_point now);
   // exchange sends `frame` and receives an answer of kind `expected` about the current job.
   bool exchange(const std::string& frame, Kind expected, Kind other, Message& answer, Clock::time_point deadline,
                 Outcome& outcome);
@@ -114,8 +116,9 @@ class WorkerProcess {
   uint64_t job_ = 0;
   unsigned jobs_ = 0;
   std::chrono::microseconds cpu_{0};
-  Clock::time_point slow_at_{};
-  int slowed_ = 0;  // steps
+  std::chrono::nanoseconds job_began_{0};  // on the clock of the worker's processor time
+  Clock::time_point slow_at_{};            // not before then
+  int slowed_ = 0;                         // steps
 };
 
 class Template {
