@@ -167,12 +167,16 @@ Client::~Client() {
   }
 }
 
+Mail Client::mail(uint32_t variant) const {
+  if (!options_.mails.empty()) return options_.mails[variant % options_.mails.size()];
+  return make_mail(options_.seed, variant, options_.size, options_.shape, options_.plant);
+}
+
 const EncodedMail& Client::mail_for(const Connection& connection) {
   std::pair<uint32_t, bool> key{connection.variant, connection.negotiated.has(kLeadingSpace)};
   auto found = mails_.find(key);
   if (found == mails_.end()) {
-    Mail mail = make_mail(options_.seed, key.first, options_.size, options_.shape, options_.plant);
-    found = mails_.emplace(key, encode_mail(mail, key.second)).first;
+    found = mails_.emplace(key, encode_mail(mail(key.first), key.second)).first;
   }
   return found->second;
 }
@@ -611,8 +615,7 @@ bool Client::run(std::string& problem, bool& unreachable) {
   begin_ = Clock::now();
   // The mails are made before the clock runs, in both forms a filter may ask for.
   for (uint32_t variant = 0; variant < options_.variants; ++variant) {
-    Mail mail = make_mail(options_.seed, variant, options_.size, options_.shape, options_.plant);
-    mails_.emplace(std::pair{variant, true}, encode_mail(mail, true));
+    mails_.emplace(std::pair{variant, true}, encode_mail(mail(variant), true));
   }
   begin_ = Clock::now();
   uint32_t wanted = options_.connections;

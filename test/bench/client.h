@@ -36,6 +36,7 @@ struct LoadOptions {
   size_t size = 4096;
   Shape shape = Shape::text;
   Plant plant;
+  std::vector<Mail> mails;   // these, in turn, instead of made ones
   bool each_packet = false;  // write every packet by itself, no abort between messages: as Sendmail does
   uint32_t actions = kAllActions;
   uint32_t steps = kAllSteps;
@@ -94,6 +95,7 @@ class Client {
   bool silent(const Connection& connection, uint32_t bit) const;
   bool more_wanted() const;
   bool hold_until_input_ends(std::string& problem);
+  Mail mail(uint32_t variant) const;
   const EncodedMail& mail_for(const Connection& connection);
 
   LoadOptions options_;

@@ -221,6 +221,18 @@ class GeneratorTest(unittest.TestCase):
         body = b"".join(data[1:] for data in attachment if data[:1] == b"B")
         self.assertEqual(body.count(b'filename="figures.bin"'), 2)
 
+    def test_mails_from_files(self):
+        files = []
+        for name, end in (("one", "\n"), ("two", "\r\n")):
+            files += ["--mail", os.path.join(self.directory.name, name)]
+            with open(files[-1], "w", newline="") as file:
+                file.write(end.join(["From: a@x.test", "Subject: folded", " " + name, "", "text of " + name, ""]))
+        seen = self.received(*files, steps=LEADING_SPACE)
+        self.assertEqual([data for data in seen if data[:1] in b"LB"], [
+            b"LFrom\0 a@x.test\0", b"LSubject\0 folded\n one\0", b"Btext of one\r\n",
+            b"LFrom\0 a@x.test\0", b"LSubject\0 folded\n two\0", b"Btext of two\r\n"])
+        self.assertEqual(load("unix:/nonexistent", "--mail", self.directory.name + "/none").returncode, 64)
+
     def test_macros(self):
         seen = self.received()
         sent = [data for data in seen if data[:1] == b"D"]

@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 
 namespace postern::bench {
 namespace {
@@ -165,6 +167,38 @@ Mail make_mail(uint64_t seed, uint32_t number, size_t size, Shape shape, const P
     mail.body += base64_noise(random, 76) + "\r\n";
   } while (mail.body.size() + boundary.size() + 45 < room);
   mail.body += "--" + boundary + "--\r\n";
+  return mail;
+}
+
+std::optional<Mail> read_mail(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string lines;
+  lines.reserve(text.size() + text.size() / 32);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) lines += '\r';
+    lines += text[i];
+  }
+  const size_t end = lines.find("\r\n\r\n");
+  if (end == std::string::npos) return std::nullopt;
+  Mail mail;
+  mail.sender = "sender@example.com";
+  mail.recipient = "recipient@example.net";
+  mail.body = lines.substr(end + 4);
+  lines.resize(end + 2);
+  for (size_t at = 0; at < lines.size();) {
+    const size_t stop = lines.find("\r\n", at);
+    std::string line = lines.substr(at, stop - at);
+    at = stop + 2;
+    if (line.starts_with(' ') || line.starts_with('\t')) {
+      if (mail.headers.empty()) return std::nullopt;
+      mail.headers.back().second += "\n" + line;
+      continue;
+    }
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos) return std::nullopt;
+    mail.headers.emplace_back(line.substr(0, colon), line.substr(colon + 1));
+  }
   return mail;
 }
 

@@ -3,6 +3,7 @@
 // hosts are those of RFC 2606 and RFC 5737.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,5 +32,8 @@ struct Plant {
 // make_mail writes mail `number` of the series `seed`; header and body together have `size` octets (at least a small
 // message's), give or take one line.
 Mail make_mail(uint64_t seed, uint32_t number, size_t size, Shape shape, const Plant& plant);
+
+// read_mail takes the mail in a file, header and body with CRLF or LF lines; nullopt where there is none.
+std::optional<Mail> read_mail(const std::string& path);
 
 }  // namespace postern::bench

@@ -27,6 +27,7 @@ What to send
   --shape text|attachment
   --seed N              another seed, other messages; the same seed, the same bytes
   --variants N          different messages, used in turn (default 16)
+  --mail FILE           the mail in FILE instead of made ones; may be repeated, used in turn
   --plant-line TEXT     put this line into every text
   --plant-header 'NAME: VALUE'   add this field to every header; may be repeated
   --each-packet         write every packet by itself, as Sendmail does; else as Postfix does
@@ -118,6 +119,7 @@ enum Option : int {
   kShape,
   kSeed,
   kVariants,
+  kMail,
   kPlantLine,
   kPlantHeader,
   kEachPacket,
@@ -140,6 +142,7 @@ constexpr option kOptions[] = {{"socket", required_argument, nullptr, kSocket},
                                {"shape", required_argument, nullptr, kShape},
                                {"seed", required_argument, nullptr, kSeed},
                                {"variants", required_argument, nullptr, kVariants},
+                               {"mail", required_argument, nullptr, kMail},
                                {"plant-line", required_argument, nullptr, kPlantLine},
                                {"plant-header", required_argument, nullptr, kPlantHeader},
                                {"each-packet", no_argument, nullptr, kEachPacket},
@@ -204,6 +207,12 @@ std::optional<int> read_options(int argc, char** argv, Request& request) {
         good = parse_number(optarg, 4096, number) && number > 0;
         load.variants = static_cast<uint32_t>(number);
         break;
+      case kMail: {
+        std::optional<Mail> mail = read_mail(value);
+        good = mail.has_value();
+        if (good) load.mails.push_back(std::move(*mail));
+        break;
+      }
       case kPlantLine:
         load.plant.line = value;
         break;
@@ -253,6 +262,7 @@ std::optional<int> read_options(int argc, char** argv, Request& request) {
   if (load.socket.empty() || optind != argc) {
     return usage(64);
   }
+  if (!load.mails.empty()) load.variants = static_cast<uint32_t>(load.mails.size());
   if (load.messages == 0 && load.seconds == 0) {
     load.messages = 100;
   } else if (load.seconds > 0) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private clamd, c-icap, rspamd and spamd instances, run from the packages that contrib/get-mtas unpacks, and a scripted clamd that
+"""Private clamd, clamav-milter, c-icap, rspamd and spamd instances, run from the packages that contrib/get-mtas unpacks, and a scripted clamd that
 fails in every way. Each knows one thing to find: clamd the text SIGNATURE, rspamd GTUBE and Subjects with the word "scored" (4.25),
 spamd GTUBE (1000) and mail whose client said HELO client.test (1.5)."""
 import contextlib
@@ -69,6 +69,20 @@ class Clamd(Server):
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         return self.run([os.path.join(CLAMAV, "usr/sbin/clamd"), "-c", self.config], lambda: connects(self.socket),
+                        LD_LIBRARY_PATH=library_path(CLAMAV))
+
+
+class ClamavMilter(Server):
+    """clamav-milter, which shows whole mails to `clamd`."""
+
+    def __init__(self, directory, clamd):
+        super().__init__(directory, "clamav-milter")
+        self.socket = os.path.join(self.directory, "milter.sock")
+        self.config = self.file("clamav-milter.conf", f"MilterSocket unix:{self.socket}\nClamdSocket {clamd.place}\nForeground yes\n"
+                                f"TemporaryDirectory {self.directory}\nOnInfected Reject\nOnFail Defer\n")
+
+    def start(self):
+        return self.run([os.path.join(CLAMAV, "usr/sbin/clamav-milter"), "-c", self.config], lambda: connects(self.socket),
                         LD_LIBRARY_PATH=library_path(CLAMAV))
 
 
