@@ -83,4 +83,8 @@ postern_system_test(vault-kill LABEL long TIMEOUT 1800 COMMAND "${CMAKE_CURRENT_
 postern_system_test(zeroise-kill LABEL long TIMEOUT 7200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/zeroise_kill_test.py")
 postern_system_test(outbox COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/outbox_test.py")
 postern_system_test(scan COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/scan_test.py")
+postern_system_test(saturation COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/saturation_test.py")
+set_property(TEST system-saturation APPEND PROPERTY ENVIRONMENT "POSTERN_SATURATION_SECONDS=5" "POSTERN_SATURATION_SENDERS=6" "POSTERN_SATURATION_SIZE=3000000"
+  "POSTERN_SATURATION_DOCUMENTS=5")
+postern_system_test(saturation-long SERIAL LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/saturation_test.py")
 postern_system_test(alerts COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/alerts_test.py")
