@@ -15,7 +15,7 @@ namespace postern::scan::test {
 
 inline std::string little(uint64_t value, size_t octets) {
   std::string out;
-  for (size_t i = 0; i < octets; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+  for (size_t i = 0; i < octets; ++i) out.push_back(static_cast<char>(i < sizeof value ? value >> (8 * i) : 0));
   return out;
 }
 
