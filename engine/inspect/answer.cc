@@ -18,6 +18,14 @@ std::string_view virus_verdict_name(VirusVerdict verdict) {
   return kNames[static_cast<size_t>(verdict)];
 }
 
+base::Result<Answer> of_what_was_sent(base::Result<Answer> answer, bool whole) {
+  if (answer && !whole && answer->virus == VirusVerdict::clean) {
+    answer->virus = VirusVerdict::unscannable;
+    answer->name = "answered before it had the whole message";
+  }
+  return answer;
+}
+
 std::string shortened(std::string_view text, size_t most) { return base::escape_for_log(base::trim(text), most); }
 
 }  // namespace postern::inspect

@@ -56,6 +56,9 @@ struct Subject {
   int64_t time = 0;      // seconds since 1970
 };
 
+// of_what_was_sent is `answer`, but "clean" of a server that had not taken the whole message is "unscannable".
+base::Result<Answer> of_what_was_sent(base::Result<Answer> answer, bool whole);
+
 // shortened cuts `text`, which came from an engine, to `most` bytes and makes it one line of visible characters.
 std::string shortened(std::string_view text, size_t most);
 

@@ -77,14 +77,15 @@ base::Result<Answer> ask_clamd(Stream& stream, const Subject& subject) {
     }
   }
   size(0);
-  if (auto sent = stream.send(pieces); !sent) return std::unexpected(std::move(sent.error()));
+  const auto sent = stream.send(pieces);
+  if (!sent) return std::unexpected(sent.error());
   auto reply = stream.read_until('\0', kMostReply);
   if (!reply) return std::unexpected(std::move(reply.error()));
-  return read_clamd_reply(*reply);
+  return of_what_was_sent(read_clamd_reply(*reply), *sent);
 }
 
 base::Result<void> ping_clamd(Stream& stream) {
-  if (auto sent = stream.send({&kPing, 1}); !sent) return sent;
+  if (auto sent = stream.send({&kPing, 1}); !sent) return std::unexpected(std::move(sent.error()));
   auto reply = stream.read_until('\0', kMostReply);
   if (!reply) return std::unexpected(std::move(reply.error()));
   if (*reply != "PONG") return std::unexpected(no_answer(*reply));

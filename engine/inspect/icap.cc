@@ -275,7 +275,8 @@ base::Result<Answer> ask_icap(Stream& stream, const Subject& subject, const Icap
     }
   }
   pieces.emplace_back("0\r\n\r\n");
-  if (auto sent = stream.send(pieces); !sent) return std::unexpected(std::move(sent.error()));
+  const auto sent = stream.send(pieces);
+  if (!sent) return std::unexpected(sent.error());
 
   bool same = true;
   size_t at = 0;
@@ -306,7 +307,7 @@ base::Result<Answer> ask_icap(Stream& stream, const Subject& subject, const Icap
     ++at;
     offset = 0;
   }
-  return icap_verdict(reply, same && at == subject.pieces.size());
+  return of_what_was_sent(icap_verdict(reply, same && at == subject.pieces.size()), *sent);
 }
 
 base::Result<void> ping_icap(Stream& stream, const IcapService& service) {
@@ -314,7 +315,7 @@ base::Result<void> ping_icap(Stream& stream, const IcapService& service) {
                               " ICAP/1.0\r\nHost: " + service.host +
                               "\r\nUser-Agent: postern\r\nConnection: close\r\n\r\n";
   const std::string_view piece = request;
-  if (auto sent = stream.send({&piece, 1}); !sent) return sent;
+  if (auto sent = stream.send({&piece, 1}); !sent) return std::unexpected(std::move(sent.error()));
   IcapReply reply([](std::string_view) {}, kMostExtra);
   while (!reply.done()) {
     std::string bytes;

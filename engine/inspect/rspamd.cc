@@ -150,6 +150,13 @@ base::Result<Answer> read_rspamd_reply(std::string_view json) {
   }
   const auto score = thousandths(object, "score");
   if (!score) return fail(Cause::malformed, "no answer of rspamd: it has no score");
+  // What rspamd says of a message that it had no time for (soft_reject_on_timeout): the score is of the tests that
+  // ended.
+  const auto messages = object.find("messages");
+  if (messages != object.end() && messages->is_object() &&
+      messages->value("smtp_message", Json()) == "timeout processing message") {
+    return fail(Cause::unavailable, "rspamd: its task_timeout was reached");
+  }
   Answer answer;
   answer.score = *score;
   answer.required = thousandths(object, "required_score").value_or(0);

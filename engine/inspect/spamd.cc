@@ -120,7 +120,8 @@ base::Result<Answer> ask_spamd(Stream& stream, const Subject& subject) {
       "SYMBOLS SPAMC/1.5\r\nContent-length: " + std::to_string(trace.size() + subject.size) + "\r\n\r\n";
   std::vector<std::string_view> pieces{head, trace};
   pieces.insert(pieces.end(), subject.pieces.begin(), subject.pieces.end());
-  if (auto sent = stream.send(pieces); !sent) return std::unexpected(std::move(sent.error()));
+  const auto sent = stream.send(pieces);
+  if (!sent) return std::unexpected(sent.error());
   std::string reply;
   for (bool more = true; more;) {
     auto read = stream.read(reply);
@@ -129,12 +130,15 @@ base::Result<Answer> ask_spamd(Stream& stream, const Subject& subject) {
     const auto size = spamd_reply_size(reply);
     more = *read && (!size || reply.size() < *size);
   }
-  return read_spamd_reply(reply);
+  // A score of a part says nothing of the whole.
+  auto answer = read_spamd_reply(reply);
+  if (answer && !*sent) return no_answer("it came before the whole message was sent");
+  return answer;
 }
 
 base::Result<void> ping_spamd(Stream& stream) {
   constexpr std::string_view kPing = "PING SPAMC/1.2\r\n\r\n";
-  if (auto sent = stream.send({&kPing, 1}); !sent) return sent;
+  if (auto sent = stream.send({&kPing, 1}); !sent) return std::unexpected(std::move(sent.error()));
   auto reply = stream.read_until('\n', kMostName);
   if (!reply) return std::unexpected(std::move(reply.error()));
   const auto status = status_line(*reply);

@@ -35,7 +35,7 @@ base::Result<Stream> Stream::connect(const base::Endpoint& endpoint, Deadline co
   return Stream(std::move(*fd), deadline);
 }
 
-base::Result<void> Stream::send(std::span<const std::string_view> pieces) {
+base::Result<bool> Stream::send(std::span<const std::string_view> pieces) {
   size_t at = 0;
   size_t offset = 0;  // in pieces[at]
   for (;;) {
@@ -43,13 +43,13 @@ base::Result<void> Stream::send(std::span<const std::string_view> pieces) {
       ++at;
       offset = 0;
     }
-    if (at == pieces.size()) return {};
+    if (at == pieces.size()) return true;
     if (Clock::now() >= deadline_) return fail(Cause::unavailable, "the message was not taken in time");
     pollfd entry{fd_.get(), POLLIN | POLLOUT, 0};
     const int ready = ::poll(&entry, 1, milliseconds_to(deadline_));
     if (ready < 0 && errno != EINTR) return fail(Cause::unavailable, std::string("poll: ") + std::strerror(errno));
     if (ready <= 0) continue;
-    if ((entry.revents & (POLLIN | POLLHUP | POLLERR)) != 0) return {};
+    if ((entry.revents & (POLLIN | POLLHUP | POLLERR)) != 0) return false;
     iovec vectors[kMostVectors];
     size_t count = 0;
     for (size_t i = at; i < pieces.size() && count < kMostVectors; ++i) {
@@ -62,7 +62,7 @@ base::Result<void> Stream::send(std::span<const std::string_view> pieces) {
     const ssize_t sent = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) {
       if (errno == EAGAIN || errno == EINTR) continue;
-      if (errno == EPIPE || errno == ECONNRESET) return {};
+      if (errno == EPIPE || errno == ECONNRESET) return false;
       return fail(Cause::unavailable, std::string("send: ") + std::strerror(errno));
     }
     for (auto left = static_cast<size_t>(sent); left > 0;) {

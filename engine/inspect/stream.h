@@ -16,9 +16,10 @@ class Stream {
   // connect waits until `connected` at most; `deadline` is for everything after that.
   static base::Result<Stream> connect(const base::Endpoint& endpoint, Deadline connected, Deadline deadline);
 
-  // send sends `pieces`, one after the other, without copying them. It ends early, without error, when the server says
-  // something or hangs up: then its answer is worth reading. unavailable: the server did not take it in time.
-  base::Result<void> send(std::span<const std::string_view> pieces);
+  // send sends `pieces`, one after the other, without copying them; true: all of them. It ends early, without error,
+  // when the server says something or hangs up: then its answer is worth reading, but is about a part of what there
+  // was. unavailable: the server did not take it in time.
+  base::Result<bool> send(std::span<const std::string_view> pieces);
 
   // read appends what comes next to `to`; false at the end of the stream. unavailable: nothing came in time, or the
   // connection broke.

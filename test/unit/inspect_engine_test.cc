@@ -176,6 +176,31 @@ class InspectEngine : public ::testing::Test {
 
 using Events = std::vector<std::string>;
 
+TEST_F(InspectEngine, CleanBeforeTheWholeMessageWasTakenIsUnscannable) {
+  const std::string large(30'000'000, 'x');
+  // Answers at the first bytes, and takes no more of the message.
+  const auto early = [&](Type type, std::string_view reply) {
+    std::mutex hold;
+    std::unique_lock held(hold);
+    Server server(path("s"), [&](Peer& peer) {
+      peer.more();
+      peer.say(reply);
+      const std::lock_guard until_asked(hold);
+    });
+    Engine engine(settings({server.place()}, type), sink());
+    const auto found = engine.inspect(subject({"Subject: a\r\n\r\n", large}), soon());
+    held.unlock();
+    return found ? std::string(virus_verdict_name(found->answer.virus)) : found.error().text();
+  };
+  EXPECT_EQ(early(Type::icap, "ICAP/1.0 204 No Content\r\n\r\n"), "unscannable");
+  EXPECT_EQ(early(Type::icap, "ICAP/1.0 204 x\r\nX-Infection-Found: Type=0; Resolution=2; Threat=Bad;\r\n\r\n"),
+            "infected");
+  EXPECT_EQ(early(Type::clamd, std::string_view("stream: OK\0", 11)), "unscannable");
+  const std::string score =
+      early(Type::spamd, "SPAMD/1.1 0 EX_OK\r\nContent-length: 3\r\nSpam: False ; 0.0 / 5.0\r\n\r\nA\r\n");
+  EXPECT_NE(score.find("before the whole message"), std::string::npos) << score;
+}
+
 TEST_F(InspectEngine, ClamdSeesTheMessageByteForByte) {
   std::string seen;
   Server server(path("s"), clamd("stream: Bad FOUND", &seen));

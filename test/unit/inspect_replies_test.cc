@@ -73,15 +73,17 @@ TEST(Rspamd, Answers) {
   EXPECT_EQ(good->required, 15'000);
   EXPECT_EQ(good->symbols, "B,GTUBE");
   EXPECT_EQ(read_rspamd_reply(R"({"score":1e300})")->score, 1'000'000'000);
-  const std::pair<std::string, const char*> cases[] = {{"", "malformed"},
-                                                       {"pong", "malformed"},
-                                                       {"[]", "malformed"},
-                                                       {"{}", "malformed"},
-                                                       {R"({"score":"7"})", "malformed"},
-                                                       {R"({"score":1)", "malformed"},
-                                                       {R"({"score":1} trailing)", "malformed"},
-                                                       {R"({"score":{"score":1}})", "malformed"},
-                                                       {R"({"error":"no memory","score":0})", "unavailable"}};
+  const std::pair<std::string, const char*> cases[] = {
+      {"", "malformed"},
+      {"pong", "malformed"},
+      {"[]", "malformed"},
+      {"{}", "malformed"},
+      {R"({"score":"7"})", "malformed"},
+      {R"({"score":1)", "malformed"},
+      {R"({"score":1,"messages":{"smtp_message":"timeout processing message"}})", "unavailable"},
+      {R"({"score":1} trailing)", "malformed"},
+      {R"({"score":{"score":1}})", "malformed"},
+      {R"({"error":"no memory","score":0})", "unavailable"}};
   for (const auto& [reply, wanted] : cases) EXPECT_EQ(shown(read_rspamd_reply(reply)), wanted) << reply;
   EXPECT_EQ(
       read_rspamd_reply(R"({"score":2,"deep":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}")->score,
