@@ -34,17 +34,25 @@ void tell(scan::Trouble trouble, std::string_view what, std::string_view content
 
 }  // namespace
 
-Scanning::Scanning(const ScanPool& settings, std::string state_directory)
-    : settings_(settings), state_directory_(std::move(state_directory)) {}
+Scanning::Scanning(const ScanPool& settings, std::shared_ptr<scan::CrashList> crash_list)
+    : settings_(settings), crash_list_(std::move(crash_list)) {}
 
 Scanning::~Scanning() = default;
 
 void Generation::open_scanning(const Generation* earlier) {
   if ((rules->needs() & rules::kNeedScan) == 0) return;
-  const bool same = earlier != nullptr && earlier->scanning != nullptr &&
-                    earlier->scanning->settings() == settings.scan_pool &&
+  const bool here = earlier != nullptr && earlier->scanning != nullptr &&
                     earlier->settings.state_directory == settings.state_directory;
-  scanning = same ? earlier->scanning : std::make_shared<Scanning>(settings.scan_pool, settings.state_directory);
+  if (here && earlier->scanning->settings() == settings.scan_pool) {
+    scanning = earlier->scanning;
+    return;
+  }
+  // Messages in flight still use the earlier pool: two lists would write the one file by turns.
+  const std::string& directory = settings.state_directory;
+  scanning = std::make_shared<Scanning>(
+      settings.scan_pool,
+      here ? earlier->scanning->crash_list()
+           : std::make_shared<scan::CrashList>(directory.empty() ? "" : directory + "/scan-crashes"));
 }
 
 base::Result<std::shared_ptr<scan::Pool>> Scanning::pool() {
@@ -59,7 +67,7 @@ base::Result<std::shared_ptr<scan::Pool>> Scanning::pool() {
   wanted.workers = settings_.workers;
   wanted.most_workers = settings_.most_workers;
   wanted.memory = settings_.memory;
-  if (!state_directory_.empty()) wanted.crash_list = state_directory_ + "/scan-crashes";
+  wanted.crash_list = crash_list_;
   wanted.told = tell;
   auto started = scan::Pool::start(std::move(wanted));
   if (!started) {

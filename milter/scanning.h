@@ -15,8 +15,8 @@ namespace postern::milter {
 
 class Scanning : public scan::Scanner {
  public:
-  // `state_directory` is where contents that crashed a worker twice are remembered; empty: they are not.
-  Scanning(const ScanPool& settings, std::string state_directory);
+  // `crash_list`: contents that crashed a worker, shared by all generations with the same file; null: forgotten.
+  Scanning(const ScanPool& settings, std::shared_ptr<scan::CrashList> crash_list);
   ~Scanning() override;
 
   // start starts the workers where there are none yet; as the user that the daemon runs as. An error says why there can
@@ -26,6 +26,7 @@ class Scanning : public scan::Scanner {
   // status returns nullopt before the first start.
   std::optional<scan::PoolStatus> status() const;
   const ScanPool& settings() const { return settings_; }
+  const std::shared_ptr<scan::CrashList>& crash_list() const { return crash_list_; }
 
  private:
   struct State {
@@ -36,7 +37,7 @@ class Scanning : public scan::Scanner {
   base::Result<std::shared_ptr<scan::Pool>> pool();
 
   const ScanPool settings_;
-  const std::string state_directory_;
+  const std::shared_ptr<scan::CrashList> crash_list_;
   mutable base::Guarded<State> state_;
 };
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Where things are installed (as Debian would) and how `cpack` makes a .deb of it. Configuration files are never overwritten.
-install(FILES README.md ARCHITECTURE.md CHANGELOG.md SECURITY.md LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 install(DIRECTORY conf/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/conf")
 install(DIRECTORY contrib/postfix contrib/sendmail DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 install(FILES contrib/systemd/posternd.service contrib/systemd/fipsd.service contrib/systemd/fipsd-officer.socket

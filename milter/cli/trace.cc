@@ -358,7 +358,7 @@ int run_trace(const TraceOptions& options) {
   loaded->generation->settings.limits.spool_memory = settings.limits.message_size;
   loaded->generation->open_directories(nullptr, nullptr);
   // Also where no rule asks: the output shows what is in the attachments.
-  loaded->generation->scanning = std::make_shared<milter::Scanning>(settings.scan_pool, std::string());
+  loaded->generation->scanning = std::make_shared<milter::Scanning>(settings.scan_pool, nullptr);
   loaded->generation->open_engines(nullptr, nullptr);
   milter::Transaction transaction(loaded->generation, nullptr, 1, 0);
   transaction.report_all = true;

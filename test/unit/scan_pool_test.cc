@@ -3,13 +3,17 @@
 // reason, costs the job it came with and no other, and leaves nothing behind.
 #include "engine/scan/client/pool.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <thread>
 
+#include "engine/scan/client/protocol.h"
 #include "test/support/temporary_directory.h"
 #include "test/unit/scan_pool_fixture.h"
 
@@ -172,7 +176,8 @@ TEST_F(ScanPool, ARetryIsInAFreshWorker) {
 TEST_F(ScanPool, WhatCrashedTwiceIsNotParsedAgainAfterARestartEither) {
   const test::TemporaryDirectory directory;
   auto wanted = settings();
-  wanted.crash_list = directory / "crashed";
+  const std::string path = directory / "crashed";
+  wanted.crash_list = std::make_shared<CrashList>(path);
   {
     const auto pool = start(wanted);
     EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
@@ -181,6 +186,7 @@ TEST_F(ScanPool, WhatCrashedTwiceIsNotParsedAgainAfterARestartEither) {
     EXPECT_EQ(told(Trouble::crash), 2);
     EXPECT_EQ(pool->status().listed, 1u);
   }
+  wanted.crash_list = std::make_shared<CrashList>(path);
   const auto pool = start(wanted);
   EXPECT_EQ(pool->status().list_size, 1u);
   EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
@@ -191,7 +197,7 @@ TEST_F(ScanPool, WhatCrashedTwiceIsNotParsedAgainAfterARestartEither) {
 
 TEST_F(ScanPool, AListThatCannotBeWrittenIsToldAndHolds) {
   auto wanted = settings();
-  wanted.crash_list = "/nowhere/at/all";
+  wanted.crash_list = std::make_shared<CrashList>("/nowhere/at/all");
   const auto pool = start(wanted);
   EXPECT_EQ(pool->scan(job_of("abort\n")).reason(), Reason::crash);
   EXPECT_EQ(told(Trouble::list), 1);
@@ -273,6 +279,21 @@ TEST_F(ScanPool, NoProgramIsAnErrorAtTheStart) {
   const auto other = Pool::start(wanted);
   ASSERT_FALSE(other);
   EXPECT_NE(other.error().text().find("exit status 0"), std::string::npos) << other.error().text();
+}
+
+TEST_F(ScanPool, AProgramOfAnotherVersionIsRefused) {
+  const test::TemporaryDirectory directory;
+  auto wanted = settings();
+  wanted.program = directory / "worker";
+  // A hello as ours, but for what it calls types and reasons.
+  std::string frame;
+  for (const char c : encode_message({Kind::hello, vocabulary() + 1, 0, 0}))
+    frame += fmt::format("\\{:03o}", static_cast<unsigned char>(c));
+  std::ofstream(wanted.program) << "#!/bin/sh\nprintf '" << frame << "' >&3\ncat <&3\n";
+  std::filesystem::permissions(wanted.program, std::filesystem::perms::owner_all);
+  const auto none = Pool::start(wanted);
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().text().find("another version"), std::string::npos) << none.error().text();
 }
 
 TEST_F(ScanPool, AProgramThatGoesAwayIsToldAndComesBack) {

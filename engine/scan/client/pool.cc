@@ -20,7 +20,6 @@
 #include <thread>
 #include <vector>
 
-#include "engine/scan/client/crash_list.h"
 #include "engine/scan/client/worker_process.h"
 
 namespace postern::scan {
@@ -60,10 +59,12 @@ bool any(const Verdict& verdict, Reason reason) {
 }  // namespace
 
 struct Pool::State {
-  explicit State(PoolSettings wanted) : settings(std::move(wanted)), crash_list(settings.crash_list) {}
+  explicit State(PoolSettings wanted) : settings(std::move(wanted)) {
+    if (crash_list == nullptr) crash_list = std::make_shared<CrashList>("");
+  }
 
   const PoolSettings settings;
-  CrashList crash_list;
+  std::shared_ptr<CrashList> crash_list = settings.crash_list;
 
   mutable std::mutex mutex;
   std::deque<WorkerPointer> idle;  // the one used last at the end
@@ -247,7 +248,7 @@ Verdict Pool::State::scan(const Job& job, Clock::duration& waited) {
   if (job.bytes.size() > job.limits.size) {
     return unscannable(Reason::size, job.name, job.declared_mime, job.bytes.size());
   }
-  if (crash_list.lists(job.bytes)) {
+  if (crash_list->lists(job.bytes)) {
     {
       const std::unique_lock lock(mutex);
       ++counts.listed;
@@ -268,7 +269,7 @@ Verdict Pool::State::scan(const Job& job, Clock::duration& waited) {
         break;
       case Step::crashed: {
         ++crashes;
-        const Result<bool> listed = crash_list.add(job.bytes);
+        const Result<bool> listed = crash_list->add(job.bytes);
         if (!listed) tell(Trouble::list, listed.error().text(), sha256_hex(job.bytes));
         if (!listed || *listed) {
           tell(Trouble::crash_twice, "it is not parsed again", sha256_hex(job.bytes));
@@ -511,7 +512,7 @@ PoolStatus Pool::status() const {
   out.idle = static_cast<unsigned>(state_->idle.size());
   out.busy = static_cast<unsigned>(state_->busy.size());
   out.waiting = static_cast<unsigned>(state_->waiters.size());
-  out.list_size = state_->crash_list.size();
+  out.list_size = state_->crash_list->size();
   return out;
 }
 
@@ -527,8 +528,11 @@ std::string worker_program() {
   const ssize_t length = ::readlink("/proc/self/exe", self.data(), self.size());
   if (length > 0 && static_cast<size_t>(length) < self.size()) {
     std::string path(self.data(), static_cast<size_t>(length));
-    path = path.substr(0, path.find_last_of('/') + 1) + "postern-scan";
-    if (::access(path.c_str(), X_OK) == 0) return path;
+    path.resize(path.find_last_of('/') + 1);
+    for (const char* place : {"postern-scan", "../libexec/postern-scan"}) {
+      const std::string candidate = path + place;
+      if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    }
   }
   return POSTERN_SCAN_PROGRAM;
 }

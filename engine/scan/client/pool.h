@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "engine/base/error.h"
+#include "engine/scan/client/crash_list.h"
 #include "engine/scan/client/scanner.h"
 
 namespace postern::scan {
@@ -31,7 +32,7 @@ struct PoolSettings {
   unsigned jobs_per_worker = 500;  // then it is replaced
   uint64_t memory = 512ull << 20;  // address space of a worker
   uint64_t arena = 4ull << 20;     // memory shared with each worker; what is larger goes through it in pieces
-  std::string crash_list;          // file of contents that crashed twice; empty: forgotten with the pool
+  std::shared_ptr<CrashList> crash_list;  // contents that crashed; null: one of its own, forgotten with the pool
   // Called where a job is scanned, or on the pool's own thread, several at once; must not call the pool. `content` is
   // the SHA-256 of the job's bytes, in hexadecimal, where it is about one.
   std::function<void(Trouble, std::string_view what, std::string_view content)> told;
@@ -72,7 +73,8 @@ class Pool : public Scanner {
   std::unique_ptr<State> state_;
 };
 
-// worker_program is the path of postern-scan: beside this program, else where it is installed.
+// worker_program is the path of postern-scan: beside this program, in libexec beside its folder, else where it was to
+// be installed.
 std::string worker_program();
 
 }  // namespace postern::scan

@@ -148,6 +148,21 @@ Leaf decode_leaf(Reader& in, uint32_t index, uint64_t& text_left) {
 
 }  // namespace
 
+uint64_t vocabulary() {
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  const auto add = [&hash](std::string_view name) {
+    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    hash = (hash ^ 0xff) * 0x100000001b3;
+  };
+  for (const FileTypeInfo& type : file_types()) add(type.name);
+  for (size_t i = 0; i < static_cast<size_t>(Reason::count_); ++i) add(reason_name(static_cast<Reason>(i)));
+  for (size_t i = 0; i < static_cast<size_t>(Protection::count_); ++i) {
+    add(protection_name(static_cast<Protection>(i)));
+  }
+  add(std::to_string(kAllMarks));
+  return hash;
+}
+
 std::string encode_message(const Message& message, std::string_view rest) {
   Writer out;
   out.number(kMessageMagic)

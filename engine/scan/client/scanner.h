@@ -18,7 +18,7 @@ struct ScanLimits {
   uint64_t size = 50ull << 20;            // bytes of one thing, decoded
   uint64_t total = 250ull << 20;          // bytes that come out of all containers together
   uint32_t members = 10000;               // things
-  uint32_t ratio = 250;                   // bytes out by bytes in of one container, from 10 MiB out on
+  uint32_t ratio = 250;                   // bytes out by bytes in, from 10 MiB on; see engine/scan/worker/budget.cc
   uint64_t text = 16ull << 20;            // bytes of text
   std::chrono::milliseconds time{20000};  // CPU and wall time of the scan
 };

@@ -353,11 +353,13 @@ Result<bool> Template::ready(Clock::time_point deadline) {
   if (got == 0) return false;
   const std::optional<std::string> frame = receive_frame(socket_.get());
   const std::optional<Message> message = frame ? decode_message(*frame) : std::nullopt;
-  if (message && message->kind == Kind::hello && frame->size() == kMessageSize) return ready_ = true;
+  if (message && message->kind == Kind::hello && message->job == vocabulary() && frame->size() == kMessageSize) {
+    return ready_ = true;
+  }
   if (frame) {
     // What is not a message is its last word.
     return fail(Cause::unavailable, "the scan worker program does not start: " +
-                                        (message ? std::string("another version's message") : *frame));
+                                        (message ? std::string("it is of another version than this program") : *frame));
   }
   return fail(Cause::unavailable, "the scan worker program ended at its start: " + last_words(child_));
 }

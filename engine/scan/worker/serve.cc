@@ -287,7 +287,7 @@ int serve_template(const Program& program, void (*prepare)()) {
     send_frame(restricted.error().text());
     return base::kUnavailable;
   }
-  send_frame(encode_message({Kind::hello, 0, 0, 0}));
+  send_frame(encode_message({Kind::hello, vocabulary(), 0, 0}));
   UniqueFd socket;
   UniqueFd arena;
   while (take_request(socket, arena)) {
