@@ -26,6 +26,7 @@ std::string restart_notes(const Settings& now, const Settings& next) {
   compare(now.listen.group == next.listen.group, "listen.group");
   compare(now.control_socket == next.control_socket && now.control_group == next.control_group, "control");
   compare(now.store == next.store, "store");
+  compare(now.store_key == next.store_key, "store-encryption");
   compare(now.user == next.user && now.group == next.group, "user");
   return notes;
 }

@@ -25,7 +25,7 @@ struct InspectionReport {
   inspect::Type type = inspect::Type::clamd;
   std::string server;      // that answered
   inspect::Answer answer;  // also for too_large
-  std::string reason;      // for failed
+  std::string reason;      // why there is no answer; for all but answered
 };
 
 class RuleEngines : public rules::Engines {

@@ -57,6 +57,7 @@ json row_json(const ScanRow& row, bool text) {
               {"active", leaf.has(Mark::active_content)},
               {"inconsistent", leaf.has(Mark::inconsistent)},
               {"embedded", leaf.has(Mark::embedded)},
+              {"default_password", leaf.has(Mark::encrypted_default)},
               {"status", leaf.scanned() ? "scanned" : "unscannable"},
               {"reason", scan::reason_name(leaf.reason)},
               {"text_bytes", leaf.text.size()}};

@@ -74,7 +74,11 @@ void read_scan(config::OptionReader& read, const Node& root, const std::string& 
     read.error(*map->key_node("only"), "'skip' and 'only' cannot both be given");
   }
   if (skip != nullptr) settings.scan.skip = read_types(read, *skip);
-  if (only != nullptr) settings.scan.skip = ~read_types(read, *only);
+  if (only != nullptr) {
+    settings.scan.skip = ~read_types(read, *only);
+    if (settings.scan.skip.all())
+      read.error(*only, "'only' names nothing: no attachment would be opened", "name types or groups, or leave it out");
+  }
 }
 
 void dump_scan(const Settings& settings, std::string& out) {
@@ -96,7 +100,7 @@ void dump_scan(const Settings& settings, std::string& out) {
   line("timeout", base::format_duration(static_cast<uint64_t>(limits.time.count()) / 1000));
   line("metadata", settings.scan.metadata ? "true" : "false");
   const scan::TypeSet& skip = settings.scan.skip;
-  const bool inverse = skip.count() > skip.size() / 2;
+  const bool inverse = skip.count() > skip.size() / 2 && !skip.all();
   std::vector<std::string> names;
   for (size_t i = 0; i < skip.size(); ++i) {
     if (skip.test(i) != inverse) names.emplace_back(scan::file_types()[i].name);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// postern status and postern reload: both ask the running daemon over its control socket.
+// postern status and postern reload: what the running daemon does, and that it loads its configuration again.
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -16,36 +16,6 @@ namespace postern::cli {
 namespace {
 
 using nlohmann::json;
-
-}  // namespace
-
-json ask_daemon(const ControlOptions& options, std::string_view command, int& status) {
-  return request_of_daemon(options, {{"command", command}}, status);
-}
-
-json request_of_daemon(const ControlOptions& options, const json& request, int& status) {
-  const std::string socket = control_socket_of(options);
-  const std::string command = request.value("command", "");
-  const base::Result<std::string> answer = milter::control_ask(socket, request.dump() + "\n");
-  status = kDone;
-  if (!answer) {
-    std::fprintf(stderr, "postern %s: %s: %s\n", command.c_str(), socket.c_str(), answer.error().text().c_str());
-    status = answer.error().cause() == base::Cause::denied ? kDenied : kUnavailable;
-    return {};
-  }
-  json parsed = json::parse(*answer, nullptr, false);
-  if (!parsed.is_object()) {
-    std::fprintf(stderr, "postern %s: %s: the answer is not what posternd sends\n", command.c_str(), socket.c_str());
-    status = kUnavailable;
-  } else if (parsed.contains("error")) {
-    std::fprintf(stderr, "postern %s: %s\n", command.c_str(),
-                 base::escape_for_log(parsed.value("error", "?"), 400).c_str());
-    status = kUnavailable;
-  }
-  return parsed;
-}
-
-namespace {
 
 uint64_t number(const json& object, const char* key) { return object.value(key, uint64_t{0}); }
 
@@ -80,6 +50,22 @@ void print_status(const json& status) {
   if (number(status, "log_lines_lost") != 0) {
     std::printf("log            %llu lines lost\n", static_cast<unsigned long long>(number(status, "log_lines_lost")));
   }
+  if (const json scan = status.value("scan", json()); scan.is_object()) {
+    const json failed = scan.value("unscannable", json::object());
+    std::printf(
+        "scanning       %llu scans, %llu crashes, %llu out of time, %llu out of memory; %llu workers busy, %llu idle",
+        static_cast<unsigned long long>(number(scan, "jobs")), static_cast<unsigned long long>(number(scan, "crashes")),
+        static_cast<unsigned long long>(number(failed, "time")),
+        static_cast<unsigned long long>(number(failed, "memory")),
+        static_cast<unsigned long long>(number(scan, "busy")), static_cast<unsigned long long>(number(scan, "idle")));
+    const std::string trouble = scan.value("trouble", "");
+    std::printf("%s%s\n",
+                trouble.empty() ? "" : "; NO WORKER CAN BE STARTED: ", base::escape_for_log(trouble, 200).c_str());
+  }
+  for (const json& engine : status.value("engines", json::array())) {
+    std::printf("engine         %s: %s\n", base::escape_for_log(engine.value("name", "?"), 64).c_str(),
+                engine.value("outage", false) ? "NO SERVER ANSWERS" : "good");
+  }
   if (const json outbox = status.value("outbox", json()); outbox.is_object()) {
     if (outbox.contains("error")) {
       std::printf("outbox         %s\n", base::escape_for_log(outbox.value("error", "?"), 200).c_str());
@@ -106,26 +92,6 @@ void print_status(const json& status) {
 }
 
 }  // namespace
-
-// A configuration with errors does not keep
-// anybody from asking the daemon, which may run an older one.
-std::string control_socket_of(const ControlOptions& options) {
-  if (!options.socket.empty()) return options.socket;
-  config::Sources sources;
-  config::Diagnostics diagnostics(sources);
-  const std::shared_ptr<milter::Generation> generation = milter::load_generation(options.config, sources, diagnostics);
-  if (generation != nullptr) return generation->settings.control_socket;
-  // Mostly it is a rule file that has the errors, and the file that names the socket can be read all the same.
-  config::Sources alone;
-  config::Diagnostics ignored(alone);
-  const base::Result<uint32_t> source = alone.add_file(options.config);
-  const auto root = source ? config::parse_yaml(alone, *source, ignored) : std::nullopt;
-  const config::Node* control = root && root->kind == config::NodeKind::map ? root->get("control") : nullptr;
-  const config::Node* socket =
-      control != nullptr && control->kind == config::NodeKind::map ? control->get("socket") : nullptr;
-  if (socket != nullptr && socket->kind == config::NodeKind::scalar && !socket->text.empty()) return socket->text;
-  return milter::Settings().control_socket;
-}
 
 int run_status(const ControlOptions& options) {
   int status = kDone;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A PDF's objects, as qpdf reads them.
+// Cross-reference sections and trailers, followed by hand; streams of references are unfolded within a bound.
 #include "engine/scan/worker/pdf_structure.h"
 
 #include <algorithm>
