@@ -59,10 +59,10 @@ const mime::Structure& Message::structure() {
   return *structure_;
 }
 
-mime::OtherReadings Message::other_readings(std::span<const uint32_t> odd) {
+mime::OtherReadings Message::other_readings(std::span<const uint32_t> odd, const mime::ReadingBounds& bounds) {
   const mime::Structure& tree = structure();
   const auto ask = [&](const mime::HeaderList& header) {
-    return mime::other_readings(header, tree, received_body(), limits_, odd);
+    return mime::other_readings(header, tree, received_body(), limits_, odd, bounds);
   };
   return headers.edited() ? ask(received_header(headers)) : ask(headers);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One decoder an encoding, with a switch for each point on which readers differ. Which switches can matter for a
-// content is found in one pass; each of them is turned alone, then in pairs, as far as kMostDecodings reaches.
+// content is found in one pass; each of them is turned alone, then in pairs. What all decode alike at the beginning of
+// base64 is decoded once: damage at the end of a large part costs little.
 #include "engine/mime/other_decodings.h"
 
 #include <algorithm>
@@ -19,40 +20,35 @@ struct Choice {
   void (*set)(Options& options);
 };
 
-void add_new(std::vector<std::string>& out, std::string bytes, const std::string& normal) {
-  if (bytes != normal && std::ranges::find(out, bytes) == out.end()) out.push_back(std::move(bytes));
-}
-
-// try_choices decodes with each choice, then with each pair of different axes.
+// try_choices decodes with each choice, then with each pair of different axes, what stands behind `before` and is
+// `normal` to decode_transfer; `size` is its size.
 template <typename Options, typename Decoder>
-std::vector<std::string> try_choices(const std::vector<Choice<Options>>& choices, const std::string& normal,
-                                     Decoder decode, bool& complete) {
-  constexpr size_t kMostTries = 2 * kMostDecodings;
-  std::vector<std::string> out;
-  size_t tries = 0;
-  for (size_t i = 0; i < choices.size(); ++i) {
-    if (++tries > kMostTries || out.size() >= kMostDecodings) {
-      complete = false;
-      return out;
-    }
+void try_choices(const std::vector<Choice<Options>>& choices, std::string_view before, uint64_t size,
+                 const std::string& normal, Decoder decode, const DecodingTaker& taker) {
+  constexpr size_t kShort = 16u << 10;
+  std::vector<std::string> known;  // as far as they are short: who takes them looks at all that stands before
+  const auto attempt = [&](const Options& options) {
+    if (!taker.next(size)) return false;
+    std::string bytes = decode(options);
+    if (bytes == normal || std::ranges::find(known, bytes) != known.end()) return true;
+    if (bytes.size() <= kShort) known.push_back(bytes);
+    if (!before.empty()) bytes.insert(0, before);
+    return taker.take(std::move(bytes));
+  };
+  for (const Choice<Options>& choice : choices) {
     Options options;
-    choices[i].set(options);
-    add_new(out, decode(options), normal);
+    choice.set(options);
+    if (!attempt(options)) return;
   }
   for (size_t i = 0; i < choices.size(); ++i) {
     for (size_t k = i + 1; k < choices.size(); ++k) {
       if (choices[i].axis == choices[k].axis) continue;
-      if (++tries > kMostTries || out.size() >= kMostDecodings) {
-        complete = false;
-        return out;
-      }
       Options options;
       choices[i].set(options);
       choices[k].set(options);
-      add_new(out, decode(options), normal);
+      if (!attempt(options)) return;
     }
   }
-  return out;
 }
 
 // Base64.
@@ -79,7 +75,8 @@ bool is_white(unsigned char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 class Base64 {
  public:
-  explicit Base64(const Base64Options& options) : options_(options) {}
+  // `data_before`: there was data before what decode is given.
+  Base64(const Base64Options& options, bool data_before) : options_(options), data_before_(data_before) {}
 
   std::string decode(std::string_view in);
 
@@ -104,6 +101,7 @@ class Base64 {
   }
 
   Base64Options options_;
+  bool data_before_;
   std::string out_;
   uint32_t bits_ = 0;
   unsigned have_ = 0;
@@ -147,7 +145,6 @@ bool Base64::take(unsigned char c) {
 
 std::string Base64::decode(std::string_view in) {
   out_.reserve(in.size() / 4 * 3 + 3);
-  bool data_before = false;
   for (size_t at = 0; at < in.size();) {
     const size_t end = std::min(in.find_first_of("\r\n", at), in.size());
     const std::string_view line = in.substr(at, end - at);
@@ -159,8 +156,8 @@ std::string Base64::decode(std::string_view in) {
       return c != '=' && !is_white(c) && base64_value(c, options_.url_safe) < 0;
     };
     if (options_.junk == Base64Options::Junk::drop_line && std::ranges::any_of(line, is_junk)) continue;
-    if (options_.stop_at_blank && data_before && base::trim(line).empty()) break;
-    data_before = data_before || !line.empty();
+    if (options_.stop_at_blank && data_before_ && base::trim(line).empty()) break;
+    data_before_ = data_before_ || !line.empty();
     bool stopped = false;
     for (const char c : line) {
       if (!take(static_cast<unsigned char>(c))) {
@@ -175,8 +172,28 @@ std::string Base64::decode(std::string_view in) {
   return std::move(out_);
 }
 
-std::vector<std::string> other_base64(std::string_view in, bool& complete) {
+// How many bytes of `in` every reader decodes alike: whole lines of whole groups.
+size_t common_base64(std::string_view in) {
+  size_t at = 0;
+  while (at < in.size()) {
+    const size_t end = in.find('\n', at);
+    if (end == std::string_view::npos) break;
+    std::string_view line = in.substr(at, end - at);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty() || line.size() % 4 != 0) break;
+    if (!std::ranges::all_of(line, [](char c) { return base64_value(static_cast<unsigned char>(c), false) >= 0; }))
+      break;
+    at = end + 1;
+  }
+  return at;
+}
+
+void other_base64(std::string_view in, const DecodingTaker& taker) {
   using Options = Base64Options;
+  if (!taker.next(2 * in.size())) return;
+  const size_t common = common_base64(in);
+  const std::string before = decode_transfer(TransferEncoding::base64, in.substr(0, common)).bytes;
+  in.remove_prefix(common);
   bool junk = false;
   bool url_safe = false;
   bool high = false;
@@ -209,8 +226,9 @@ std::vector<std::string> other_base64(std::string_view in, bool& complete) {
   choices.push_back({5, [](Options& o) { o.stop_at_blank = true; }});
   if (junk || url_safe) choices.push_back({0, [](Options& o) { o.junk = Options::Junk::new_group; }});
   const std::string normal = decode_transfer(TransferEncoding::base64, in).bytes;
-  return try_choices<Options>(
-      choices, normal, [&](const Options& options) { return Base64(options).decode(in); }, complete);
+  try_choices<Options>(
+      choices, before, in.size(), normal,
+      [&](const Options& options) { return Base64(options, !before.empty()).decode(in); }, taker);
 }
 
 // Quoted-printable.
@@ -315,8 +333,9 @@ std::string decode_quoted(std::string_view in, const QuotedOptions& options) {
   return out;
 }
 
-std::vector<std::string> other_quoted(std::string_view in, bool& complete) {
+void other_quoted(std::string_view in, const DecodingTaker& taker) {
   using Options = QuotedOptions;
+  if (!taker.next(2 * in.size())) return;
   bool bad = false;
   bool bare_cr = false;
   bool blanks = false;
@@ -348,8 +367,8 @@ std::vector<std::string> other_quoted(std::string_view in, bool& complete) {
   if (lower) choices.push_back({5, [](Options& o) { o.upper_only = true; }});
   if (bad) choices.push_back({0, [](Options& o) { o.bad = Options::Bad::stop; }});
   const std::string normal = decode_transfer(TransferEncoding::quoted_printable, in).bytes;
-  return try_choices<Options>(
-      choices, normal, [&](const Options& options) { return decode_quoted(in, options); }, complete);
+  try_choices<Options>(
+      choices, {}, in.size(), normal, [&](const Options& options) { return decode_quoted(in, options); }, taker);
 }
 
 // for_lines calls `take` with each line; stops when it says so.
@@ -364,10 +383,9 @@ void for_lines(std::string_view in, Take take) {
 
 }  // namespace
 
-std::vector<std::string> other_decodings(TransferEncoding encoding, std::string_view encoded, bool& complete) {
-  if (encoding == TransferEncoding::base64) return other_base64(encoded, complete);
-  if (encoding == TransferEncoding::quoted_printable) return other_quoted(encoded, complete);
-  return {};
+void other_decodings(TransferEncoding encoding, std::string_view encoded, const DecodingTaker& taker) {
+  if (encoding == TransferEncoding::base64) other_base64(encoded, taker);
+  if (encoding == TransferEncoding::quoted_printable) other_quoted(encoded, taker);
 }
 
 bool looks_base64(std::string_view content) {

@@ -2,21 +2,25 @@
 // The ways readers decode base64 and quoted-printable with faults in it, other than decode_transfer's. Internal to
 // readings.
 #pragma once
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "engine/mime/transfer_coding.h"
 
 namespace postern::mime {
 
-// kMostDecodings bounds what other_decodings returns; each costs one pass.
-inline constexpr size_t kMostDecodings = 48;
+// DecodingTaker takes what other_decodings makes. `next` is asked before each pass over `bytes` bytes, `take` gets what
+// came of it; false from either ends it.
+struct DecodingTaker {
+  std::function<bool(uint64_t bytes)> next;
+  std::function<bool(std::string decoded)> take;
+};
 
-// other_decodings returns what readers make of `encoded` that decode it otherwise; without what decode_transfer makes
-// of it, and without duplicates. Each is at most as long as `encoded`.
-// `complete` becomes false where a bound kept one from being made.
-std::vector<std::string> other_decodings(TransferEncoding encoding, std::string_view encoded, bool& complete);
+// other_decodings makes what readers make of `encoded` that decode it otherwise; without what decode_transfer makes of
+// it, but the same may come twice. Each is at most as long as `encoded`, and there are some dozens at most.
+void other_decodings(TransferEncoding encoding, std::string_view encoded, const DecodingTaker& taker);
 
 // looks_base64, looks_quoted_printable and looks_uuencoded tell whether a reader that has no (usable) label might
 // decode `content` so.

@@ -98,7 +98,12 @@ class Search {
   void read_leaf(const Content& content, const std::vector<TransferEncoding>& named, bool certain);
   // emit decodes and adds a leaf; by the label of a header also in the ways in which readers differ over it.
   void emit(const Content& content, TransferEncoding encoding, std::string_view why, bool labelled);
-  void add(OtherReading reading, uint32_t part);
+  // add adds a reading whose content is new; false where there is no room for it.
+  bool add(OtherReading reading, uint32_t part);
+  // add_decodings adds what readers make of `raw` that decode it otherwise, each described as `like` is.
+  void add_decodings(TransferEncoding encoding, std::string_view raw, OtherReading like, uint32_t part);
+  // hold takes room for `bytes` bytes of decoded content; false where there is none.
+  bool hold(uint64_t bytes);
   bool is_known(std::string_view bytes, size_t hash);
   void know_structure();
   uint32_t part_at(const Entity& at) const;
@@ -111,8 +116,9 @@ class Search {
   OtherReadings out_;
   std::deque<Buffer> buffers_;
   std::vector<Entity> waiting_;
-  std::set<std::tuple<size_t, size_t, size_t>> seen_;                      // entities
-  std::set<std::tuple<size_t, size_t, size_t, TransferEncoding>> leaves_;  // contents decoded
+  std::set<std::tuple<size_t, size_t, size_t>> seen_;                          // entities
+  std::set<std::tuple<size_t, size_t, size_t, TransferEncoding>> leaves_;      // contents decoded
+  std::set<std::tuple<size_t, size_t, size_t, TransferEncoding>> containers_;  // the same, to look for parts in them
   std::vector<Known> known_;
   bool knows_structure_ = false;
   uint64_t work_ = 0;
@@ -217,15 +223,11 @@ bool Search::split(const Entity& content, const std::vector<std::string>& bounda
 }
 
 void Search::read_decoded(const Content& content, TransferEncoding encoding, std::string_view why) {
-  if (!leaves_.insert({content.at.buffer, content.at.begin, content.at.end, TransferEncoding::unknown}).second) return;
+  if (!containers_.insert({content.at.buffer, content.at.begin, content.at.end, encoding}).second) return;
   const std::string_view encoded = text(content.at);
   if (!spend(2 * encoded.size())) return;
   std::string decoded = decode_transfer(encoding, encoded).bytes;
-  if (bytes_ + decoded.size() > bounds_.bytes) {
-    out_.complete = false;
-    return;
-  }
-  bytes_ += decoded.size();
+  if (!hold(decoded.size())) return;
   buffers_.push_back({std::move(decoded), {}, part_at(content.at), false, {}, false});
   Buffer& buffer = buffers_.back();
   buffer.bytes = buffer.owned;
@@ -269,30 +271,48 @@ void Search::emit(const Content& content, TransferEncoding encoding, std::string
   const bool odd = decoded.odd;
   first.decoded = std::move(decoded.bytes);
   add(std::move(first), part);
-  if (!odd || !labelled || !spend(kMostDecodings * raw.size())) return;
-  for (std::string& bytes : other_decodings(encoding, raw, out_.complete)) {
-    OtherReading other = reading;
-    other.decoded = std::move(bytes);
-    other.why = "damaged encoding";
-    add(std::move(other), part);
-  }
+  if (odd && labelled) add_decodings(encoding, raw, std::move(reading), part);
 }
 
-void Search::add(OtherReading reading, uint32_t part) {
-  const std::string_view bytes = without_end(reading.bytes(body_));
-  if (bytes.empty()) return;
-  const size_t hash = std::hash<std::string_view>()(bytes);
-  if (is_known(bytes, hash)) return;
-  if (out_.list.size() >= bounds_.count || bytes_ + reading.decoded.size() > bounds_.bytes) {
+void Search::add_decodings(TransferEncoding encoding, std::string_view raw, OtherReading like, uint32_t part) {
+  // A byte at a time through switches is slower than what `work` is counted in.
+  constexpr uint64_t kCost = 4;
+  like.why = "damaged encoding";
+  other_decodings(encoding, raw,
+                  {[&](uint64_t bytes) { return !stopped_ && spend(kCost * bytes); },
+                   [&](std::string bytes) {
+                     if (!spend(bytes.size())) return false;
+                     OtherReading other = like;
+                     other.decoded = std::move(bytes);
+                     return add(std::move(other), part);
+                   }});
+}
+
+bool Search::hold(uint64_t bytes) {
+  if (bytes > bounds_.bytes - bytes_ || (bounds_.reserve && !bounds_.reserve(bytes))) {
     out_.complete = false;
-    stopped_ = out_.list.size() >= bounds_.count;
-    return;
+    return false;
   }
-  bytes_ += reading.decoded.size();
+  bytes_ += bytes;
+  return true;
+}
+
+bool Search::add(OtherReading reading, uint32_t part) {
+  const std::string_view bytes = without_end(reading.bytes(body_));
+  if (bytes.empty()) return true;
+  const size_t hash = std::hash<std::string_view>()(bytes);
+  if (is_known(bytes, hash)) return true;
+  if (out_.list.size() >= bounds_.count) {
+    out_.complete = false;
+    stopped_ = true;
+    return false;
+  }
+  if (!hold(reading.decoded.size())) return false;
   reading.part = part;
   reading.path = structure_.parts[part].path;
   known_.push_back({hash, bytes.size(), false, static_cast<uint32_t>(out_.list.size())});
   out_.list.push_back(std::move(reading));
+  return true;
 }
 
 bool Search::is_known(std::string_view bytes, size_t hash) {
@@ -396,11 +416,7 @@ void Search::charsets(uint32_t index) {
     reading.file_names = part.file_names;
     reading.why = "charset";
     reading.decoded = decode_content(part, body_).bytes;
-    if (bytes_ + reading.decoded.size() > bounds_.bytes) {
-      out_.complete = false;
-      continue;
-    }
-    bytes_ += reading.decoded.size();
+    if (!hold(reading.decoded.size())) continue;
     out_.list.push_back(std::move(reading));
   }
 }
@@ -410,17 +426,11 @@ void Search::decodings(uint32_t index) {
   const Part& part = structure_.parts[index];
   if (!part.is_leaf()) return;
   know_structure();
-  const std::string_view raw = part.content.of(body_);
-  if (!spend((kMostDecodings + 2) * raw.size())) return;
-  for (std::string& bytes : other_decodings(part.encoding, raw, out_.complete)) {
-    OtherReading other;
-    other.decoded = std::move(bytes);
-    other.type = part.type.value;
-    other.charset = part.type.get("charset");
-    other.file_names = part.file_names;
-    other.why = "damaged encoding";
-    add(std::move(other), index);
-  }
+  OtherReading like;
+  like.type = part.type.value;
+  like.charset = part.type.get("charset");
+  like.file_names = part.file_names;
+  add_decodings(part.encoding, part.content.of(body_), std::move(like), index);
 }
 
 }  // namespace

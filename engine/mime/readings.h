@@ -5,6 +5,7 @@
 // done for a message that all readers read alike.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,7 +35,9 @@ struct OtherReading {
 struct ReadingBounds {
   uint32_t count = 256;          // readings
   uint64_t bytes = 64ull << 20;  // of decoded content, readings and what they were found in together
-  uint64_t work = 1ull << 30;    // bytes looked at, which bounds the time
+  uint64_t work = 1ull << 30;    // which bounds the time: bytes looked at, about a nanosecond each
+  // reserve is asked for the memory of what is kept, where it is set; false: there is none left.
+  std::function<bool(uint64_t)> reserve;
 };
 
 struct OtherReadings {

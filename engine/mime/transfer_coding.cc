@@ -57,10 +57,10 @@ Decoded decode_base64(std::string_view in) {
     if (from == end) break;
     uint8_t value = kBase64Values[*from++];
     if (value == kSpace) {
-      // A reader may decode each line for itself, or stop at a blank one.
+      // A reader may decode each line for itself, or stop at a blank one behind data.
       unsigned ends = from[-1] == '\n' ? 1 : 0;
       for (; from < end && kBase64Values[*from] == kSpace; ++from) ends += *from == '\n' ? 1 : 0;
-      if (from < end && ends > 0 && (have > 0 || ends > 1) && to != out.bytes.data()) out.odd = true;
+      if (from < end && ends > 0 && (have > 0 || (ends > 1 && to != out.bytes.data()))) out.odd = true;
       continue;
     }
     if (value == kJunk) {

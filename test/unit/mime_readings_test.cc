@@ -131,6 +131,30 @@ TEST(Readings, Decodings) {
   }
 }
 
+// A line is decoded for itself, however short the first one is.
+TEST(Readings, ShortFirstLine) {
+  const Found found = find("Content-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\nTQ\r\nWpAA\r\n");
+  EXPECT_TRUE(found.others.complete);
+  EXPECT_NE(reading(found, std::string_view("MZ\x90\0", 4)), nullptr);
+}
+
+// Two encodings of what holds parts: either is decoded, whatever the other gives.
+TEST(Readings, ContainersInEitherEncoding) {
+  const std::string parts = "--bnd\n\nhello\n--bnd\n" + coded_part("Content-Transfer-Encoding: base64") + "--bnd--\n";
+  const std::string inner = "Subject: x\nContent-Type: multipart/mixed; boundary=bnd\n\n" + parts;
+  for (const char* fields :
+       {"base64\nContent-Transfer-Encoding: quoted-printable", "quoted-printable\nContent-Transfer-Encoding: base64"}) {
+    const std::string field = "Content-Transfer-Encoding: " + std::string(fields) + "\n";
+    for (const std::string& each :
+         {"Content-Type: multipart/mixed; boundary=bnd\n" + field + "\n" + encode_base64(test::crlf(parts)),
+          "Content-Type: message/rfc822\n" + field + "\n" + encode_base64(test::crlf(inner))}) {
+      const Found found = find(test::crlf(each));
+      EXPECT_TRUE(found.others.complete) << each;
+      EXPECT_NE(reading(found, kSecret), nullptr) << each;
+    }
+  }
+}
+
 TEST(Readings, Charsets) {
   const Found found = find("Content-Type: text/plain; charset=utf-8; charset=utf-7\r\n\r\n+AEE-");
   ASSERT_EQ(found.others.list.size(), 1u);
@@ -185,6 +209,42 @@ TEST(Readings, Bounds) {
   EXPECT_FALSE(found.others.complete);
   EXPECT_TRUE(found.others.list.empty());
   EXPECT_TRUE(find(coded).others.complete);
+}
+
+// Damage at the end of a large part is looked at in every way, and costs little besides the room for what differs.
+TEST(Readings, DamageAtTheEnd) {
+  constexpr std::string_view kTail =
+      "QUJD\r\n!QUJDRA\r\n\r\nQUI=QUJDREVG\r\nQ-_QUJD\r\n\r\n\x80Q=QUJDQQ\r\nQUJD*QUJD=\r\n==QUJD\r\nQU==QUJD\r\n";
+  const auto part = [&](size_t size) {
+    return "Content-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+           encode_base64(std::string(size, 'x')) + std::string(kTail);
+  };
+  const Found small = find(part(57));
+  EXPECT_TRUE(small.others.complete);
+  EXPECT_GT(small.others.list.size(), 20u);
+  // The same readings, whatever stands before.
+  const Found large = find(part(57 * 1000));
+  ASSERT_EQ(large.others.list.size(), small.others.list.size());
+  EXPECT_TRUE(large.others.complete);
+  for (size_t i = 0; i < small.others.list.size(); ++i) {
+    EXPECT_EQ(large.others.list[i].decoded, std::string(57 * 999, 'x') + small.others.list[i].decoded);
+  }
+  const std::string huge = part(57 * 270000);
+  const test::CpuTime cpu;
+  uint64_t kept = 0;
+  ReadingBounds bounds;
+  bounds.reserve = [&](uint64_t bytes) {
+    kept += bytes;
+    return true;
+  };
+  EXPECT_FALSE(find(huge, bounds).others.complete);
+  EXPECT_LT(cpu.seconds(), test::kCpuBound * 4);
+  EXPECT_LE(kept, bounds.bytes);
+  EXPECT_GT(kept, bounds.bytes / 2);
+  bounds.reserve = [](uint64_t) { return false; };
+  const Found none = find(huge, bounds);
+  EXPECT_TRUE(none.others.list.empty());
+  EXPECT_FALSE(none.others.complete);
 }
 
 // The costliest shapes: time grows with the size alone, and what does not fit is reported.
