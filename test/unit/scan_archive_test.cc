@@ -67,6 +67,37 @@ std::string tar_entry(std::string_view name, std::string_view data, char kind = 
   return out;
 }
 
+TEST(ScanSkip, WhatIsNotOpenedMayBeProtected) {
+  const std::pair<std::string, Protection> table[] = {
+      {Zip().bytes(), Protection::unknown},
+      {"%PDF-1.4\n", Protection::unknown},
+      {"\x89PNG\r\n\x1a\n"s, Protection::no},
+      {"just a text\n", Protection::no},
+  };
+  for (const auto& [bytes, expected] : table) {
+    Job job;
+    job.bytes = bytes;
+    job.skip.set();
+    const Verdict verdict = scan_job(job);
+    EXPECT_EQ(shown(verdict), "=ok") << bytes;
+    EXPECT_EQ(verdict.leaves[0].protection, expected) << bytes;
+  }
+}
+
+// A leaf whose text is past its limit says so only where nothing else is open about it.
+TEST(ScanLimits, TextHidesNoOtherLimit) {
+  const std::string mail =
+      "Subject: a long subject\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+      "--b\r\nContent-Type: application/octet-stream; name=a.exe\r\n\r\nx\r\n--b--\r\n";
+  Job job;
+  job.bytes = mail;
+  job.is_message = true;
+  job.limits.text = 0;
+  EXPECT_EQ(scan_job(job).leaves[0].reason, Reason::text);
+  job.limits.depth = 0;
+  EXPECT_EQ(scan_job(job).leaves[0].reason, Reason::depth);
+}
+
 TEST(ScanZip, EveryMemberOfEitherTable) {
   Zip zip;
   zip.add("a.txt", "hello");

@@ -22,6 +22,22 @@ bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 
 
 std::string_view reason_name(Reason reason) { return kReasons.at(static_cast<size_t>(reason)); }
 
+bool is_limit(Reason reason) {
+  switch (reason) {
+    case Reason::crash:
+    case Reason::time:
+    case Reason::memory:
+    case Reason::depth:
+    case Reason::size:
+    case Reason::members:
+    case Reason::ratio:
+    case Reason::unavailable:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view protection_name(Protection protection) { return kProtections.at(static_cast<size_t>(protection)); }
 
 bool Leaf::is(FileType type) const { return std::ranges::find(types, type) != types.end(); }

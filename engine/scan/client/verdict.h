@@ -34,6 +34,8 @@ enum class Reason : uint8_t {
   count_        // keep last
 };
 std::string_view reason_name(Reason reason);
+// is_limit tells whether the scan ended early, so that anything may be in what was not looked at.
+bool is_limit(Reason reason);
 
 // Protection tells whether a password (or certificate) is needed to read a leaf: `partly` where some members need one,
 // `unknown` where it could not be told.

@@ -27,6 +27,12 @@ std::string clean(std::string_view raw, size_t most) {
   return out;
 }
 
+// Whether a file of this type may need a password, which nobody looks for in what is skipped.
+bool may_need_password(FileType type) {
+  const FileTypeInfo& row = info(type);
+  return row.in(Group::document) || row.in(Group::compressed) || type == FileType::smime || type == FileType::pgp;
+}
+
 // Scan is the state of one scan: the leaves so far, and what they may still cost.
 struct Scan {
   explicit Scan(const Job& asked) : job(asked), budget(asked.limits, asked.bytes.size()) {}
@@ -93,7 +99,8 @@ class LeafContext : public Context {
   }
 
   void fail(Reason reason) override {
-    if (leaf().reason == Reason::none) leaf().reason = reason;
+    // Past the limit of text there is text and nothing else; every other reason leaves more open.
+    if (leaf().reason == Reason::none || leaf().reason == Reason::text) leaf().reason = reason;
   }
 
  private:
@@ -135,7 +142,10 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   context.leaf().types = guess.types;
   context.leaf().mime = guess.mime;
   const auto skipped = [&](FileType type) { return scan.job.skip.test(static_cast<size_t>(type)); };
-  if (std::ranges::all_of(guess.types, skipped)) return;
+  if (std::ranges::all_of(guess.types, skipped)) {
+    if (std::ranges::any_of(guess.types, may_need_password)) context.leaf().protection = Protection::unknown;
+    return;
+  }
   // A mail reader shows what is called text as text, whatever else it looks like; signatures of pictures and sound are
   // short enough for a text to begin so.
   const auto mistaken = [](FileType type) { return info(type).in(Group::image) || info(type).in(Group::media); };
