@@ -57,16 +57,35 @@ bool has_alternative(Facts& facts, const mime::Structure& tree, uint32_t part) {
 // OtherTest tells whether what only some mail readers see is meant as well: it cannot be taken out.
 using OtherTest = std::function<Truth(const Inspection::Reading&)>;
 
-// What cannot be told, or done, about parts that only some mail readers find.
-void check_readings(Facts& facts, const OtherTest& other, ActionResult& result) {
-  if (facts.saw_every_reading()) return;
+// Asks tells what a test asks of a part: what the part says of itself, or what it holds, of which readers may also
+// decode different things.
+enum class Asks { header, content };
+
+// Whether `part` goes: it is dropped, or it or what it stands in is among `taken`.
+bool is_gone(Facts& facts, uint32_t part, const std::vector<uint32_t>& taken) {
+  const std::vector<mime::Part>& parts = facts.structure()->parts;
+  for (uint32_t up = part;; up = parts[up].parent) {
+    if (facts.dropped(up) || std::ranges::find(taken, up) != taken.end()) return true;
+    if (up == 0) return false;
+  }
+}
+
+// What cannot be told, or done, about parts that only some mail readers find, or decode so. `taken` are the parts that
+// the action takes out, however they are decoded.
+void check_readings(Facts& facts, Asks asks, const OtherTest& other, const std::vector<uint32_t>& taken,
+                    ActionResult& result) {
+  if (asks == Asks::header ? facts.saw_every_reading() : facts.saw_every_content()) return;
   if (!facts.saw_everything() || other == nullptr || !facts.inspection().readings_complete()) {
     result.problem = Unknown::unscannable;
     note(result.detail, "not every part could be seen");
     return;
   }
   Truth answer = Truth::of(false);
-  for (const Inspection::Reading& reading : facts.inspection().readings(true)) answer = either(answer, other(reading));
+  for (const Inspection::Reading& reading : facts.inspection().readings(asks == Asks::content)) {
+    // Where all find the same parts, a part that goes takes its other contents along.
+    if (facts.structure()->one_reading && is_gone(facts, reading.leaf->part, taken)) continue;
+    answer = either(answer, other(reading));
+  }
   if (answer.is_no()) return;
   result.problem = answer.is_yes() ? Unknown::unscannable : answer.reason;
   note(result.detail, answer.is_yes() ? "a part that only some mail readers find stays"
@@ -74,11 +93,12 @@ void check_readings(Facts& facts, const OtherTest& other, ActionResult& result) 
 }
 
 template <class Hit>
-ActionResult drop_attachments(const Action& action, ActionContext& context, Hit hit, const OtherTest& other = nullptr) {
+ActionResult drop_attachments(const Action& action, ActionContext& context, Asks asks, Hit hit,
+                              const OtherTest& other = nullptr) {
   Facts& facts = context.facts;
   ActionResult result;
   std::string names;
-  size_t count = 0;
+  std::vector<uint32_t> taken;
   const mime::Structure* tree = facts.structure();
   if (tree == nullptr) {
     return {std::string(action.row->name), "the body is not known", Unknown::unscannable};
@@ -95,10 +115,12 @@ ActionResult drop_attachments(const Action& action, ActionContext& context, Hit 
     if (!answer.is_yes()) continue;
     const std::string name = name_of(part);
     if (inside_type(facts, index, "multipart/encrypted")) {
+      // Only its label says that it is encrypted.
+      result.problem = Unknown::unscannable;
       note(result.detail, "part " + part.path + " is inside an encrypted part and stays");
       continue;
     }
-    ++count;
+    taken.push_back(index);
     if (names.size() < kMaxReported) names += (names.empty() ? "" : ", ") + (name.empty() ? "unnamed" : name);
     if (inside_type(facts, index, "multipart/signed"))
       note(result.detail, "breaks the signature over part " + part.path);
@@ -111,10 +133,25 @@ ActionResult drop_attachments(const Action& action, ActionContext& context, Hit 
     facts.body_edits.pending = true;
     facts.mark_dropped(index);
   }
-  check_readings(facts, other, result);
-  result.text = std::string(action.row->name) + " (" + std::to_string(count) + ")";
-  if (count > 0) result.text += ": " + names;
+  check_readings(facts, asks, other, taken, result);
+  result.text = std::string(action.row->name) + " (" + std::to_string(taken.size()) + ")";
+  if (!taken.empty()) result.text += ": " + names;
   return result;
+}
+
+// A file inside a text of the body is an attachment too, but no part that could be taken out.
+template <class Find>
+void check_texts(Facts& facts, Find find, ActionResult& result) {
+  const mime::Structure* tree = facts.structure();
+  if (tree == nullptr) return;
+  for (uint32_t i = 0; i < tree->parts.size(); ++i) {
+    if (!facts.is_body_text(i)) continue;
+    const Truth inside = find(i);
+    if (inside.is_no()) continue;
+    result.problem = inside.is_yes() ? Unknown::unscannable : inside.reason;
+    note(result.detail, (inside.is_yes() ? "what was found in the text of part " : "could not tell for part ") +
+                            tree->parts[i].path + (inside.is_yes() ? " stays" : ""));
+  }
 }
 
 Truth search_name(const Action& action, std::string_view name) {
@@ -126,6 +163,7 @@ Truth search_name(const Action& action, std::string_view name) {
 
 // By what the part says of itself where that is enough, and else by what is in it.
 ActionResult drop_by_name(const Action& action, ActionContext& context) {
+  Facts& facts = context.facts;
   const auto named = [&](const std::vector<std::string>& names) {
     Truth answer = Truth::of(false);
     for (const std::string& name : names) answer = either(answer, search_name(action, name));
@@ -134,44 +172,51 @@ ActionResult drop_by_name(const Action& action, ActionContext& context) {
   const auto member = [&](const scan::Leaf& leaf) {
     return leaf.name.empty() ? Truth::of(false) : search_name(action, leaf.name);
   };
-  return drop_attachments(
-      action, context,
+  const auto inside = [&](uint32_t index) { return found_in(facts, index, member, names_are_known); };
+  ActionResult result = drop_attachments(
+      action, context, Asks::content,
       [&](const mime::Part& part, uint32_t index) {
         const Truth answer = named(part.file_names);
-        if (answer.is_yes() || !part.is_leaf()) return answer;
-        return either(answer, found_in(context.facts, index, member, names_are_known));
+        return answer.is_yes() || !part.is_leaf() ? answer : either(answer, inside(index));
       },
       [&](const Inspection::Reading& reading) {
-        return either(named(reading.leaf->file_names), found_in_verdict(reading.verdict, member, names_are_known));
+        return either(named(reading.leaf->file_names), found_in_reading(facts, reading, member, names_are_known));
       });
+  check_texts(facts, inside, result);
+  return result;
 }
 
 ActionResult drop_by_mimetype(const Action& action, ActionContext& context) {
   const std::string& wanted = action.texts[0];
   return drop_attachments(
-      action, context,
+      action, context, Asks::header,
       [&](const mime::Part& part, uint32_t) { return Truth::of(type_matches(wanted, part.type.value)); },
       [&](const Inspection::Reading& reading) { return Truth::of(type_matches(wanted, reading.leaf->type)); });
 }
 
 ActionResult drop_by_type(const Action& action, ActionContext& context) {
+  Facts& facts = context.facts;
   const std::string& wanted = action.texts[0];
   const auto is_type = [&](const scan::Leaf& leaf) {
     return Truth::of(type_matches(wanted, leaf.mime) || type_matches(wanted, mime::type_from_extension(leaf.name)));
   };
   // The part itself is judged by what it says of itself.
   const auto member = [&](const scan::Leaf& leaf) { return leaf.path.empty() ? Truth::of(false) : is_type(leaf); };
-  return drop_attachments(
-      action, context,
+  const auto inside = [&](uint32_t index) { return found_in(facts, index, member, names_are_known); };
+  ActionResult result = drop_attachments(
+      action, context, Asks::content,
       [&](const mime::Part& part, uint32_t index) {
         const Truth answer = Truth::of(part_type_matches(wanted, part));
-        if (answer.is_yes() || !part.is_leaf()) return answer;
-        return found_in(context.facts, index, member, names_are_known);
+        return answer.is_yes() || !part.is_leaf() ? answer : inside(index);
       },
       [&](const Inspection::Reading& reading) {
         const Truth declared = Truth::of(type_matches(wanted, reading.leaf->type));
-        return either(declared, found_in_verdict(reading.verdict, is_type, names_are_known));
+        // Where all find the same parts, the label is the part's, which was judged.
+        const auto found = facts.structure()->one_reading ? FoundTest(member) : FoundTest(is_type);
+        return either(declared, found_in_reading(facts, reading, found, names_are_known));
       });
+  check_texts(facts, inside, result);
+  return result;
 }
 
 // An attachment goes as a whole. What was found where nothing can be taken out is reported.
@@ -183,24 +228,17 @@ ActionResult drop_by_filetype(const Action& action, ActionContext& context) {
   const auto hit = [&](const scan::Leaf& leaf) { return Truth::of(is_kind(leaf, action.kinds)); };
   const std::vector<uint32_t> outer = outer_attachments(facts);
   ActionResult result = drop_attachments(
-      action, context,
+      action, context, Asks::content,
       [&](const mime::Part&, uint32_t index) {
         return std::ranges::binary_search(outer, index) ? found_in(facts, index, hit) : Truth::of(false);
       },
-      [&](const Inspection::Reading& reading) { return found_in_verdict(reading.verdict, hit, unknown_gap); });
-  for (uint32_t i = 0; i < facts.structure()->parts.size(); ++i) {
-    if (!facts.is_body_text(i)) continue;
-    const Truth inside = found_in(facts, i, hit);
-    if (inside.is_no()) continue;
-    result.problem = inside.is_yes() ? Unknown::unscannable : inside.reason;
-    note(result.detail, (inside.is_yes() ? "what was found in the text of part " : "could not tell for part ") +
-                            facts.structure()->parts[i].path + (inside.is_yes() ? " stays" : ""));
-  }
+      [&](const Inspection::Reading& reading) { return found_in_reading(facts, reading, hit, unknown_gap); });
+  check_texts(facts, [&](uint32_t index) { return found_in(facts, index, hit); }, result);
   return result;
 }
 
 ActionResult drop_by_size(const Action& action, ActionContext& context) {
-  return drop_attachments(action, context, [&](const mime::Part& part, uint32_t) {
+  return drop_attachments(action, context, Asks::header, [&](const mime::Part& part, uint32_t) {
     return Truth::of(static_cast<int64_t>(part.content.size()) >= action.number);
   });
 }
@@ -214,7 +252,7 @@ ActionResult drop_where_contains(const Action& action, ActionContext& context) {
   const Needle needle = needle_of(action, facts.rules());
   std::string why;
   const std::vector<uint32_t> outer = outer_attachments(facts);
-  ActionResult result = drop_attachments(action, context, [&](const mime::Part&, uint32_t index) {
+  const auto hit = [&](const mime::Part&, uint32_t index) {
     if (!std::ranges::binary_search(outer, index)) return Truth::of(false);
     const Truth answer = search_parts(facts, needle, Scope::attachments, index, &why);
     if (!answer.is_yes()) return answer;
@@ -224,15 +262,12 @@ ActionResult drop_where_contains(const Action& action, ActionContext& context) {
       return not_known();
     }
     return answer;
+  };
+  ActionResult result = drop_attachments(action, context, Asks::content, hit, [&](const Inspection::Reading& reading) {
+    return search_reading(facts, needle, Scope::attachments, reading);
   });
-  // A file inside a text is an attachment too, but no part that could be taken out.
-  for (uint32_t i = 0; i < facts.structure()->parts.size(); ++i) {
-    if (!facts.is_body_text(i)) continue;
-    const Truth inside = search_parts(facts, needle, Scope::attachments, i, &why);
-    if (inside.is_no()) continue;
-    result.problem = inside.is_yes() ? Unknown::unscannable : inside.reason;
-    note(result.detail, "a uuencoded file in part " + facts.structure()->parts[i].path + " stays");
-  }
+  const auto find = [&](uint32_t index) { return search_parts(facts, needle, Scope::attachments, index, &why); };
+  check_texts(facts, find, result);
   if (!why.empty()) note(result.detail, why);
   return result;
 }

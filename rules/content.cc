@@ -91,35 +91,6 @@ std::string_view other_name(const mime::Part& leaf) {
   return {};
 }
 
-// Whether the leaf is called a picture, sound or film and begins like one: there is no text in it to match. A file name
-// of another kind speaks against it.
-bool is_media(std::string_view type, std::string_view name, std::string_view bytes) {
-  using namespace std::string_view_literals;
-  const bool media = type.starts_with("image/") || type.starts_with("audio/") || type.starts_with("video/");
-  const std::string_view named = mime::type_from_extension(name);
-  if (!media || (!named.empty() && named.substr(0, 6) != type.substr(0, 6))) return false;
-  constexpr std::array<std::string_view, 14> kStarts = {
-      "\xFF\xD8\xFF"sv, "\x89PNG\r\n\x1A\n"sv, "GIF87a"sv, "GIF89a"sv, "BM"sv,  "II*\0"sv,
-      "MM\0*"sv,        "\0\0\1\0"sv,          "OggS"sv,   "fLaC"sv,   "ID3"sv, "\x1A\x45\xDF\xA3"sv,
-      "\xFF\xFB"sv,     "\xFF\xF3"sv};
-  if (is_plain_bytes(bytes)) return false;
-  if (std::ranges::any_of(kStarts, [&](std::string_view start) { return bytes.starts_with(start); })) return true;
-  if (bytes.size() < 12) return false;
-  const std::string_view form = bytes.substr(8, 4);
-  return (bytes.starts_with("RIFF") && (form == "WEBP" || form == "WAVE" || form == "AVI ")) ||
-         bytes.substr(4, 4) == "ftyp";
-}
-
-// A detached signature: certificates and hashes, in one DER sequence, under no name of another kind.
-bool is_signature(std::string_view type, std::string_view name, std::string_view bytes) {
-  if (type != "application/pkcs7-signature" && type != "application/x-pkcs7-signature") return false;
-  const std::string ending = base::lower(name.substr(name.size() - std::min<size_t>(name.size(), 4)));
-  if (!name.empty() && ending != ".p7s" && ending != ".p7m") return false;
-  if (bytes.size() < 2 || bytes[0] != 0x30 || is_plain_bytes(bytes)) return false;
-  const auto length = static_cast<unsigned char>(bytes[1]);
-  return length < 0x80 ? length + 2u == bytes.size() : length <= 0x84;
-}
-
 // The charset that an HTML document says itself, which readers follow where the part has no label.
 std::string_view meta_charset(std::string_view bytes) {
   const std::string_view head = bytes.substr(0, 2048);
@@ -272,6 +243,21 @@ std::vector<ContentText>& Content::texts(uint32_t part) {
   return *texts;
 }
 
+const UuFiles& Content::uuencoded(uint32_t part) {
+  const mime::Structure& tree = message_.structure();
+  if (uu_files_.size() < tree.parts.size()) uu_files_.resize(tree.parts.size());
+  std::optional<UuFiles>& out = uu_files_[part];
+  if (out) return *out;
+  out.emplace();
+  // In HTML they are no files to any reader.
+  if (is_html_type(tree.parts[part].type.value)) return *out;
+  const mime::Text& text = message_.text(part);
+  bool more = false;
+  out->list = find_uuencoded(text.utf8, more);
+  out->complete = !more && !text.undecodable;
+  return *out;
+}
+
 void Content::read_leaf(uint32_t part, std::vector<ContentText>& out) {
   const mime::Part& leaf = message_.structure().parts[part];
   const std::string& type = leaf.type.value;
@@ -282,8 +268,6 @@ void Content::read_leaf(uint32_t part, std::vector<ContentText>& out) {
   bool damaged = false;
   const std::string_view content = inspection_.bytes(part, damaged);
   const std::string_view name = leaf.file_names.empty() ? std::string_view() : leaf.file_names.front();
-  const bool one_name = leaf.file_names.size() <= 1;
-  if (!damaged && one_name && (is_media(type, name, content) || is_signature(type, name, content))) return;
   const std::string_view named = mime::type_from_extension(name);
   if (type == "application/octet-stream" && (named.empty() || is_text_type(named)) && is_plain_bytes(content)) {
     read_text(leaf, part, out);

@@ -26,6 +26,19 @@ struct ContentText {
   std::vector<std::optional<match::Candidates>> candidates;  // of the readings, once scanned
 };
 
+// UuFile is one uuencoded file in a text: `begin` and `end` are its first and last line's places.
+struct UuFile {
+  size_t begin = 0;
+  size_t end = 0;
+  std::string name;
+  bool whole = false;  // else it breaks off before "end": what follows is text, or more of it for some readers
+};
+// UuFiles are those of one text; not complete: there may be more.
+struct UuFiles {
+  std::vector<UuFile> list;
+  bool complete = true;
+};
+
 class Content {
  public:
   // `inspection`, which gives the text of documents and archives, must outlive the object.
@@ -34,6 +47,8 @@ class Content {
   // texts returns the texts of `part`: of a leaf, or the shown header fields of an attached message. Their `candidates`
   // are the caller's to fill.
   std::vector<ContentText>& texts(uint32_t part);
+  // uuencoded returns the uuencoded files in the text of leaf `part`, by places in Message::text; nothing else is read.
+  const UuFiles& uuencoded(uint32_t part);
 
  private:
   void read_leaf(uint32_t part, std::vector<ContentText>& out);
@@ -52,6 +67,7 @@ class Content {
   message::Message& message_;
   Inspection& inspection_;
   std::vector<std::unique_ptr<std::vector<ContentText>>> parts_;
+  std::vector<std::optional<UuFiles>> uu_files_;  // by part
   std::vector<std::unique_ptr<std::string>> owned_;
   uint64_t owned_bytes_ = 0;
 };
@@ -60,13 +76,6 @@ class Content {
 // control bytes, a CR that ends no line; nullopt when there are none.
 std::optional<std::string> visible(std::string_view text);
 
-// UuFile is one uuencoded file in a text: `begin` and `end` are its first and last line's places.
-struct UuFile {
-  size_t begin = 0;
-  size_t end = 0;
-  std::string name;
-  bool whole = false;  // else it breaks off before "end": what follows is text, or more of it for some readers
-};
 // find_uuencoded returns the files in `text` that have a line of data or are empty, in order; at most kMaxUuFiles,
 // `more` tells that there were more.
 inline constexpr size_t kMaxUuFiles = 100;

@@ -152,6 +152,10 @@ bool Facts::saw_everything() {
 
 bool Facts::saw_every_reading() { return saw_everything() && structure()->one_reading; }
 
+bool Facts::saw_every_content() {
+  return saw_every_reading() && inspection_.readings_complete() && inspection_.readings(false).empty();
+}
+
 bool Facts::leaf_is_attachment(const mime::Structure& tree, uint32_t part) {
   if (leaf_attachment_.empty()) {
     leaf_attachment_.reserve(tree.parts.size());

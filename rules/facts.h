@@ -133,6 +133,8 @@ class Facts {
   bool saw_everything();
   // saw_every_reading tells, besides, whether every reader finds these parts and no others.
   bool saw_every_reading();
+  // saw_every_content tells, besides, whether every reader decodes them to the same; decodes all leaves.
+  bool saw_every_content();
   // attachments are the indexes of leaves that are attachments and of whole attached messages, document order, without
   // the dropped.
   const std::vector<uint32_t>& attachments();

@@ -79,9 +79,6 @@ const std::vector<Inspection::Reading>& Inspection::readings(bool scanned) {
       if (tree.parts[part].is_leaf()) bytes(part, damaged);
     }
     readings_known_ = message_.other_readings(odd_);
-    uint64_t bytes = 0;
-    for (const mime::OtherReading& leaf : readings_known_->list) bytes += leaf.decoded.size();
-    if (!message_.take(bytes)) *readings_known_ = {.list = {}, .complete = false};
     for (const mime::OtherReading& leaf : readings_known_->list) readings_.push_back({&leaf, {}});
   }
   if (!scanned) return readings_;
@@ -120,6 +117,8 @@ scan::Verdict Inspection::scan(const scan::Job& asked) {
   job.skip = settings_->skip;
   job.want_metadata = settings_->metadata;
   job.want_text = text_;
+  const uint64_t most_text = message_.limits().decoded_text;
+  job.limits.text = std::min(job.limits.text, most_text - std::min(text_bytes_, most_text));
   job.limits.time -= std::min(spent_, job.limits.time);
   if (job.limits.time <= milliseconds(0)) {
     if (was_in_line()) message_.lack("scan.max-workers");
@@ -137,8 +136,10 @@ scan::Verdict Inspection::scan(const scan::Job& asked) {
   };
   if (was_in_line() && std::ranges::any_of(verdict.leaves, in_vain)) message_.lack("scan.max-workers");
   uint64_t bytes = 0;
-  for (const scan::Leaf& leaf : verdict.leaves)
+  for (const scan::Leaf& leaf : verdict.leaves) {
+    text_bytes_ += leaf.text.size();
     bytes += sizeof leaf + leaf.path.size() + leaf.name.size() + leaf.text.size();
+  }
   if (!message_.take(bytes)) {
     return scan::unscannable(scan::Reason::memory, asked.name, asked.declared_mime, asked.bytes.size());
   }

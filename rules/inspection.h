@@ -29,7 +29,7 @@ class Inspection {
   std::string_view bytes(uint32_t part, bool& damaged);
 
   // of returns what is in leaf `part`. All scans of a message together take ScanLimits::time at most; where much of
-  // that was spent in line for a worker, the message lacks one.
+  // that was spent in line for a worker, the message lacks one. They give limits.decoded_text of text at most.
   const scan::Verdict& of(uint32_t part);
   // of_bytes returns what is in something that is no part of the message: a uuencoded file in a text.
   scan::Verdict of_bytes(std::string_view bytes, std::string_view name, std::string_view declared_mime);
@@ -64,6 +64,7 @@ class Inspection {
   bool text_ = false;
   std::chrono::milliseconds spent_{0};
   std::chrono::milliseconds waited_{0};  // of that, for workers
+  uint64_t text_bytes_ = 0;              // in all verdicts
   std::vector<std::unique_ptr<scan::Verdict>> verdicts_;
   std::vector<std::unique_ptr<mime::Decoded>> decoded_;  // by part
   uint64_t decoded_bytes_ = 0;

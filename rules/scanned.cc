@@ -9,9 +9,10 @@
 namespace postern::rules {
 namespace {
 
-// Whether the first leaf of a text of the body is just that: then it is no attachment itself.
+// Whether the first leaf of a text of the body is just that: then it is no attachment itself. What nobody looked into
+// may be a text with files in it.
 bool is_plain_body(Facts& facts, uint32_t part, const scan::Leaf& leaf) {
-  if (!facts.is_body_text(part)) return false;
+  if (!facts.is_body_text(part) || scan::is_limit(leaf.reason)) return false;
   return std::ranges::all_of(leaf.types, [](scan::FileType type) {
     return type == scan::FileType::unknown || scan::info(type).in(scan::Group::text);
   });
@@ -41,10 +42,37 @@ Truth found_as_message(const mime::Part& part, const FoundTest& hit) {
   return hit(leaf);
 }
 
+// Whether things with names may be in what was not scanned of `leaf`.
+bool hides_names(const scan::Leaf& leaf) {
+  using scan::Group;
+  const auto holds_nothing = [](scan::FileType type) {
+    const scan::FileTypeInfo& row = scan::info(type);
+    return row.in(Group::image) || row.in(Group::media) || row.in(Group::text);
+  };
+  switch (leaf.reason) {
+    case scan::Reason::none:
+    case scan::Reason::text:
+      return false;
+    case scan::Reason::corrupt:
+      return !std::ranges::all_of(leaf.types, holds_nothing);
+    case scan::Reason::password:
+    case scan::Reason::unsupported:
+      // What a document holds is no use to who cannot open it; an archive or a message commonly names it.
+      return leaf.in_group(Group::compressed) || leaf.is(scan::FileType::unknown) || leaf.is(scan::FileType::rfc822) ||
+             (leaf.is(scan::FileType::smime) && leaf.reason == scan::Reason::unsupported);
+    default:
+      return true;
+  }
+}
+
 }  // namespace
 
-Truth found_in_verdict(const scan::Verdict& verdict, const FoundTest& hit, const GapTest& gap) {
-  return found_from(0, verdict, hit, gap);
+bool is_other_body(Facts& facts, const Inspection::Reading& reading) {
+  return facts.structure()->one_reading && is_plain_body(facts, reading.leaf->part, reading.verdict.leaves.front());
+}
+
+Truth found_in_reading(Facts& facts, const Inspection::Reading& reading, const FoundTest& hit, const GapTest& gap) {
+  return found_from(is_other_body(facts, reading) ? 1 : 0, reading.verdict, hit, gap);
 }
 
 Truth unknown_gap(const scan::Verdict&) { return not_known(); }
@@ -54,11 +82,7 @@ bool is_kind(const scan::Leaf& leaf, const scan::TypeSet& kinds) {
 }
 
 Truth names_are_known(const scan::Verdict& verdict) {
-  const bool hidden = std::ranges::any_of(verdict.leaves, [](const scan::Leaf& leaf) {
-    return !leaf.scanned() && (leaf.in_group(scan::Group::compressed) || leaf.is(scan::FileType::unknown)) &&
-           leaf.reason != scan::Reason::text;
-  });
-  return hidden ? not_known() : Truth::of(false);
+  return std::ranges::any_of(verdict.leaves, hides_names) ? not_known() : Truth::of(false);
 }
 
 Truth found_in(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest& gap) {
@@ -79,7 +103,7 @@ Truth found_in(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest&
 Truth found_in_readings(Facts& facts, const FoundTest& hit, const GapTest& gap) {
   Truth answer = facts.saw_everything() && facts.inspection().readings_complete() ? Truth::of(false) : not_known();
   for (const Inspection::Reading& reading : facts.inspection().readings(true)) {
-    answer = either(answer, found_in_verdict(reading.verdict, hit, gap));
+    answer = either(answer, found_in_reading(facts, reading, hit, gap));
     if (answer.is_yes()) break;
   }
   return answer;

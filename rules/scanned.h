@@ -25,8 +25,12 @@ Truth any_found(Facts& facts, const FoundTest& hit, const GapTest& gap = unknown
 // found_in tells the same of attachment `part` alone, an attached message with everything in it.
 Truth found_in(Facts& facts, uint32_t part, const FoundTest& hit, const GapTest& gap = unknown_gap);
 
-// found_in_verdict asks one verdict, its first leaf included.
-Truth found_in_verdict(const scan::Verdict& verdict, const FoundTest& hit, const GapTest& gap);
+// is_other_body tells whether `reading`, which was scanned, is text of the body as another reader decodes it: then it
+// is no attachment, though something in it may be. Where readers find different parts, nothing is known to be body.
+bool is_other_body(Facts& facts, const Inspection::Reading& reading);
+
+// found_in_reading asks about what one reading gives.
+Truth found_in_reading(Facts& facts, const Inspection::Reading& reading, const FoundTest& hit, const GapTest& gap);
 
 // is_kind tells whether `leaf` can be taken for one of `kinds`.
 bool is_kind(const scan::Leaf& leaf, const scan::TypeSet& kinds);
@@ -34,7 +38,7 @@ bool is_kind(const scan::Leaf& leaf, const scan::TypeSet& kinds);
 // found_in_readings asks what only some mail readers see, which is unknown where that could be more.
 Truth found_in_readings(Facts& facts, const FoundTest& hit, const GapTest& gap = unknown_gap);
 
-// names_are_known: a gap that hides no name of a member, because every archive in the verdict was listed.
+// names_are_known: a gap that hides no name of a member, because all that can hold one was listed.
 Truth names_are_known(const scan::Verdict& verdict);
 
 }  // namespace postern::rules

@@ -99,6 +99,23 @@ Truth any_attachment(Facts& facts, Hit hit, Other other) {
   return answer;
 }
 
+// A uuencoded file in a text of the body is an attachment of which only the name is said.
+template <class Named>
+Truth any_uuencoded(Facts& facts, Named named) {
+  const mime::Structure* tree = facts.structure();
+  Truth answer = Truth::of(false);
+  for (uint32_t i = 0; tree != nullptr && i < tree->parts.size(); ++i) {
+    if (!facts.is_body_text(i)) continue;
+    const UuFiles& files = facts.content().uuencoded(i);
+    if (!files.complete) answer = either(answer, not_known());
+    for (const UuFile& file : files.list) {
+      answer = either(answer, named(file.name));
+      if (answer.is_yes()) return answer;
+    }
+  }
+  return answer;
+}
+
 Truth search_names(const Test& test, std::span<const std::string> names, Facts& facts) {
   Truth answer = Truth::of(false);
   for (const std::string& name : names) {
@@ -109,9 +126,12 @@ Truth search_names(const Test& test, std::span<const std::string> names, Facts& 
 }
 
 Truth attachment_filename(const Test& test, Facts& facts) {
-  return any_attachment(
+  const Truth answer = any_attachment(
       facts, [&](const mime::Part& part) { return search_names(test, part.file_names, facts); },
       [&](const mime::OtherReading& leaf) { return search_names(test, leaf.file_names, facts); });
+  if (answer.is_yes()) return answer;
+  const auto named = [&](const std::string& name) { return search_pattern(test, name, facts); };
+  return either(answer, any_uuencoded(facts, named));
 }
 
 Truth attachment_mimetype(const Test& test, Facts& facts) {
@@ -125,14 +145,14 @@ Truth attachment_mimetype(const Test& test, Facts& facts) {
 Truth attachment_type(const Test& test, Facts& facts) {
   if (test.texts.empty()) return not_known();
   const std::string& wanted = test.texts.back();
-  return any_attachment(
+  const auto named = [&](const std::string& name) { return type_matches(wanted, mime::type_from_extension(name)); };
+  const Truth answer = any_attachment(
       facts, [&](const mime::Part& part) { return Truth::of(part_type_matches(wanted, part)); },
       [&](const mime::OtherReading& leaf) {
-        const bool named = std::ranges::any_of(leaf.file_names, [&](const std::string& name) {
-          return type_matches(wanted, mime::type_from_extension(name));
-        });
-        return Truth::of(named || type_matches(wanted, leaf.type));
+        return Truth::of(std::ranges::any_of(leaf.file_names, named) || type_matches(wanted, leaf.type));
       });
+  if (answer.is_yes()) return answer;
+  return either(answer, any_uuencoded(facts, [&](const std::string& name) { return Truth::of(named(name)); }));
 }
 
 // What only some readers see has no size as it stands in the message that all would agree on.

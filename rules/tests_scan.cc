@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evaluation of rules over what content scanning found. Protection and macros are asked of everything found; what could
 // not be scanned leaves them unknown, unless that is what is asked.
+#include <algorithm>
+
 #include "rules/scanned.h"
 #include "rules/tests.h"
 
@@ -64,7 +66,8 @@ Truth attachment_corrupt(const Test&, Facts& facts) {
   return any_found(
       facts, [](const Leaf& leaf) { return Truth::of(leaf.reason == Reason::corrupt); },
       [](const scan::Verdict& verdict) {
-        return verdict.reason() == Reason::unavailable ? not_known() : Truth::of(false);
+        const bool unseen = std::ranges::any_of(verdict.leaves, scan::is_limit, &Leaf::reason);
+        return unseen ? not_known() : Truth::of(false);
       });
 }
 

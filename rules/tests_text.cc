@@ -11,15 +11,12 @@
 namespace postern::rules {
 namespace {
 
-// Whether the needle is in what only some mail readers see, whatever they take it for.
-Truth search_readings(Facts& facts, const Needle& needle) {
+// Whether the needle is in what only some mail readers see.
+Truth search_readings(Facts& facts, const Needle& needle, Scope scope) {
   Truth answer = facts.saw_everything() && facts.inspection().readings_complete() ? Truth::of(false) : not_known();
   for (const Inspection::Reading& reading : facts.inspection().readings(true)) {
-    if (!reading.verdict.complete()) answer = either(answer, not_known());
-    for (const scan::Leaf& leaf : reading.verdict.leaves) {
-      answer = either(answer, search_text(facts, needle, leaf.text));
-      if (answer.is_yes()) return answer;
-    }
+    answer = either(answer, search_reading(facts, needle, scope, reading));
+    if (answer.is_yes()) break;
   }
   return answer;
 }
@@ -28,8 +25,8 @@ Truth search_message(const Test& test, Facts& facts, Scope scope) {
   if (facts.structure() == nullptr) return not_known();
   const Needle needle = needle_of(test, facts.rules());
   const Truth answer = search_parts(facts, needle, scope, 0);
-  if (answer.is_yes() || facts.saw_every_reading()) return answer;
-  return either(answer, search_readings(facts, needle));
+  if (answer.is_yes() || facts.saw_every_content()) return answer;
+  return either(answer, search_readings(facts, needle, scope));
 }
 
 // Where readers take the message apart in different ways, what holds of all parts here need not hold for them.
@@ -87,6 +84,21 @@ Truth every_attachment_contains(const Test& test, Facts& facts) {
   return facts.saw_every_reading() ? Truth::of(false) : not_known();
 }
 
+// The pattern of `test` in the bytes of the uuencoded files in body text `part`.
+Truth search_uuencoded(const Test& test, Facts& facts, uint32_t part) {
+  const UuFiles& files = facts.content().uuencoded(part);
+  const std::string_view text = facts.message().text(part).utf8;
+  Truth answer = files.complete ? Truth::of(false) : not_known();
+  for (const UuFile& file : files.list) {
+    const mime::Decoded decoded =
+        mime::decode_transfer(mime::TransferEncoding::uuencode, text.substr(file.begin, file.end - file.begin));
+    answer = either(answer, search_pattern(test, decoded.bytes, facts));
+    if (answer.is_yes()) break;
+    if (decoded.damaged || !file.whole) answer = either(answer, not_known());
+  }
+  return answer;
+}
+
 Truth attachment_binary_contains(const Test& test, Facts& facts) {
   const mime::Structure* tree = facts.structure();
   if (tree == nullptr || !test.regex) return not_known();
@@ -97,6 +109,17 @@ Truth attachment_binary_contains(const Test& test, Facts& facts) {
     answer = either(answer, search_pattern(test, facts.inspection().bytes(part, damaged), facts));
     if (answer.is_yes()) break;
     if (damaged) answer = either(answer, not_known());
+  }
+  for (uint32_t i = 0; i < tree->parts.size() && !answer.is_yes(); ++i) {
+    if (facts.is_body_text(i)) answer = either(answer, search_uuencoded(test, facts, i));
+  }
+  if (answer.is_yes() || facts.saw_every_content()) return answer;
+  const std::string_view body = facts.message().received_body();
+  answer = either(answer, facts.inspection().readings_complete() ? Truth::of(false) : not_known());
+  for (const Inspection::Reading& reading : facts.inspection().readings(false)) {
+    if (tree->one_reading && facts.is_body_text(reading.leaf->part)) continue;
+    answer = either(answer, search_pattern(test, reading.leaf->bytes(body), facts));
+    if (answer.is_yes()) break;
   }
   return answer;
 }

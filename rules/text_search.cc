@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/match/smart_id.h"
+#include "rules/scanned.h"
 #include "rules/tests.h"
 
 namespace postern::rules {
@@ -112,6 +113,22 @@ Truth search_text(Facts& facts, const Needle& needle, std::string_view text) {
   const Hits hits = count_in(facts, needle, text, facts.scan_text(text));
   if (hits.found >= needle.threshold) return Truth::of(true);
   return hits.reason == Unknown::none ? Truth::of(false) : Truth::unknown(hits.reason);
+}
+
+Truth search_reading(Facts& facts, const Needle& needle, Scope scope, const Inspection::Reading& reading) {
+  const std::vector<scan::Leaf>& leaves = reading.verdict.leaves;
+  const bool body = is_other_body(facts, reading);
+  if (scope == Scope::body && facts.structure()->one_reading && !body) return Truth::of(false);
+  uint64_t found = 0;
+  Truth missing = reading.verdict.complete() ? Truth::of(false) : not_known();
+  for (size_t i = scope == Scope::attachments && body ? 1 : 0; i < leaves.size(); ++i) {
+    const scan::Leaf& leaf = leaves[i];
+    const Hits hits = count_in(facts, needle, leaf.text, facts.scan_text(leaf.text));
+    found += hits.found;
+    if (found >= needle.threshold) return Truth::of(true);
+    if (hits.reason != Unknown::none) missing = either(missing, Truth::unknown(hits.reason));
+  }
+  return missing;
 }
 
 std::vector<uint32_t> outer_attachments(Facts& facts) {

@@ -34,6 +34,10 @@ Truth search_parts(Facts& facts, const Needle& needle, Scope scope, uint32_t top
 // search_text tells whether `text`, of no part, holds the needle often enough.
 Truth search_text(Facts& facts, const Needle& needle, std::string_view text);
 
+// search_reading tells the same of the texts of everything in one reading, whatever its readers take it for where they
+// find different parts.
+Truth search_reading(Facts& facts, const Needle& needle, Scope scope, const Inspection::Reading& reading);
+
 // outer_attachments returns the attachments that stand in no other one.
 std::vector<uint32_t> outer_attachments(Facts& facts);
 

@@ -59,7 +59,9 @@ const mime::Structure& Message::structure() {
   return *structure_;
 }
 
-mime::OtherReadings Message::other_readings(std::span<const uint32_t> odd, const mime::ReadingBounds& bounds) {
+mime::OtherReadings Message::other_readings(std::span<const uint32_t> odd) {
+  mime::ReadingBounds bounds;
+  bounds.reserve = [this](uint64_t bytes) { return take(bytes); };
   const mime::Structure& tree = structure();
   const auto ask = [&](const mime::HeaderList& header) {
     return mime::other_readings(header, tree, received_body(), limits_, odd, bounds);

@@ -65,7 +65,7 @@ class Message {
 
   // other_readings returns what other mail readers see in the received body besides its parts; `odd` as in
   // mime::other_readings.
-  mime::OtherReadings other_readings(std::span<const uint32_t> odd, const mime::ReadingBounds& bounds = {});
+  mime::OtherReadings other_readings(std::span<const uint32_t> odd);
   // text returns the decoded text of leaf `part` as received, decoded once; its size counts against
   // limits.decoded_text, past which it is `undecodable`; so is what there is no memory for.
   const mime::Text& text(uint32_t part);

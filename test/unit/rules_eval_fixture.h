@@ -132,7 +132,7 @@ struct Mail {
   std::unique_ptr<message::Message> message;
 };
 
-// PlainScanner believes names, and can read no text.
+// PlainScanner believes names, and can read no text; in pictures, sound and signatures there is none.
 struct PlainScanner : scan::Scanner {
   scan::Verdict scan(const scan::Job& job) override {
     scan::Verdict verdict = scan::unscannable(scan::Reason::none, job.name, job.declared_mime, job.bytes.size());
@@ -140,7 +140,9 @@ struct PlainScanner : scan::Scanner {
     leaf.protection = scan::Protection::no;
     leaf.types = {scan::type_of_extension(job.name).value_or(scan::FileType::unknown)};
     leaf.mime = info(leaf.types.front()).mime;
-    if (job.want_text) leaf.reason = scan::Reason::unsupported;
+    const bool silent = leaf.in_group(scan::Group::image) || leaf.in_group(scan::Group::media) ||
+                        leaf.is(scan::FileType::smime_signature);
+    if (job.want_text && !silent) leaf.reason = scan::Reason::unsupported;
     return verdict;
   }
 };

@@ -17,7 +17,8 @@ using scan::Protection;
 using scan::Reason;
 
 // Scripted answers by the first line of what it is given: words of which each describes one leaf.
-//   exe txt zip docx … a type; "zip>exe" a member in it; "!corrupt" etc. a reason; "*yes" a protection; "+vba" a mark
+//   exe txt zip docx … a type; "zip>exe" a member in it; "!corrupt" etc. a reason; "*yes" a protection; "+vba" a mark;
+//   "/a.exe" a name; "=word" text
 struct ScriptedScanner : scan::Scanner {
   int asked = 0;
   bool text = false;
@@ -29,7 +30,7 @@ struct ScriptedScanner : scan::Scanner {
     leaf.types.clear();
     size_t at = 0;
     while (at < word.size()) {
-      const size_t end = std::min(word.find_first_of("!*+/", at + 1), word.size());
+      const size_t end = std::min(word.find_first_of("!*+/=", at + 1), word.size());
       const std::string_view piece = word.substr(at, end - at);
       at = end;
       const std::string_view value = piece.substr(1);
@@ -48,6 +49,8 @@ struct ScriptedScanner : scan::Scanner {
                                                         {"template", Mark::remote_template},
                                                         {"active", Mark::active_content}};
         leaf.marks = static_cast<uint16_t>(marks.at(value));
+      } else if (piece.front() == '=') {
+        leaf.text = value;
       } else if (piece.front() == '/') {
         leaf.name = value;
       } else {
@@ -211,8 +214,112 @@ TEST(ScanRules, MacrosAndTrouble) {
     EXPECT_EQ(ask_scanned("attachment-unscannable", "zip>txt!" + std::string(reason)), "true") << reason;
   }
   EXPECT_EQ(ask_scanned("attachment-corrupt", "zip>pdf!corrupt"), "true");
-  EXPECT_EQ(ask_scanned("attachment-corrupt", "zip!ratio"), "false");
-  EXPECT_EQ(ask_scanned("attachment-corrupt", "zip!unavailable"), "unknown(unscannable)");
+  // What was not looked at may be broken.
+  for (const char* reason : {"crash", "time", "memory", "depth", "size", "members", "ratio", "unavailable"}) {
+    EXPECT_EQ(ask_scanned("attachment-corrupt", "zip>txt!" + std::string(reason)), "unknown(unscannable)") << reason;
+  }
+  for (const char* reason : {"password", "text", "unsupported"}) {
+    EXPECT_EQ(ask_scanned("attachment-corrupt", "zip>txt!" + std::string(reason)), "false") << reason;
+  }
+}
+
+std::string body_mail(const std::string& content) {
+  return "From: a@example.org\nMIME-Version: 1.0\nContent-Type: text/plain\n\n" + content + "\n";
+}
+
+std::string ask_body(std::string_view condition, const std::string& content) {
+  const auto rules = load_filter(condition, {"no-op"});
+  if (rules == nullptr) return "(does not load)";
+  Mail mail(body_mail(content));
+  ScriptedScanner scanner;
+  return truth_text(run_scanned(*rules, mail, scanner).reports.front().result);
+}
+
+TEST(ScanRules, ABodyThatNobodyLookedIntoMayBeMoreThanText) {
+  for (const char* reason : {"crash", "time", "memory", "depth", "size", "members", "ratio", "unavailable"}) {
+    EXPECT_EQ(ask_body("attachment-unscannable", "unknown!" + std::string(reason)), "true") << reason;
+    EXPECT_EQ(ask_body("attachment-corrupt", "unknown!" + std::string(reason)), "unknown(unscannable)") << reason;
+  }
+  for (const char* content : {"txt", "txt!text", "txt!unsupported", "txt!corrupt"}) {
+    EXPECT_EQ(ask_body("attachment-unscannable", content), "false") << content;
+    EXPECT_EQ(ask_body("attachment-corrupt", content), "false") << content;
+  }
+  EXPECT_EQ(ask_body("attachment-unscannable", "txt>zip!depth"), "true");
+}
+
+// Base64 that gives `content` to a reader that decodes each line for itself, and something else to others.
+std::string lines_apart(std::string_view content) {
+  std::string first = mime::encode_base64(content.substr(0, 1));
+  return first.substr(0, 2) + "\n" + mime::encode_base64(content.substr(1));
+}
+
+std::string apart_mail(const std::string& content, std::string_view name = "a.bin") {
+  return "From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\ntxt\n--b\n"
+         "Content-Type: application/octet-stream\nContent-Disposition: attachment; filename=" +
+         std::string(name) + "\nContent-Transfer-Encoding: base64\n\n" + lines_apart(content) + "--b--\n";
+}
+
+TEST(ScanRules, OtherDecodingsAreSearchedToo) {
+  const auto ask_apart = [](std::string_view condition, const std::string& mail_text) {
+    const auto rules = load_filter(condition, {"no-op"});
+    Mail mail(mail_text);
+    ScriptedScanner scanner;
+    return truth_text(run_scanned(*rules, mail, scanner).reports.front().result);
+  };
+  const std::string mail = apart_mail("exe\n");
+  EXPECT_EQ(ask_apart(R"(attachment-filetype == "Executable")", mail), "true");
+  EXPECT_EQ(ask_apart(R"(attachment-binary-contains("^exe"))", mail), "true");
+  const std::string word = apart_mail("txt=secretss\n");
+  EXPECT_EQ(ask_apart(R"(attachment-contains("secret"))", word), "true");
+  EXPECT_EQ(ask_apart(R"(body-contains("secret"))", word), "true");
+  EXPECT_EQ(ask_apart(R"(body-dictionary-match("project-names"))", apart_mail("txt=Bluebird\n")), "false");
+  // The body in another decoding is body still.
+  const std::string body =
+      "From: a@example.org\nMIME-Version: 1.0\nContent-Type: text/plain\n"
+      "Content-Transfer-Encoding: base64\n\n" +
+      lines_apart("txt=Bluebird\n");
+  EXPECT_EQ(ask_apart(R"(attachment-contains("Bluebird"))", body), "false");
+  EXPECT_EQ(ask_apart(R"(body-dictionary-match("project-names"))", body), "true");
+  EXPECT_EQ(ask_apart(R"(attachment-filetype == "txt")", body), "false");
+}
+
+// What begins like a picture or a signature is looked into as everything is.
+TEST(ScanRules, PicturesAndSignaturesAreScanned) {
+  struct : scan::Scanner {
+    scan::Verdict scan(const scan::Job& job) override {
+      scan::Verdict verdict = scan::unscannable(Reason::none, job.name, job.declared_mime, job.bytes.size());
+      verdict.leaves.front().protection = Protection::no;
+      if (job.bytes.find("PK") == std::string_view::npos) return verdict;
+      verdict.leaves.push_back(verdict.leaves.front());
+      verdict.leaves.back().text = "a secret plan";
+      return verdict;
+    }
+  } scanner;
+  using namespace std::string_literals;
+  const std::pair<std::string, std::string> cases[] = {
+      {"image/bmp; name=x.bmp", "BM\0\0\0\0\0\0\0\0"s},
+      {"image/png", "\x89PNG\x0d\x1a\n"s},
+      {"audio/mpeg", "ID3\4\0\0\0\0\0\0\0\0"s},
+      {"application/pkcs7-signature; name=smime.p7s", "0\x82\0\0"s},
+  };
+  const auto rules = load_filter(R"(attachment-contains("secret"))", {"no-op"});
+  ASSERT_NE(rules, nullptr);
+  const scan::ScanSettings settings;
+  for (const auto& [type, start] : cases) {
+    for (const bool more : {false, true}) {
+      Mail mail(
+          "From: a@example.org\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\nContent-Disposition: "
+          "attachment\nContent-Type: " +
+          type + "\n\n" + mime::encode_base64(start + (more ? "PK\3\4" : "xx")));
+      Facts facts(*mail.message, *rules, "inbound", 0);
+      facts.inspection().set(&scanner, &settings, true);
+      Outcome outcome;
+      EvalOptions options;
+      options.report_all = true;
+      evaluate(*rules, Phase::message, facts, options, outcome);
+      EXPECT_EQ(truth_text(outcome.reports.front().result), more ? "true" : "false") << type;
+    }
+  }
 }
 
 TEST(ScanRules, AreAskedOnceAndOnlyWhatIsNeeded) {
@@ -234,16 +341,59 @@ TEST(ScanRules, AreAskedOnceAndOnlyWhatIsNeeded) {
   EXPECT_TRUE(scanner.text);
 }
 
+// Text of all scans of a message together is bounded, and what is kept is asked for.
+TEST(ScanRules, WhatIsFoundIsBoundedOverTheMessage) {
+  struct : scan::Scanner {
+    std::vector<uint64_t> limits;
+    scan::Verdict scan(const scan::Job& job) override {
+      limits.push_back(job.limits.text);
+      scan::Verdict verdict = scan::unscannable(Reason::none, job.name, job.declared_mime, job.bytes.size());
+      verdict.leaves.front().text = std::string(std::min<uint64_t>(400, job.limits.text), 'x');
+      if (job.limits.text < 400) verdict.leaves.front().reason = Reason::text;
+      return verdict;
+    }
+  } scanner;
+  std::string text = "From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n";
+  for (int i = 0; i < 4; ++i) text += "--b\nContent-Type: application/zip\n\nPK\n";
+  text += "--b--\n";
+  const auto rules = load_filter(R"(attachment-contains("secret"))", {"no-op"});
+  ASSERT_NE(rules, nullptr);
+  const scan::ScanSettings settings;
+  const auto answer = [&](uint64_t most, uint64_t memory) {
+    scanner.limits.clear();
+    base::Limits limits;
+    limits.decoded_text = most;
+    Mail mail(text, limits);
+    Facts facts(*mail.message, *rules, "inbound", 0);
+    facts.inspection().set(&scanner, &settings, true);
+    mail.message->reserve = [&](uint64_t bytes) {
+      if (bytes > memory) return false;
+      memory -= bytes;
+      return true;
+    };
+    Outcome outcome;
+    EvalOptions options;
+    options.report_all = true;
+    evaluate(*rules, Phase::message, facts, options, outcome);
+    return truth_text(outcome.reports.front().result);
+  };
+  EXPECT_EQ(answer(1u << 20, 1u << 20), "false");
+  EXPECT_EQ(answer(1000, 1u << 20), "unknown(unscannable)");
+  // The last part is searched first.
+  EXPECT_EQ(scanner.limits, (std::vector<uint64_t>{1000, 600, 200, 0}));
+  EXPECT_EQ(answer(1u << 20, 1500), "unknown(unscannable)");
+}
+
 // What a drop leaves of a message, and whether it could tell.
 struct Dropped {
   bool gone = false;
   bool held = false;
 };
-Dropped drop(const std::string& action, const std::string& content) {
+Dropped drop(const std::string& action, const std::string& content, bool whole = false) {
   const auto rules = load_filter("true", {action});
   EXPECT_NE(rules, nullptr) << action;
   if (rules == nullptr) return {};
-  Mail mail(mail_with(content));
+  Mail mail(whole ? content : mail_with(content));
   ScriptedScanner scanner;
   const Outcome outcome = run_scanned(*rules, mail, scanner);
   return {mail.whole().find("filename=a.bin") == std::string::npos, !outcome.quarantines.empty()};
@@ -276,6 +426,70 @@ TEST(ScanActions, DropByNameAndTypeLookIntoArchives) {
   const std::string by_type = "drop-attachments-by-type: application/vnd.microsoft.portable-executable";
   EXPECT_TRUE(drop(by_type, "zip>exe").gone);
   EXPECT_FALSE(drop(by_type, "exe").gone);  // the attachment itself is judged by what it says of itself
+}
+
+TEST(ScanActions, NamesBehindALimitAreNotKnown) {
+  const std::string by_name = R"(drop-attachments-by-name: '\.exe$')";
+  for (const char* content :
+       {"rfc822!depth", "smime!depth", "msg!members", "pdf!depth", "docx!time", "one!memory", "txt!depth", "exe!crash",
+        "unknown!size", "pdf!corrupt", "rfc822!corrupt", "smime!unsupported", "rfc822!partial", "docx>zip!depth"}) {
+    EXPECT_TRUE(drop(by_name, content).held) << content;
+  }
+  for (const char* content : {"pdf!text", "zip!text", "gif!corrupt", "txt!corrupt", "txt!unsupported",
+                              "smime!password*yes", "pgp!password*yes", "mdb!unsupported"}) {
+    EXPECT_FALSE(drop(by_name, content).held) << content;
+  }
+}
+
+TEST(ScanActions, FilesInTheTextOfTheBodyHoldTheMessage) {
+  const std::string programs = "drop-attachments-by-type: application/vnd.microsoft.portable-executable";
+  for (const std::string& action :
+       {std::string("drop-attachments-by-filetype: Executable"), std::string(R"(drop-attachments-by-name: '\.exe$')"),
+        programs, std::string(R"(drop-attachments-where-contains: "never")")}) {
+    EXPECT_FALSE(drop(action, body_mail("txt>gif/calc.gif"), true).held) << action;
+  }
+  EXPECT_TRUE(drop("drop-attachments-by-filetype: Executable", body_mail("txt>exe/calc.exe"), true).held);
+  EXPECT_TRUE(drop(R"(drop-attachments-by-name: '\.exe$')", body_mail("txt>exe/calc.exe"), true).held);
+  EXPECT_TRUE(drop(programs, body_mail("txt>exe/calc.exe"), true).held);
+  EXPECT_TRUE(drop(R"(drop-attachments-by-name: '\.exe$')", body_mail("txt>zip!depth"), true).held);
+}
+
+TEST(ScanActions, OtherDecodingsCount) {
+  for (const char* action : {"drop-attachments-by-filetype: Executable", R"(drop-attachments-by-name: '\.exe$')",
+                             "drop-attachments-by-type: application/vnd.microsoft.portable-executable",
+                             R"(drop-attachments-where-contains: "secret")"}) {
+    const Dropped dropped = drop(action, apart_mail("zip>exe/a.exe=secrets\n"), true);
+    EXPECT_FALSE(dropped.gone) << action;
+    EXPECT_TRUE(dropped.held) << action;
+    const Dropped other = drop(action, apart_mail("zip>gif/a.gif=word\n"), true);
+    EXPECT_FALSE(other.gone || other.held) << action;
+  }
+  // A part that goes takes every reading of it along; labels are the same in each.
+  for (const char* action : {R"(drop-attachments-by-name: 'bin$')", "drop-attachments-by-mimetype: application/*",
+                             "drop-attachments-by-type: application/octet-stream"}) {
+    const Dropped dropped = drop(action, apart_mail("exe\n"), true);
+    EXPECT_TRUE(dropped.gone) << action;
+    EXPECT_FALSE(dropped.held) << action;
+  }
+  EXPECT_FALSE(drop("drop-attachments-by-size: 1M", apart_mail("exe\n"), true).held);
+  // By type, the attachment itself is judged by what it says of itself, however it is decoded.
+  const Dropped itself =
+      drop("drop-attachments-by-type: application/vnd.microsoft.portable-executable", apart_mail("exe\n"), true);
+  EXPECT_FALSE(itself.gone || itself.held);
+}
+
+TEST(ScanActions, WhatStaysInAnEncryptedPartHoldsTheMessage) {
+  const std::string mail =
+      "From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/encrypted; boundary=b\n\n--b\n\ntxt\n--b\n"
+      "Content-Type: application/octet-stream\nContent-Disposition: attachment; filename=a.bin\n\nexe\n--b--\n";
+  for (const char* action : {"drop-attachments-by-filetype: Executable", R"(drop-attachments-by-name: '\.bin$')",
+                             "drop-attachments-by-mimetype: application/octet-stream",
+                             "drop-attachments-by-type: application/octet-stream", "drop-attachments-by-size: 1"}) {
+    const Dropped dropped = drop(action, mail, true);
+    EXPECT_FALSE(dropped.gone) << action;
+    EXPECT_TRUE(dropped.held) << action;
+  }
+  EXPECT_FALSE(drop("drop-attachments-by-filetype: pdf", mail, true).held);
 }
 
 }  // namespace
