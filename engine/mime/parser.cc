@@ -91,9 +91,10 @@ class Parser::Machine {
   // Open is a part whose end was not seen yet.
   struct Open {
     uint32_t part = 0;
-    std::string boundary;  // empty unless a multipart
-    bool seen = false;     // a delimiter that opens a part was seen
-    bool closed = false;   // its closing delimiter was seen
+    std::string boundary;   // empty unless a multipart
+    bool seen = false;      // a delimiter that opens a part was seen
+    bool closed = false;    // its closing delimiter was seen
+    std::string watched{};  // boundary of what is no multipart: some reader cuts there all the same
   };
 
   Part& part(const Open& open) { return structure_.parts[open.part]; }
@@ -420,6 +421,7 @@ void Parser::Machine::open_body(uint64_t begin) {
   here.content = {begin, begin};
   const bool multipart = here.type.value.starts_with("multipart/");
   const bool message = is_message_type(here.type.value) && !here.defects.has(Defect::encoding_on_multipart);
+  if (!multipart) open.watched = usable_boundary(here);
   if ((!multipart && !message) || stopped_) return;
   if (here.depth >= limits_.mime_depth) {
     here.defects.add(Defect::too_deep);
@@ -472,7 +474,10 @@ bool Parser::Machine::on_delimiter(const Line& line) {
   bool close = false;
   bool near = false;
   for (size_t i = stack_.size(); i-- > 0;) {
-    if (stack_[i].boundary.empty()) continue;
+    if (stack_[i].boundary.empty()) {
+      near = near || (!stack_[i].watched.empty() && match_delimiter(line, stack_[i].watched) != Match::none);
+      continue;
+    }
     const Match match = match_delimiter(line, stack_[i].boundary);
     if (match == Match::none || match == Match::near) {
       near = near || match == Match::near || is_near(line, stack_[i].boundary);

@@ -393,6 +393,7 @@ TEST(DropAttachments, SignedAndEncrypted) {
   const Outcome kept = act(secret, {R"(drop-attachments-by-name: {pattern: 'asc$', comment: "gone"})"});
   EXPECT_EQ(secret.whole(), before);
   EXPECT_NE(kept.reports[0].detail.find("inside an encrypted part"), std::string::npos) << kept.reports[0].detail;
+  EXPECT_FALSE(kept.quarantines.empty());  // it was to go, and stays
 }
 
 TEST(DropAttachments, AnAlternativeGoesWithoutNotice) {

@@ -8,6 +8,7 @@
 namespace postern::rules {
 namespace {
 
+using namespace std::string_literals;
 using namespace test;
 
 using scan::FileType;

@@ -4,6 +4,7 @@ target_link_libraries(scan-file PRIVATE postern_scan_worker nlohmann_json::nlohm
 add_test(NAME scan-bombs COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/system/scan_bombs_test.py" $<TARGET_FILE:scan-file>)
 set_tests_properties(scan-bombs PROPERTIES LABELS "ci;system" TIMEOUT 300)
 postern_unit_test(scan-archive SOURCES unit/scan_archive_test.cc LINK postern_scan_worker)
+postern_unit_test(scan-carriers SOURCES unit/scan_carriers_test.cc LINK postern_scan_worker)
 postern_unit_test(scan-text SOURCES unit/scan_text_test.cc unit/scan_charset_test.cc LINK postern_scan_worker)
 add_test(NAME scan-charsets COMMAND unit-scan-text --gtest_filter=ScanCharset.AnyBytesInAnyCharsetBecomeText)
 set_tests_properties(scan-charsets PROPERTIES LABELS long ENVIRONMENT POSTERN_BUFFERS=1000000 TIMEOUT 3600)

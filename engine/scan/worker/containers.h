@@ -15,14 +15,18 @@ void read_archive(Context& context);  // what libarchive reads: tar, 7z, cab, cp
 void read_rar(Context& context);
 void read_arj(Context& context);
 void read_iso(Context& context);
+void read_disk(Context& context);  // FAT, fixed VHD
 void read_unsupported(Context& context);
 void read_mail(Context& context);
 void read_mbox(Context& context);
-void read_text_carriers(Context& context);  // uuencode, yEnc, BinHex in text
+void read_text_carriers(Context& context);  // uuencode, yEnc, BinHex, parts of a mail in text
 void read_apple(Context& context);
 void read_tnef(Context& context);
 void read_cms(Context& context);
 void read_pgp(Context& context);
+
+// read_part_in_text finds the files in a part of a mail, header and content, that stands in a text.
+void read_part_in_text(Context& context, std::string_view part);
 
 // prepare_archives loads what libarchive would read from files later.
 void prepare_archives();

@@ -44,6 +44,14 @@ class OoxmlHandler : public XmlHandler {
     std::string instruction;
     bool noted = false;
   };
+  // Alternative is content in a form for newer and one for older programs.
+  struct Alternative {
+    bool in_choice = false, in_fallback = false, more = false;
+    std::string choice, fallback;
+  };
+  void route(std::string_view utf8, char separator, size_t from);
+  void end_fallback();
+  bool in_properties(std::string_view name, bool begin);
   void put(std::string_view utf8);
   void line();
   void tab();
@@ -61,10 +69,10 @@ class OoxmlHandler : public XmlHandler {
 
   OoxmlState& state_;
   Kind kind_;
-  uint32_t collecting_ = 0;   // open elements whose characters are text
-  uint32_t skipping_ = 0;     // open elements inside one that is left out
-  uint64_t choice_from_ = 0;  // text written when a choice began
-  bool choice_text_ = false;
+  uint32_t collecting_ = 0;  // open elements whose characters are text
+  uint32_t properties_ = 0;  // open elements that hold metadata
+  std::vector<Alternative> alternatives_;
+  size_t alternative_depth_ = 0;  // open ones, also where they are too deep to be kept
   bool in_shape_ = false, placeholder_ = false;
   std::string shape_;  // text of a shape in a master, until it is known to be no placeholder
   std::vector<Field> fields_;

@@ -130,6 +130,16 @@ class LeafContext : public Context {
   bool text_full_ = false;
 };
 
+// lacks_pdf tells whether something is called a PDF and is none, nor anything else but text: other readers repair such
+// files, and show what was not read here.
+bool lacks_pdf(const Leaf& leaf) {
+  const bool called = type_of_extension(plain_name(leaf.name)) == FileType::pdf ||
+                      leaf.declared_mime == "application/pdf" || leaf.declared_mime == "application/x-pdf";
+  return called && leaf.size > 0 && std::ranges::all_of(leaf.types, [](FileType type) {
+           return type == FileType::unknown || info(type).in(Group::text);
+         });
+}
+
 // Recursion is as deep as limits.depth, at most 50.
 void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   LeafContext context(scan, index, depth, what);
@@ -152,6 +162,7 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   if (context.leaf().declared_mime.starts_with("text/") && std::ranges::all_of(guess.types, mistaken)) {
     guess.types.push_back(FileType::txt);
   }
+  if (lacks_pdf(context.leaf())) context.fail(Reason::corrupt);
   std::vector<Reader> done;
   for (const FileType type : guess.types) {
     for (const Reading& row : readings()) {

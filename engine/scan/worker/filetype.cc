@@ -71,7 +71,8 @@ TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string
   add_ole_types(bytes, found);
   add_zip_types(bytes, found);
   add_text_types(bytes, plain, declared_mime, found);
-  if (found.empty() || found.any(Group::image) || found.any(Group::media) || found.has(FileType::pdf)) {
+  const bool disk = found.has(FileType::img) || found.has(FileType::vhd) || found.has(FileType::udf);
+  if (found.empty() || disk || found.any(Group::image) || found.any(Group::media) || found.has(FileType::pdf)) {
     add_appended_program(bytes, found);
   }
   if (found.empty() || found.ask_magic) {

@@ -79,6 +79,26 @@ constexpr Mark kMarks[] = {
     {FileType::vhdx, 0, "vhdxfile"sv},
     {FileType::img, 3, "NTFS    "sv},
     {FileType::img, 3, "EXFAT   "sv},
+    {FileType::arc, 0, "ArC\x01"sv},
+};
+
+// Images of disks, with or without compression, of which it matters only that they are some.
+constexpr Mark kImages[] = {
+    {FileType::img, 0, "MSWIM\0\0\0"sv},
+    {FileType::img, 0, "WLPWM\0\0\0"sv},
+    {FileType::img, 0, "hsqs"sv},
+    {FileType::img, 0, "sqsh"sv},
+    {FileType::img, 0, "QFI\xfb"sv},
+    {FileType::img, 0, "KDMV"sv},
+    {FileType::img, 0, "COWD"sv},
+    {FileType::img, 0, "<<< "sv},
+    {FileType::img, 0, "LUKS\xba\xbe"sv},
+    {FileType::img, 0, "encrcdsa"sv},
+    {FileType::img, 0, "\x45\x3d\xcd\x28"sv},
+    {FileType::img, 0, "-rom1fs-"sv},
+    {FileType::img, 1080, "\x53\xef"sv},
+    {FileType::img, 1024, "H+\0\x04"sv},
+    {FileType::img, 1024, "HX\0\x05"sv},
 };
 
 // PDF readers look for the mark in the first 1024 bytes; some a bit further.
@@ -146,10 +166,20 @@ bool is_arc(std::string_view bytes) {
   if (bytes.size() < 29 || bytes[0] != '\x1a' || byte_at(bytes, 1) == 0 || byte_at(bytes, 1) > 11) return false;
   const size_t nul = bytes.substr(2, 13).find('\0');
   if (nul == std::string_view::npos || nul == 0) return false;
+  // What is packed is there, or a name with a dot; a few programs' tables begin so too.
+  if (uint64_t{little32(bytes, 15)} + 25 > bytes.size() && bytes.substr(2, nul).find('.') == std::string_view::npos) {
+    return false;
+  }
   return std::ranges::all_of(bytes.substr(2, nul), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
 void add_disks(std::string_view bytes, Found& found) {
+  for (const Mark& mark : kImages) {
+    if (!found.empty() || !has(bytes, mark.at, mark.bytes)) continue;
+    if (mark.bytes == "<<< " && slice(bytes, 0, 64).find("Disk Image") == std::string_view::npos) continue;
+    found.add(mark.type, "application/octet-stream");
+    found.ask_magic = true;
+  }
   // A sector of 2048 bytes, or raw sectors of 2352 with their headers of 16 or 24 bytes.
   for (const uint64_t at : {32769u, 37649u, 37657u}) {
     if (has(bytes, at, "CD001")) found.add(FileType::iso);

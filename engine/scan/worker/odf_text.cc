@@ -22,6 +22,7 @@ enum class Element : uint8_t {
   line_break,
   link,
   loaded,
+  metadata,
   row,
   source,
   spaces,
@@ -31,7 +32,7 @@ enum class Element : uint8_t {
   text,  // whose characters are read by people
 };
 
-constexpr NameTable<Element, 28> kElements({
+constexpr NameTable<Element, 29> kElements({
     {"a", Element::link},
     {"binary-data", Element::binary_data},
     {"content-validation", Element::declared},
@@ -45,6 +46,7 @@ constexpr NameTable<Element, 28> kElements({
     {"h", Element::text},
     {"header-decl", Element::text},
     {"line-break", Element::line_break},
+    {"meta", Element::metadata},
     {"module", Element::source},
     {"object", Element::loaded},
     {"object-ole", Element::loaded},
@@ -112,6 +114,9 @@ void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
     case Element::source:
       in_source_ = true;
       return;
+    case Element::metadata:
+      metadata_ = context_.job().want_metadata;  // of a flat document, amid the rest
+      return;
     default:
       return;
   }
@@ -123,7 +128,10 @@ void OdfHandler::end(std::string_view name) {
     if (collecting_ > 0) --collecting_;
     return sink_.line();
   }
-  if (metadata_) return sink_.line();
+  if (metadata_) {
+    metadata_ = element != Element::metadata;
+    return sink_.line();
+  }
   switch (element) {
     case Element::cell:
     case Element::covered_cell:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
@@ -17,6 +18,8 @@ using namespace std::string_view_literals;
 
 constexpr size_t kInstruction = 8192;
 constexpr size_t kFields = 64;
+constexpr size_t kAlternatives = 16;       // inside each other
+constexpr size_t kAlternative = 1u << 20;  // text of one
 
 bool among(std::span<const std::string_view> list, std::string_view name) {
   return std::ranges::find(list, name) != list.end();
@@ -178,45 +181,82 @@ std::vector<std::string_view> formula_literals(std::string_view formula) {
   return out;
 }
 
-void OoxmlHandler::put(std::string_view utf8) {
+// Text inside alternatives is kept with them: what is for older programs is given only where it differs.
+void OoxmlHandler::route(std::string_view utf8, char separator, size_t from) {
+  for (size_t i = from; i-- > 0;) {
+    Alternative& each = alternatives_[i];
+    std::string& kept = each.in_fallback ? each.fallback : each.choice;
+    if (!each.in_fallback && !each.in_choice) continue;
+    if (kept.size() < kAlternative) {
+      kept.append(utf8);
+      if (separator != '\0') kept.push_back(separator);
+    } else if (each.in_fallback) {
+      each.more = true;
+      continue;
+    }
+    if (each.in_fallback) return;
+  }
   if (kind_ == Kind::master) {
-    if (in_shape_ && shape_.size() < 65536) shape_.append(utf8);
+    if (!in_shape_ || shape_.size() >= 65536) return;
+    shape_.append(utf8);
+    if (separator != '\0' && !shape_.empty()) shape_.push_back(separator);
+  } else if (separator == '\n') {
+    state_.sink.line();
+  } else if (separator == '\t') {
+    state_.sink.tab();
   } else {
     state_.sink.text(utf8);
   }
 }
-void OoxmlHandler::line() {
-  if (kind_ == Kind::master) {
-    if (in_shape_ && !shape_.empty()) shape_.push_back('\n');
-  } else {
-    state_.sink.line();
-  }
-}
+void OoxmlHandler::put(std::string_view utf8) { route(utf8, '\0', alternatives_.size()); }
+void OoxmlHandler::line() { route({}, '\n', alternatives_.size()); }
+void OoxmlHandler::tab() { route({}, '\t', alternatives_.size()); }
 void OoxmlHandler::own_line(std::string_view utf8) {
   line();
   put(utf8);
   line();
 }
-void OoxmlHandler::tab() {
-  if (kind_ == Kind::master) {
-    if (in_shape_ && !shape_.empty()) shape_.push_back('\t');
-  } else {
-    state_.sink.tab();
+
+// end_fallback gives the text for older programs unless a newer one shows the same.
+void OoxmlHandler::end_fallback() {
+  Alternative& here = alternatives_.back();
+  here.in_fallback = false;
+  const auto bare = [](std::string text) {
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\t'; });
+    return text;
+  };
+  const bool same = !here.more && bare(here.choice) == bare(here.fallback);
+  const std::string text = std::exchange(here.fallback, {});
+  if (same || text.empty()) return;
+  const size_t outer = alternatives_.size() - 1;
+  route({}, '\n', outer);
+  route(text, '\0', outer);
+  route({}, '\n', outer);
+}
+
+// in_properties takes the properties of a document that is one file, each a line.
+bool OoxmlHandler::in_properties(std::string_view name, bool begin) {
+  const bool outer = name.ends_with("DocumentProperties") && state_.context.job().want_metadata;
+  if (properties_ == 0 && !outer) return false;
+  line();
+  if (outer && begin) {
+    ++properties_;
+    ++collecting_;
+  } else if (outer) {
+    if (properties_ > 0) --properties_;
+    if (collecting_ > 0) --collecting_;
   }
+  return true;
 }
 
 void OoxmlHandler::start(std::string_view name, const XmlAttributes& attributes) {
-  if (skipping_ > 0) {
-    ++skipping_;
-    return;
-  }
   const Element element = kElements.find(name);
-  if (element == Element::choice) {
-    choice_from_ = state_.sink.written() + shape_.size();
-  } else if (element == Element::fallback && choice_text_) {
-    // The same again for older programs.
-    skipping_ = 1;
-    return;
+  if (element == Element::alternate_content) {
+    if (alternatives_.size() < kAlternatives) alternatives_.emplace_back();
+    ++alternative_depth_;
+  } else if (!alternatives_.empty() && alternative_depth_ == alternatives_.size()) {
+    if (element == Element::choice) alternatives_.back().in_choice = true;
+    if (element == Element::fallback) alternatives_.back().in_fallback = true;
   }
   switch (kind_) {
     case Kind::properties:
@@ -243,18 +283,19 @@ void OoxmlHandler::start(std::string_view name, const XmlAttributes& attributes)
       start_sheet(element, name, attributes);
       return;
     default:
-      start_text(element, attributes);
+      if (!in_properties(name, true)) start_text(element, attributes);
   }
 }
 
 void OoxmlHandler::end(std::string_view name) {
-  if (skipping_ > 0) {
-    --skipping_;
-    return;
-  }
   const Element element = kElements.find(name);
-  if (element == Element::choice) choice_text_ = state_.sink.written() + shape_.size() > choice_from_;
-  if (element == Element::alternate_content) choice_text_ = false;
+  if (element == Element::alternate_content && alternative_depth_ > 0) {
+    if (alternative_depth_ == alternatives_.size()) alternatives_.pop_back();
+    --alternative_depth_;
+  } else if (!alternatives_.empty() && alternative_depth_ == alternatives_.size()) {
+    if (element == Element::choice) alternatives_.back().in_choice = false;
+    if (element == Element::fallback) end_fallback();
+  }
   switch (kind_) {
     case Kind::properties:
       state_.sink.line();
@@ -273,7 +314,7 @@ void OoxmlHandler::end(std::string_view name) {
       end_sheet(element, name);
       return;
     default:
-      end_text(element);
+      if (!in_properties(name, false)) end_text(element);
   }
 }
 
@@ -289,7 +330,6 @@ void OoxmlHandler::end_shared_string() {
 }
 
 void OoxmlHandler::characters(std::string_view utf8) {
-  if (skipping_ > 0) return;
   if (kind_ == Kind::properties) {
     if (!base::trim(utf8).empty()) state_.sink.text(utf8);
   } else if (kind_ == Kind::strings) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files inside text: uuencode, yEnc and BinHex; and the forks that a Macintosh file was cut into, AppleSingle and
-// AppleDouble (RFC 1740).
+// Files inside text: uuencode, yEnc and BinHex, and parts of a mail that stand in a text where nothing says that there
+// are any, in which many programs look for files all the same; and the forks that a Macintosh file was cut into,
+// AppleSingle and AppleDouble (RFC 1740).
 #include <algorithm>
 #include <charconv>
 #include <string>
@@ -14,6 +15,8 @@
 
 namespace postern::scan::worker {
 namespace {
+
+using namespace std::string_view_literals;
 
 std::string_view next_line(std::string_view& rest) {
   const size_t end = rest.find_first_of("\r\n");
@@ -197,6 +200,62 @@ void read_binhex(Context& context, std::string_view rest, Unpack& unpack) {
   }
 }
 
+constexpr std::string_view kEncodingField = "content-transfer-encoding";
+constexpr int kMostParts = 1000;
+constexpr size_t kHeaderBytes = 8192;
+
+// next_encoding finds the next line that names a transfer encoding of a file; npos when there is none.
+size_t next_encoding(std::string_view text, size_t at) {
+  while (at + kEncodingField.size() < text.size()) {
+    if (base::ascii_lower(text[at]) == 'c' && base::istarts_with(text.substr(at), kEncodingField)) {
+      const std::string_view rest = text.substr(at + kEncodingField.size(), 200);
+      const std::string value = base::lower(rest.substr(0, rest.find("\n\n")));
+      if (value.find("base64") != std::string::npos || value.find("quoted") != std::string::npos ||
+          value.find("uu") != std::string::npos) {
+        return at;
+      }
+    }
+    at = text.find_first_of("\r\n", at);
+    if (at != std::string_view::npos) at = text.find_first_not_of("\r\n \t>|", at);
+    if (at == std::string_view::npos) break;
+  }
+  return std::string_view::npos;
+}
+
+// header_begin goes up from `at` over lines that can be a header's, not beyond `from`.
+size_t header_begin(std::string_view text, size_t from, size_t at) {
+  from = std::max(from, at - std::min(at, kHeaderBytes));
+  while (at > from) {
+    const size_t before = at < 2 ? std::string_view::npos : text.substr(from, at - 1 - from).rfind('\n');
+    const size_t begin = before == std::string_view::npos ? from : from + before + 1;
+    const std::string_view line = text.substr(begin, at - begin);
+    const bool folded = line.front() == ' ' || line.front() == '\t';
+    if (base::trim(line).empty() || line.starts_with("--")) break;
+    if (!folded && line.find(':') == std::string_view::npos) break;
+    at = begin;
+  }
+  return at;
+}
+
+void read_parts(Context& context, std::string_view text) {
+  size_t from = 0;
+  int parts = 0;
+  for (size_t at = next_encoding(text, 0); at != std::string_view::npos;) {
+    if (++parts > kMostParts) return context.fail(Reason::members);
+    const size_t begin = header_begin(text, from, at);
+    const size_t content = at + kEncodingField.size();
+    const size_t next = next_encoding(text, content);
+    // Its content ends before a line that begins with two dashes, or before the next one's header.
+    std::string_view part = text.substr(0, next == std::string_view::npos ? next : header_begin(text, content, next));
+    const size_t dashes = std::min(part.substr(content).find("\n--"), part.substr(content).find("\r--"));
+    if (dashes != std::string_view::npos) part = part.substr(0, content + dashes);
+    read_part_in_text(context, part.substr(begin));
+    if (context.budget().expired()) return context.fail(Reason::time);
+    from = part.size();
+    at = next;
+  }
+}
+
 }  // namespace
 
 void read_text_carriers(Context& context) {
@@ -211,6 +270,7 @@ void read_text_carriers(Context& context) {
   if (context.leaf().is(FileType::uuencode)) read_uuencode(context, text, unpack);
   if (context.leaf().is(FileType::yenc)) read_yenc(text, unpack);
   if (context.leaf().is(FileType::binhex)) read_binhex(context, text, unpack);
+  read_parts(context, text);
 }
 
 void read_apple(Context& context) {

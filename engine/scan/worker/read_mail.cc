@@ -17,18 +17,19 @@ namespace {
 
 class MailReader {
  public:
-  explicit MailReader(Context& context) : context_(context) {}
+  // With `files`, text that is as it stands is no leaf of its own.
+  explicit MailReader(Context& context, bool files = false) : context_(context), files_(files) {}
 
-  void read() {
-    const mime::ParsedFile file = mime::parse_file_header(context_.bytes(), limits_);
-    const std::string_view body = context_.bytes().substr(std::min(file.body_offset, context_.bytes().size()));
+  void read(std::string_view bytes) {
+    const mime::ParsedFile file = mime::parse_file_header(bytes, limits_);
+    const std::string_view body = bytes.substr(std::min(file.body_offset, bytes.size()));
     const mime::Structure structure = mime::parse(file.header, body, limits_);
     if (!structure.complete) context_.fail(Reason::members);
     mime::Defects decoding;
     std::vector<uint32_t> odd;
     for (uint32_t i = 0; i < structure.parts.size(); ++i) {
       const mime::Part& part = structure.parts[i];
-      if (!part.is_leaf()) continue;
+      if (!part.is_leaf() || is_shown(part)) continue;
       const mime::Decoded decoded = mime::decode_content(part, body);
       if (decoded.odd) odd.push_back(i);
       if (decoded.damaged) decoding.add(mime::Defect::damaged_encoding);
@@ -43,6 +44,10 @@ class MailReader {
   }
 
  private:
+  bool is_shown(const mime::Part& part) const {
+    return files_ && part.is_text() && part.encoding != mime::TransferEncoding::base64;
+  }
+
   bool give(const std::string& path, std::string_view bytes, std::string_view type, std::string_view charset,
             const std::vector<std::string>& names) {
     const Reason limit = context_.budget().out(bytes.size(), 0, context_.bytes().size());
@@ -76,12 +81,15 @@ class MailReader {
   }
 
   Context& context_;
+  bool files_;
   base::Limits limits_;
 };
 
 }  // namespace
 
-void read_mail(Context& context) { MailReader(context).read(); }
+void read_mail(Context& context) { MailReader(context).read(context.bytes()); }
+
+void read_part_in_text(Context& context, std::string_view part) { MailReader(context, true).read(part); }
 
 void read_mbox(Context& context) {
   std::string_view rest = context.bytes();

@@ -158,6 +158,7 @@ Reason read_document(Context& context, ZipDirectory& directory) {
 }  // namespace
 
 void read_zip(Context& context) {
+  if (is_xml_document(context.bytes())) return;  // a flat document has its archive's type
   Leaf& leaf = context.leaf();
   ZipDirectory directory = read_zip_directory(context.bytes(), size_t{context.budget().limits().members} + 1);
   if (directory.inconsistent) context.mark(Mark::inconsistent);
