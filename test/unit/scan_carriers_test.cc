@@ -346,6 +346,20 @@ TEST(Documents, ActiveX) {
   EXPECT_TRUE(scan(writer.finish()).leaves[0].has(Mark::active_content));
 }
 
+TEST(Documents, PackagedCommand) {
+  const auto link = [](std::string_view path) {
+    const std::string body = little(2, 2) + "label\0"s + std::string(path) + '\0' + little(0, 2) + little(1, 2) +
+                             little(1, 2) + std::string(path) + '\0';
+    CompoundWriter writer;
+    writer.stream(0, name16("\1Ole10Native"), little(body.size(), 4) + body);
+    return scan(writer.finish());
+  };
+  const Verdict verdict = link("C:\\Windows\\System32\\cmd.exe /c calc");
+  ASSERT_NE(leaf_named(verdict, "cmd.exe.lnk"), nullptr);
+  EXPECT_TRUE(leaf_named(verdict, "cmd.exe.lnk")->is(FileType::lnk));
+  EXPECT_FALSE(has_program(link("C:\\My Files\\plan.txt")));
+}
+
 TEST(Documents, OneNote) {
   const std::string guid("\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac", 16);
   const std::string data = program();

@@ -15,6 +15,7 @@ namespace {
 // libmagic decides nothing: it gives a MIME type to what the table has no name for. Its text checks cost most and say
 // least, so they are off, and it sees the beginning only.
 constexpr size_t kMagicBytes = 256u << 10;
+constexpr size_t kFormBytes = 4096;
 magic_t g_magic = nullptr;  // one thread scans in a worker
 
 std::string ask_magic(std::string_view bytes) {
@@ -75,8 +76,10 @@ TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string
   if (found.empty() || disk || found.any(Group::image) || found.any(Group::media) || found.has(FileType::pdf)) {
     add_appended_program(bytes, found);
   }
-  if (found.empty() || found.ask_magic) {
-    const std::string answer = ask_magic(bytes);
+  // Text of a form that only its first lines tell is that form to who goes by MIME types; what is called text is text.
+  const bool form = found.types.size() == 1 && found.has(FileType::txt) && !declared_mime.starts_with("text/");
+  if (found.empty() || found.ask_magic || form) {
+    const std::string answer = ask_magic(form ? bytes.substr(0, kFormBytes) : bytes);
     const FileType type = find_mime(answer);
     // A text type that the own rules did not see is no text.
     if (found.empty() && type != FileType::unknown && !info(type).in(Group::text)) found.add(type);

@@ -24,7 +24,6 @@ constexpr Mark kMarks[] = {
     {FileType::gif, 0, "GIF89a"sv},
     {FileType::jpeg, 0, "\xff\xd8\xff"sv},
     {FileType::jp2, 0, "\0\0\0\x0cjP  \r\n\x87\n"sv},
-    {FileType::jp2, 0, "\xff\x4f\xff\x51"sv},
     {FileType::jxl, 0, "\xff\x0a"sv},
     {FileType::jxl, 0, "\0\0\0\x0cJXL \r\n\x87\n"sv},
     {FileType::psd, 0, "8BPS\0"sv},
@@ -50,7 +49,6 @@ constexpr Mark kMarks[] = {
     {FileType::mpeg, 0, "\0\0\x01\xba"sv},
     {FileType::mpeg, 0, "\0\0\x01\xb3"sv},
     {FileType::ogg, 0, "OggS\0"sv},
-    {FileType::ram, 0, ".RMF"sv},
     {FileType::ram, 0, ".ra\xfd"sv},
     {FileType::snd, 0, ".snd\0"sv},
     {FileType::font, 0, "\0\x01\0\0\0"sv},
@@ -138,6 +136,8 @@ void add_media_signatures(std::string_view bytes, Found& found) {
   for (const Mark& mark : kMarks) {
     if (has(bytes, mark.at, mark.bytes)) found.add(mark.type);
   }
+  if (has(bytes, 0, "\xff\x4f\xff\x51"sv)) found.add(FileType::jp2, "image/x-jp2-codestream");
+  if (has(bytes, 0, ".RMF"sv)) found.add(FileType::ram, "application/vnd.rn-realmedia");
   // EMF's mark stands far in; its record type stands first.
   if (found.has(FileType::emf) && little32(bytes, 0) != 1) std::erase(found.types, FileType::emf);
   if (!found.has(FileType::aiff) || !has(bytes, 0, "FORM")) std::erase(found.types, FileType::aiff);

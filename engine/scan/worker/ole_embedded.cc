@@ -93,6 +93,12 @@ bool read_package(Context& context, std::string_view bytes) {
     // Linked, not packed: nothing but a path.
     if (kind == 0 && octet(bytes, cursor.at - 2) != 1) return false;
     if (is_remote(source)) context.mark(Mark::remote_template);
+    // What a click on it starts is a shortcut, kept in the document.
+    const std::string_view program = source.substr(0, source.find(' ', source.size() - base_name(source).size()));
+    const std::optional<FileType> named = type_of_extension(base_name(program));
+    if (named && info(*named).in(Group::executable)) {
+      embed(context, source, windows_1252(base_name(program)) + ".lnk", "Ole10Native:");
+    }
     return true;
   }
   const uint32_t path_length = cursor.number32();
