@@ -30,8 +30,6 @@ class TextSink {
   }
   // wanted is false when the limit of text is reached or none was asked for.
   bool wanted() const { return wanted_ && context_.wants_text(); }
-  // written counts all bytes of text so far.
-  uint64_t written() const { return written_; }
   void flush();
 
  private:
