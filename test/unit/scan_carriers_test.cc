@@ -122,7 +122,7 @@ TEST(Carriers, Macintosh) {
   EXPECT_TRUE(has_program(single));
 
   const std::string file =
-      "\x08calc.exe\0"s + "APPLBOOM" + "\0\0"s + big(data.size(), 4) + big(0, 4) + "\0\0"s + data + "\0\0\0\0"s;
+      "\10calc.exe\0"s + "APPLBOOM" + "\0\0"s + big(data.size(), 4) + big(0, 4) + "\0\0"s + data + "\0\0\0\0"s;
   constexpr std::string_view kAlphabet = "!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr";
   std::string hqx = "(This file must be converted with BinHex 4.0)\r\n:";
   uint32_t bits = 0;
