@@ -93,11 +93,15 @@ bool read_package(Context& context, std::string_view bytes) {
     // Linked, not packed: nothing but a path.
     if (kind == 0 && octet(bytes, cursor.at - 2) != 1) return false;
     if (is_remote(source)) context.mark(Mark::remote_template);
-    // What a click on it starts is a shortcut, kept in the document.
-    const std::string_view program = source.substr(0, source.find(' ', source.size() - base_name(source).size()));
-    const std::optional<FileType> named = type_of_extension(base_name(program));
-    if (named && info(*named).in(Group::executable)) {
-      embed(context, source, windows_1252(base_name(program)) + ".lnk", "Ole10Native:");
+    // What a click on it starts is a shortcut, kept in the document; arguments may follow the program's name.
+    for (size_t blank = source.find(' ');; blank = source.find(' ', blank + 1)) {
+      const std::string_view program = base_name(source.substr(0, blank));
+      const std::optional<FileType> named = type_of_extension(program);
+      if (named && info(*named).in(Group::executable)) {
+        embed(context, source, windows_1252(program) + ".lnk", "Ole10Native:");
+        return true;
+      }
+      if (blank == std::string_view::npos) break;
     }
     return true;
   }

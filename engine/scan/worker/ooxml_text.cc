@@ -230,7 +230,7 @@ void OoxmlHandler::end_fallback() {
   if (same || text.empty()) return;
   const size_t outer = alternatives_.size() - 1;
   route({}, '\n', outer);
-  route(text, '\0', outer);
+  route(base::trim(text), '\0', outer);
   route({}, '\n', outer);
 }
 
