@@ -43,6 +43,28 @@ Flat kind_of(std::string_view bytes) {
 
 }  // namespace
 
+std::string decode_base64(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() / 4 * 3);
+  uint32_t bits = 0;
+  int have = 0;
+  for (const char c : text) {
+    int value = -1;
+    if (c >= 'A' && c <= 'Z') value = c - 'A';
+    if (c >= 'a' && c <= 'z') value = c - 'a' + 26;
+    if (c >= '0' && c <= '9') value = c - '0' + 52;
+    if (c == '+') value = 62;
+    if (c == '/') value = 63;
+    if (value < 0) continue;
+    bits = bits << 6 | static_cast<uint32_t>(value);
+    have += 6;
+    if (have < 8) continue;
+    have -= 8;
+    out.push_back(static_cast<char>(bits >> have));
+  }
+  return out;
+}
+
 bool is_xml_document(std::string_view bytes) { return kind_of(bytes) != Flat::none; }
 
 void read_xml_document(Context& context) {
