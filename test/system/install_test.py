@@ -22,7 +22,7 @@ class Install(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.folder.name)
-        subprocess.run(["cmake", "--install", BUILD], env={**os.environ, "DESTDIR": str(cls.root)}, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["cmake", "--install", BUILD, "--prefix", "/usr"], env={**os.environ, "DESTDIR": str(cls.root)}, check=True, stdout=subprocess.DEVNULL)
 
     @classmethod
     def tearDownClass(cls):

@@ -118,7 +118,8 @@ TEST_F(MilterKeep, ACopyIsTheMessageAsItIsByThenAndTheRestGoesOn) {
 }
 
 TEST_F(MilterKeep, ACopyOfAnEditedBodyHasTheEditsSoFar) {
-  use("{drop-attachments-by-name: {pattern: 'exe$', comment: 'gone: $dropped_filename'}}, {duplicate-quarantine: "
+  use("{drop-attachments-by-mimetype: {type: application/x-msdownload, comment: 'gone: $dropped_filename'}}, "
+      "{duplicate-quarantine: "
       "Policy}");
   EXPECT_EQ(send(), Answer::proceed);
   ASSERT_THAT(list(), SizeIs(1));
@@ -127,7 +128,7 @@ TEST_F(MilterKeep, ACopyOfAnEditedBodyHasTheEditsSoFar) {
 }
 
 TEST_F(MilterKeep, TheOriginalIsKeptWhereAPartIsDropped) {
-  use("{keep-original: Policy}, {drop-attachments-by-name: 'exe$'}, {strip-header: Subject}");
+  use("{keep-original: Policy}, {drop-attachments-by-mimetype: application/x-msdownload}, {strip-header: Subject}");
   EXPECT_EQ(send(), Answer::proceed);
   EXPECT_THAT(mta.body, testing::Not(HasSubstr("MZ")));
   ASSERT_THAT(list(), SizeIs(1));

@@ -86,12 +86,9 @@ TEST(ScanSkip, WhatIsNotOpenedMayBeProtected) {
 
 // A leaf whose text is past its limit says so only where nothing else is open about it.
 TEST(ScanLimits, TextHidesNoOtherLimit) {
-  const std::string mail =
-      "Subject: a long subject\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
-      "--b\r\nContent-Type: application/octet-stream; name=a.exe\r\n\r\nx\r\n--b--\r\n";
   Job job;
-  job.bytes = mail;
-  job.is_message = true;
+  job.bytes = "hello\nbegin 644 calc.exe\n#0V%T\n`\nend\nbye\n";
+  job.name = "a.txt";
   job.limits.text = 0;
   EXPECT_EQ(scan_job(job).leaves[0].reason, Reason::text);
   job.limits.depth = 0;
