@@ -6,7 +6,7 @@ set_tests_properties(install PROPERTIES LABELS "ci;system" TIMEOUT 120)
 if(POSTERN_CORPUS)
   set(corpus_trace "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/system/corpus_trace.py" "$<TARGET_FILE:postern>" "${POSTERN_CORPUS}"
     "${PROJECT_SOURCE_DIR}/test/system/corpus/postern.yaml")
-  add_test(NAME corpus-trace COMMAND ${corpus_trace} 5)
+  add_test(NAME corpus-trace COMMAND ${corpus_trace} 15)
   set_tests_properties(corpus-trace PROPERTIES LABELS "ci;system" TIMEOUT 900)
   add_test(NAME corpus-trace-whole COMMAND ${corpus_trace})
   set_tests_properties(corpus-trace-whole PROPERTIES LABELS "long;system" TIMEOUT 3600)

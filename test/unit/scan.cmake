@@ -16,7 +16,7 @@ postern_unit_test(scan-office SOURCES unit/scan_office_test.cc unit/scan_crafted
 if(POSTERN_CORPUS)
   add_test(NAME scan-corpus COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/system/scan_corpus_test.py" $<TARGET_FILE:scan-file>
     "${POSTERN_CORPUS}")
-  set_tests_properties(scan-corpus PROPERTIES LABELS "ci;corpus" TIMEOUT 600 ENVIRONMENT POSTERN_CORPUS_STEP=4)
+  set_tests_properties(scan-corpus PROPERTIES LABELS "ci;corpus" TIMEOUT 600 ENVIRONMENT POSTERN_CORPUS_STEP=12)
   add_test(NAME scan-corpus-whole COMMAND "${PYTHON3}" "${CMAKE_CURRENT_SOURCE_DIR}/system/scan_corpus_test.py"
     $<TARGET_FILE:scan-file> "${POSTERN_CORPUS}")
   set_tests_properties(scan-corpus-whole PROPERTIES LABELS "long;corpus" TIMEOUT 1200)
