@@ -26,6 +26,11 @@ void Inspection::set(scan::Scanner* scanner, const scan::ScanSettings* settings,
 std::string_view Inspection::bytes(uint32_t part, bool& damaged) {
   const mime::Structure& tree = message_.structure();
   const mime::Part& leaf = tree.parts[part];
+  // As it stands: nothing to decode, to copy or to take memory for.
+  if (leaf.encoding == mime::TransferEncoding::identity || leaf.encoding == mime::TransferEncoding::unknown) {
+    damaged = leaf.other_encoding || leaf.encoding == mime::TransferEncoding::unknown;
+    return leaf.content.of(message_.received_body());
+  }
   if (decoded_.size() < tree.parts.size()) decoded_.resize(tree.parts.size());
   if (!decoded_[part] && last_part_ != part) {
     const uint64_t bound = mime::decoded_bound(leaf);
@@ -48,7 +53,7 @@ std::string_view Inspection::bytes(uint32_t part, bool& damaged) {
     }
   }
   const mime::Decoded& decoded = decoded_[part] ? *decoded_[part] : last_;
-  damaged = decoded.damaged || leaf.other_encoding || leaf.encoding == mime::TransferEncoding::unknown;
+  damaged = decoded.damaged || leaf.other_encoding;
   return decoded.bytes;
 }
 

@@ -66,9 +66,9 @@ class Size(unittest.TestCase):
 
     def test_memory_bound(self):
         """Messages that would together pass limits.memory are answered 451 4.3.2 while others are finished; afterwards all fit again."""
-        world = World(rules=RULES, config={"limits": {"memory": "16M", "spool-memory": "4M", "message-size": "20M"}})
+        world = World(rules=RULES, config={"limits": {"memory": "8M", "spool-memory": "4M", "message-size": "20M"}})
         self.addCleanup(world.close)
-        started, go_on = threading.Barrier(9), threading.Event()
+        started, go_on = threading.Barrier(5), threading.Event()
         answers = []
 
         def hold():
@@ -79,7 +79,7 @@ class Size(unittest.TestCase):
                 yield b"end\r\n"
             answers.append(world.send(parts())[0]["message"])
 
-        threads = [threading.Thread(target=hold) for _ in range(8)]
+        threads = [threading.Thread(target=hold) for _ in range(4)]
         for thread in threads:
             thread.start()
         started.wait(60)

@@ -12,13 +12,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-struct Mark {
-  FileType type;
-  uint32_t at;
-  std::string_view bytes;
-};
-
-constexpr Mark kMarks[] = {
+constexpr Signature kMarks[] = {
     {FileType::png, 0, "\x89PNG\r\n\x1a\n"sv},
     {FileType::gif, 0, "GIF87a"sv},
     {FileType::gif, 0, "GIF89a"sv},
@@ -133,7 +127,7 @@ void add_small_headers(std::string_view bytes, Found& found) {
 }  // namespace
 
 void add_media_signatures(std::string_view bytes, Found& found) {
-  for (const Mark& mark : kMarks) {
+  for (const Signature& mark : kMarks) {
     if (has(bytes, mark.at, mark.bytes)) found.add(mark.type);
   }
   if (has(bytes, 0, "\xff\x4f\xff\x51"sv)) found.add(FileType::jp2, "image/x-jp2-codestream");

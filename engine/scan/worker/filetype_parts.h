@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of type detection, each of which adds the types it knows of. Internal to filetype*.cc.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,13 @@ struct Found {
   bool has(FileType type) const;
   bool any(Group group) const;
   bool empty() const { return types.empty(); }
+};
+
+// Signature is bytes that stand at one place of every file of a type.
+struct Signature {
+  FileType type;
+  uint32_t at;
+  std::string_view bytes;
 };
 
 // add_signatures: kinds with a fixed mark at a known place.

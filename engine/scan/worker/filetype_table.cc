@@ -13,14 +13,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// Mark is bytes that stand at one place.
-struct Mark {
-  FileType type;
-  uint32_t at;
-  std::string_view bytes;
-};
-
-constexpr Mark kMarks[] = {
+constexpr Signature kMarks[] = {
     {FileType::lnk, 0, "\x4c\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0\x46"sv},
     {FileType::chm, 0, "ITSF"sv},
     {FileType::one, 0, "\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3"sv},
@@ -83,7 +76,7 @@ constexpr Mark kMarks[] = {
 };
 
 // Images of disks, with or without compression, of which it matters only that they are some.
-constexpr Mark kImages[] = {
+constexpr Signature kImages[] = {
     {FileType::img, 0, "MSWIM\0\0\0"sv},
     {FileType::img, 0, "WLPWM\0\0\0"sv},
     {FileType::img, 0, "hsqs"sv},
@@ -174,7 +167,7 @@ bool is_arc(std::string_view bytes) {
 }
 
 void add_disks(std::string_view bytes, Found& found) {
-  for (const Mark& mark : kImages) {
+  for (const Signature& mark : kImages) {
     if (!found.empty() || !has(bytes, mark.at, mark.bytes)) continue;
     if (mark.bytes == "<<< " && slice(bytes, 0, 64).find("Disk Image") == std::string_view::npos) continue;
     found.add(mark.type, "application/octet-stream");
@@ -268,7 +261,7 @@ void add_pgp(std::string_view bytes, Found& found) {
 }  // namespace
 
 void add_signatures(std::string_view bytes, std::string_view, Found& found) {
-  for (const Mark& mark : kMarks) {
+  for (const Signature& mark : kMarks) {
     if (has(bytes, mark.at, mark.bytes)) found.add(mark.type);
   }
   // A frame to be skipped may begin both kinds.
