@@ -12,8 +12,6 @@
 namespace postern::milter {
 namespace {
 
-constexpr std::chrono::seconds kWatchEvery{1};
-constexpr std::chrono::milliseconds kGrace{500};
 constexpr std::string_view kInFipsd = "fipsd:";
 
 Event event_of(directory::EventKind kind) {
@@ -39,24 +37,11 @@ void log_directory_event(const directory::Event& happened) {
              {{"profile", happened.profile}, {"server", happened.server}, {"reason", happened.reason}});
 }
 
-void DirectoryWatch::start() {
-  thread_.start("directories", [this] { run(); });
-}
-
-void DirectoryWatch::stop() { (void)thread_.end_within(kGrace); }
-
-void DirectoryWatch::run() {
-  do {
-    try {
-      const std::shared_ptr<Live> live = service_.current();
-      for (const auto& profile : live->generation->directories) {
-        if (thread_.stopping()) return;
-        profile->probe();
-      }
-    } catch (const std::exception&) {
-      // Out of memory, or of threads: the next look may have more.
-    }
-  } while (thread_.wait_until(Background::Clock::now() + kWatchEvery));
+void probe_directories(const Generation& generation, const std::atomic<bool>& stopping) {
+  for (const auto& profile : generation.directories) {
+    if (stopping) return;
+    profile->probe();
+  }
 }
 
 void Generation::open_directories(const Generation* earlier, const directory::EventSink& sink) {

@@ -12,9 +12,6 @@
 namespace postern::milter {
 namespace {
 
-constexpr std::chrono::seconds kWatchEvery{1};
-constexpr std::chrono::milliseconds kGrace{500};
-
 Event event_of(inspect::EventKind kind) {
   switch (kind) {
     case inspect::EventKind::server_down:
@@ -71,24 +68,11 @@ void log_inspections(const std::vector<InspectionReport>& reports, uint64_t mid,
   }
 }
 
-void EngineWatch::start() {
-  thread_.start("engines", [this] { run(); });
-}
-
-void EngineWatch::stop() { (void)thread_.end_within(kGrace); }
-
-void EngineWatch::run() {
-  do {
-    try {
-      const std::shared_ptr<Live> live = service_.current();
-      for (const auto& engine : live->generation->engines) {
-        if (thread_.stopping()) return;
-        engine->probe(false);
-      }
-    } catch (const std::exception&) {
-      // Out of memory, or of threads: the next look may have more.
-    }
-  } while (thread_.wait_until(Background::Clock::now() + kWatchEvery));
+void probe_failed_engines(const Generation& generation, const std::atomic<bool>& stopping) {
+  for (const auto& engine : generation.engines) {
+    if (stopping) return;
+    engine->probe(false);
+  }
 }
 
 nlohmann::ordered_json engines_json(const Generation& generation) {

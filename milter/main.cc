@@ -34,6 +34,7 @@
 #include "milter/mfapi.h"
 #include "milter/reload.h"
 #include "milter/scanning.h"
+#include "milter/server_watch.h"
 #include "milter/service.h"
 #include "milter/tracker.h"
 
@@ -103,8 +104,8 @@ class Daemon {
         courier_(service),
         alerts_(service),
         keeper_(service),
-        directories_(service),
-        engines_(service),
+        directories_(service, "directories", probe_directories),
+        engines_(service, "engines", probe_failed_engines),
         tracker_(service) {}
 
   int run(base::UniqueFd signals, uint64_t watchdog_microseconds);
@@ -121,8 +122,8 @@ class Daemon {
   Courier courier_;
   Alerts alerts_;
   Keeper keeper_;
-  DirectoryWatch directories_;
-  EngineWatch engines_;
+  ServerWatch directories_;
+  ServerWatch engines_;
   Tracker tracker_;
   base::UniqueFd milter_ended_;
 };

@@ -405,6 +405,12 @@ class Loader {
       settings_.message_size_given = limits->get("message-size") != nullptr;
       read_.size(*limits, "limits.message-size", to.message_size);
       read_.size(*limits, "limits.memory", to.memory);
+      const Node* given = limits->get("memory") != nullptr ? limits->get("memory") : limits->get("message-size");
+      if (given != nullptr && to.memory / 2 < to.message_size) {
+        read_.warning(*given, "a message of " + base::format_size(to.message_size) + " with attachments needs twice its size of "
+                      "'memory' where rules read them: it would be deferred for ever",
+                      "at least " + base::format_size(2 * to.message_size) + " of 'memory', or less of 'message-size'");
+      }
       read_.size(*limits, "limits.spool-memory", to.spool_memory);
       read_.size(*limits, "limits.header-size", to.header_size);
       read_.integer(*limits, "limits.header-count", to.header_count);

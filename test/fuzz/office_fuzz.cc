@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/document_xml.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 #include "test/fuzz/scan_reader.h"
 
@@ -20,8 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
   Alone context(input);
   // Two streams are apart by the length of the first.
-  const std::string_view first = piece(input, 2, le16(input, 0));
-  const std::string_view second = piece(input, 2ull + le16(input, 0));
+  const std::string_view first = slice(input, 2, little16(input, 0));
+  const std::string_view second = slice(input, 2ull + little16(input, 0));
   switch (data[0]) {
     case 'w':
       read_word(context, first, second, second);
@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 'f': {
       const size_t bar = input.find('|');
       if (input.size() < 8 || bar == std::string_view::npos || bar < 8) break;
-      format_number(le_double(input, 0), input.substr(8), false);
+      format_number(little_double(input, 0), input.substr(8), false);
       break;
     }
     default: {

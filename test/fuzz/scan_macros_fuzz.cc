@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // VBA projects: the first byte tells how streams are packed, the next two how long the "dir" stream is, the rest is the
 // stream of a module. What must hold stands in scan_reader.h.
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/ole.h"
 #include "test/fuzz/scan_reader.h"
@@ -29,8 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 3) return 0;
   prepare_once();
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const std::string_view dir = piece(input, 2, le16(input, 0));
-  const std::string_view module = piece(input, 2ull + le16(input, 0));
+  const std::string_view dir = slice(input, 2, little16(input, 0));
+  const std::string_view module = slice(input, 2ull + little16(input, 0));
   CompoundWriter writer;
   writer.stream(0, name16("dir"), (data[0] & 1) != 0 ? stored(dir) : std::string(dir));
   writer.stream(0, name16("M"), (data[0] & 2) != 0 ? stored(module) : std::string(module));

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/base/text.h"
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/filetype.h"
 #include "engine/scan/worker/readers.h"
 #include "test/support/scan_alone.h"

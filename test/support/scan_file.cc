@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "engine/scan/client/pool.h"
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 
 using namespace postern::scan;
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 
 namespace postern::scan::test {
 

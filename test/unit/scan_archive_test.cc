@@ -9,7 +9,7 @@
 #include <climits>
 #include <string>
 
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/inflater.h"
 #include "engine/scan/worker/name_table.h"
 #include "test/unit/scan_support.h"

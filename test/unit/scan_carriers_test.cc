@@ -5,7 +5,7 @@
 
 #include "engine/base/text.h"
 #include "engine/mime/transfer_coding.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/office.h"
 #include "test/support/scan_files.h"
 

@@ -11,7 +11,7 @@
 #include "engine/base/text.h"
 #include "engine/mime/charset.h"
 #include "engine/scan/worker/decoded_text.h"
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 #include "test/support/scan_alone.h"
 
 namespace postern::scan::worker {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "engine/scan/worker/cell_format.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/rtf.h"
 #include "test/support/scan_files.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/pdf_structure.h"
 #include "test/unit/scan_support.h"
 

@@ -8,7 +8,7 @@
 
 #include "engine/base/text.h"
 #include "engine/mime/charset.h"
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 
 namespace postern::scan::worker {
 namespace {

@@ -841,6 +841,17 @@ TEST_F(SettingsFile, FlowsWithoutACatchAllWarn) {
   EXPECT_THAT(loaded->text, HasSubstr("warning: mail that none of the flows takes passes without any filter"));
 }
 
+TEST_F(SettingsFile, MemoryTooSmallForTheLargestMessageWarns) {
+  for (const std::string limits : {"memory: 90M", "message-size: 300M", "memory: 100M, message-size: 51M"}) {
+    const auto loaded = load_text("limits: {" + limits + "}\n");
+    ASSERT_TRUE(loaded->generation) << loaded->text;
+    EXPECT_THAT(loaded->text, HasSubstr("it would be deferred for ever")) << limits;
+  }
+  for (const std::string limits : {"memory: 100M", "message-size: 256M", "memory: 1M, message-size: 400k"}) {
+    EXPECT_THAT(load_text("limits: {" + limits + "}\n")->text, Not(HasSubstr("deferred for ever"))) << limits;
+  }
+}
+
 TEST_F(SettingsFile, ChoosesTheFirstFlowThatHolds) {
   const auto loaded = load_text(
       "flows:\n"

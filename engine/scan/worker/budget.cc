@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a scan may still cost.
+// What swells too much, and when the time is over.
+#include "engine/scan/worker/budget.h"
+
 #include <algorithm>
 #include <ctime>
-
-#include "engine/scan/worker/context.h"
 
 namespace postern::scan::worker {
 namespace {

@@ -4,7 +4,8 @@
 #include <vector>
 
 #include "engine/base/text.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -111,9 +112,9 @@ class Characters {
 void read_piece(Characters& characters, std::string_view bytes, bool wide, uint32_t code_page) {
   if (wide) {
     for (size_t at = 0; at + 1 < bytes.size(); at += 2) {
-      uint32_t code = le16(bytes, at);
-      if (code >= 0xd800 && code < 0xdc00 && at + 3 < bytes.size() && (le16(bytes, at + 2) & 0xfc00) == 0xdc00) {
-        code = 0x10000 + ((code - 0xd800) << 10) + (le16(bytes, at + 2) - 0xdc00);
+      uint32_t code = little16(bytes, at);
+      if (code >= 0xd800 && code < 0xdc00 && at + 3 < bytes.size() && (little16(bytes, at + 2) & 0xfc00) == 0xdc00) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (little16(bytes, at + 2) - 0xdc00);
         at += 2;
       }
       characters.add(code);
@@ -126,10 +127,10 @@ void read_piece(Characters& characters, std::string_view bytes, bool wide, uint3
   }
   const std::string converted = ansi(bytes, code_page);
   for (size_t at = 0; at < converted.size();) {
-    const uint32_t lead = octet(converted, at);
+    const uint32_t lead = byte_at(converted, at);
     const size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     uint32_t code = length == 1 ? lead : lead & (0x7fu >> length);
-    for (size_t i = 1; i < length; ++i) code = code << 6 | (octet(converted, at + i) & 0x3f);
+    for (size_t i = 1; i < length; ++i) code = code << 6 | (byte_at(converted, at + i) & 0x3f);
     characters.add(code);
     at += length;
   }
@@ -139,25 +140,25 @@ void read_piece(Characters& characters, std::string_view bytes, bool wide, uint3
 bool read_pieces(Context& context, Characters& characters, std::string_view document, std::string_view clx, bool old,
                  uint32_t code_page) {
   size_t at = 0;
-  while (octet(clx, at) == 1 && at + 3 <= clx.size()) at += 3 + le16(clx, at + 1);
-  if (octet(clx, at) != 2 || at + 5 > clx.size()) return false;
-  const std::string_view table = piece(clx, at + 5, le32(clx, at + 1));
+  while (byte_at(clx, at) == 1 && at + 3 <= clx.size()) at += 3 + little16(clx, at + 1);
+  if (byte_at(clx, at) != 2 || at + 5 > clx.size()) return false;
+  const std::string_view table = slice(clx, at + 5, little32(clx, at + 1));
   if (table.size() < 16) return false;
   const size_t count = (table.size() - 4) / 12;
   uint64_t total = 0;
   for (size_t i = 0; i < count; ++i) {
-    const uint32_t begin = le32(table, i * 4);
-    const uint32_t end = le32(table, i * 4 + 4);
+    const uint32_t begin = little32(table, i * 4);
+    const uint32_t end = little32(table, i * 4 + 4);
     if (end <= begin) {
       if (end < begin) context.fail(Reason::corrupt);
       continue;
     }
-    const uint32_t place = le32(table, (count + 1) * 4 + i * 8 + 2);
+    const uint32_t place = little32(table, (count + 1) * 4 + i * 8 + 2);
     // Word 6 and 95 have bytes only; later ones say by a bit.
     const bool wide = !old && (place & 0x40000000) == 0;
     const uint64_t from = old ? place : wide ? place & 0x3fffffff : (place & 0x3fffffff) / 2;
     const uint64_t length = static_cast<uint64_t>(end - begin) * (wide ? 2 : 1);
-    const std::string_view text = piece(document, from, length);
+    const std::string_view text = slice(document, from, length);
     if (text.size() < length) context.fail(Reason::corrupt);
     total += text.size();
     if (total > kMostTimes * document.size()) {
@@ -262,9 +263,9 @@ std::string note_field(Context& context, std::string_view instruction) {
 }
 
 void read_word(Context& context, std::string_view document, std::string_view table0, std::string_view table1) {
-  const uint32_t ident = le16(document, 0);
-  const uint32_t version = le16(document, 2);
-  const uint32_t flags = le16(document, 0x0a);
+  const uint32_t ident = little16(document, 0);
+  const uint32_t version = little16(document, 2);
+  const uint32_t flags = little16(document, 0x0a);
   if (document.size() < 0x40 || (ident != 0xa5ec && ident != 0xa5dc && ident != 0xa5db && ident != 0xa59b &&
                                  ident != 0xa59c && ident != 0xa699 && ident != 0xa697 && ident != 0xa698)) {
     context.fail(Reason::corrupt);
@@ -281,7 +282,7 @@ void read_word(Context& context, std::string_view document, std::string_view tab
   const bool old = ident != 0xa5ec || version < 0xc0;
   if (!old) {
     const std::string_view table = (flags & 0x0200) != 0 ? table1 : table0;
-    const std::string_view clx = piece(table, le32(document, 0x1a2), le32(document, 0x1a6));
+    const std::string_view clx = slice(table, little32(document, 0x1a2), little32(document, 0x1a6));
     if (!read_pieces(context, characters, document, clx, false, 1252)) {
       // Without a table there is no telling where text is; what looks like it is given.
       context.fail(Reason::corrupt);
@@ -291,14 +292,14 @@ void read_word(Context& context, std::string_view document, std::string_view tab
     characters.finish();
     return;
   }
-  const uint32_t code_page = code_page_of_language(le16(document, 6));
-  const uint64_t begin = le32(document, 0x18);
-  const uint64_t end = le32(document, 0x1c);
-  const std::string_view clx = piece(document, le32(document, 0x160), le32(document, 0x164));
+  const uint32_t code_page = code_page_of_language(little16(document, 6));
+  const uint64_t begin = little32(document, 0x18);
+  const uint64_t end = little32(document, 0x1c);
+  const std::string_view clx = slice(document, little32(document, 0x160), little32(document, 0x164));
   const bool complex = (flags & 0x0004) != 0;
   if (!complex || !read_pieces(context, characters, document, clx, true, code_page)) {
     if (end <= begin || end > document.size() || complex) context.fail(Reason::corrupt);
-    if (end > begin) read_piece(characters, piece(document, begin, end - begin), false, code_page);
+    if (end > begin) read_piece(characters, slice(document, begin, end - begin), false, code_page);
   }
   characters.finish();
 }

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "engine/base/text.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -33,14 +34,14 @@ struct Project {
 Project read_dir(std::string_view dir) {
   Project project;
   for (size_t at = 0; at + 6 <= dir.size();) {
-    const uint32_t id = le16(dir, at);
+    const uint32_t id = little16(dir, at);
     // The version has two bytes more than it says.
-    const uint64_t length = id == 0x0009 ? 6 : le32(dir, at + 2);
-    const std::string_view body = piece(dir, at + 6, length);
-    if (id == 0x0003) project.code_page = le16(body, 0);
+    const uint64_t length = id == 0x0009 ? 6 : little32(dir, at + 2);
+    const std::string_view body = slice(dir, at + 6, length);
+    if (id == 0x0003) project.code_page = little16(body, 0);
     if (id == 0x001a && project.modules.size() < 4096) project.modules.push_back({ansi(body, project.code_page), 0});
     if (id == 0x0032 && !project.modules.empty()) project.modules.back().stream = utf16(body);
-    if (id == 0x0031 && !project.modules.empty()) project.modules.back().offset = le32(body, 0);
+    if (id == 0x0031 && !project.modules.empty()) project.modules.back().offset = little32(body, 0);
     at += 6 + body.size();
   }
   return project;
@@ -94,8 +95,8 @@ bool is_stomped(std::string_view compiled, std::string_view source) {
   }
   uint64_t searched = 0;
   for (; at != std::string_view::npos; at = compiled.find("\xb9\0"sv, at + 1)) {
-    const size_t length = le16(compiled, at + 2);
-    const std::string_view text = piece(compiled, at + 4, length);
+    const size_t length = little16(compiled, at + 2);
+    const std::string_view text = slice(compiled, at + 4, length);
     if (length < 6 || length > 1024 || text.size() < length) continue;
     if (!std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7f && c != '"'; })) continue;
     if (literals.contains(text)) continue;
@@ -109,13 +110,13 @@ bool is_stomped(std::string_view compiled, std::string_view source) {
 }  // namespace
 
 std::optional<std::string> decompress_vba(std::string_view bytes, size_t most) {
-  if (octet(bytes, 0) != 1) return std::nullopt;
+  if (byte_at(bytes, 0) != 1) return std::nullopt;
   std::string out;
   size_t at = 1;
   while (at + 2 <= bytes.size() && out.size() < most) {
-    const uint32_t header = le16(bytes, at);
+    const uint32_t header = little16(bytes, at);
     if ((header >> 12 & 7) != 3) break;
-    const std::string_view chunk = piece(bytes, at + 2, (header & 0x0fff) + 1u);
+    const std::string_view chunk = slice(bytes, at + 2, (header & 0x0fff) + 1u);
     at += 2 + (header & 0x0fff) + 1u;
     if ((header & 0x8000) == 0) {
       out.append(chunk.substr(0, 4096));
@@ -123,7 +124,7 @@ std::optional<std::string> decompress_vba(std::string_view bytes, size_t most) {
     }
     const size_t begin = out.size();
     for (size_t place = 0; place < chunk.size() && out.size() - begin < 4096;) {
-      const uint32_t flags = octet(chunk, place++);
+      const uint32_t flags = byte_at(chunk, place++);
       for (uint32_t bit = 0; bit < 8 && place < chunk.size() && out.size() - begin < 4096; ++bit) {
         if ((flags >> bit & 1) == 0) {
           out.push_back(chunk[place++]);
@@ -133,7 +134,7 @@ std::optional<std::string> decompress_vba(std::string_view bytes, size_t most) {
         if (written == 0 || place + 2 > chunk.size()) return std::nullopt;
         uint32_t bits = 4;
         while (bits < 12 && (size_t{1} << bits) < written) ++bits;
-        const uint32_t token = le16(chunk, place);
+        const uint32_t token = little16(chunk, place);
         place += 2;
         const uint32_t mask = 0xffffu >> bits;
         const size_t length = (token & mask) + 3;
@@ -182,7 +183,7 @@ Told look_at(CompoundFile& file, uint32_t storage, Take take) {
     if (!source) source = find_source(stream, told.unreadable);
     made += source ? source->size() : 0;
     // Compiled code may be left while the source is gone.
-    const std::string_view compiled = known ? piece(stream, 0, offset) : std::string_view();
+    const std::string_view compiled = known ? slice(stream, 0, offset) : std::string_view();
     if ((!source && compiled.size() > 2048) || is_stomped(compiled, source ? *source : std::string()))
       told.stomped = true;
     const std::string text = source ? without_attributes(*source) : std::string();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // postern-scan: the scan engine, served.
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/serve.h"
 
 int main(int argc, char** argv) {

@@ -3,8 +3,9 @@
 #include <algorithm>
 
 #include "engine/base/text.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/compressed_rtf.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -65,9 +66,9 @@ class Message {
     const CompoundStream properties = file_.read(*entry);
     // The head of the stream is 32 or 24 bytes; rows are 16, so both begin at a multiple of 8.
     for (size_t at = 24; at + 16 <= properties.bytes().size(); at += 8) {
-      const uint32_t tag = le32(properties.bytes(), at);
-      if (tag == 0x3ffd0003) code_page_ = le32(properties.bytes(), at + 8);
-      if (tag == 0x3fde0003 && code_page_ == 1252) code_page_ = le32(properties.bytes(), at + 8);
+      const uint32_t tag = little32(properties.bytes(), at);
+      if (tag == 0x3ffd0003) code_page_ = little32(properties.bytes(), at + 8);
+      if (tag == 0x3fde0003 && code_page_ == 1252) code_page_ = little32(properties.bytes(), at + 8);
     }
   }
 

@@ -6,7 +6,7 @@
 #include <array>
 #include <memory>
 
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/xml.h"
 
@@ -91,7 +91,7 @@ class Rc4 {
   explicit Rc4(std::string_view key) {
     for (size_t i = 0; i < 256; ++i) state_[i] = static_cast<uint8_t>(i);
     for (size_t i = 0, j = 0; i < 256; ++i) {
-      j = (j + state_[i] + octet(key, i % key.size())) & 0xff;
+      j = (j + state_[i] + byte_at(key, i % key.size())) & 0xff;
       std::swap(state_[i], state_[j]);
     }
   }
@@ -128,8 +128,8 @@ struct Rc4Keys {
 
 std::optional<Rc4Keys> open_rc4(std::string_view filepass) {
   Rc4Keys keys;
-  const uint32_t major = le16(filepass, 2);
-  const uint32_t minor = le16(filepass, 4);
+  const uint32_t major = little16(filepass, 2);
+  const uint32_t minor = little16(filepass, 4);
   std::string_view salt, verifier, hash;
   if (major == 1 && minor == 1) {
     if (filepass.size() < 54) return std::nullopt;
@@ -146,12 +146,13 @@ std::optional<Rc4Keys> open_rc4(std::string_view filepass) {
     return keys;
   }
   if (minor != 2 || major < 2 || major > 4) return std::nullopt;
-  const uint32_t header_size = le32(filepass, 10);
-  const std::string_view header = piece(filepass, 14, header_size);
-  const std::string_view check = piece(filepass, 14ull + header_size);
-  if (header.size() < 32 || check.size() < 60 || le32(check, 0) != 16 || le32(header, 8) != 0x6801) return std::nullopt;
+  const uint32_t header_size = little32(filepass, 10);
+  const std::string_view header = slice(filepass, 14, header_size);
+  const std::string_view check = slice(filepass, 14ull + header_size);
+  if (header.size() < 32 || check.size() < 60 || little32(check, 0) != 16 || little32(header, 8) != 0x6801)
+    return std::nullopt;
   keys.crypto_api = true;
-  keys.bits = le32(header, 16) == 0 ? 40 : le32(header, 16);
+  keys.bits = little32(header, 16) == 0 ? 40 : little32(header, 16);
   if (keys.bits < 40 || keys.bits > 128 || keys.bits % 8 != 0) return std::nullopt;
   salt = check.substr(4, 16);
   verifier = check.substr(20, 16);
@@ -186,20 +187,20 @@ struct Xor {
     key = kInitial[length - 1];
     size_t element = 0x68;
     for (size_t i = length; i-- > 0;) {
-      uint32_t c = octet(password, i);
+      uint32_t c = byte_at(password, i);
       for (int bit = 0; bit < 7; ++bit, --element) {
         if ((c & 0x40) != 0) key = static_cast<uint16_t>(key ^ kMatrix[element]);
         c <<= 1;
       }
     }
     uint32_t check = 0;
-    for (size_t i = length; i-- > 0;) check = ((check >> 14 & 1) | (check << 1 & 0x7fff)) ^ octet(password, i);
+    for (size_t i = length; i-- > 0;) check = ((check >> 14 & 1) | (check << 1 & 0x7fff)) ^ byte_at(password, i);
     check = ((check >> 14 & 1) | (check << 1 & 0x7fff)) ^ static_cast<uint32_t>(length) ^ 0xce4b;
     verifier = static_cast<uint16_t>(check);
     static constexpr std::array<uint8_t, 15> kPad = {0xBB, 0xFF, 0xFF, 0xBA, 0xFF, 0xFF, 0xB9, 0x80,
                                                      0x00, 0xBE, 0x0F, 0x00, 0xBF, 0x0F, 0x00};
     for (size_t i = 0; i < 16; ++i) {
-      const uint32_t c = i < length ? octet(password, i) : kPad[i - length];
+      const uint32_t c = i < length ? byte_at(password, i) : kPad[i - length];
       const uint32_t part = (i % 2 == 0 ? key : key >> 8) & 0xff;
       const uint32_t mixed = c ^ part;
       array[i] = static_cast<uint8_t>(mixed << 2 | mixed >> 6);
@@ -287,7 +288,7 @@ std::string fit(std::string text, size_t length) {
 
 std::optional<std::string> open_agile(std::string_view information, std::string_view package) {
   Agile agile;
-  if (parse_xml(piece(information, 8), agile, false) != Reason::none) return std::nullopt;
+  if (parse_xml(slice(information, 8), agile, false) != Reason::none) return std::nullopt;
   const EVP_MD* kind = digest_named(agile.password.hash);
   const EVP_MD* data_kind = digest_named(agile.data.hash);
   if (kind == nullptr || data_kind == nullptr || agile.rounds > kMostRounds || agile.password.cipher != "AES" ||
@@ -310,7 +311,7 @@ std::optional<std::string> open_agile(std::string_view information, std::string_
   std::string clear;
   for (uint64_t at = 8, segment = 0; at < package.size(); at += 4096, ++segment) {
     const std::string own = fit(digest(data_kind, agile.data.salt + number32(static_cast<uint32_t>(segment))), 16);
-    const std::string part = aes(key, own, piece(package, at, 4096));
+    const std::string part = aes(key, own, slice(package, at, 4096));
     if (part.empty()) break;
     clear += part;
   }
@@ -318,12 +319,12 @@ std::optional<std::string> open_agile(std::string_view information, std::string_
 }
 
 std::optional<std::string> open_standard(std::string_view information, std::string_view package) {
-  const uint32_t header_size = le32(information, 8);
-  const std::string_view header = piece(information, 12, header_size);
-  const std::string_view check = piece(information, 12ull + header_size);
-  const uint32_t algorithm = le32(header, 8);
-  const size_t key_length = le32(header, 16) / 8;
-  if (header.size() < 32 || check.size() < 72 || le32(check, 0) != 16 || algorithm < 0x660e || algorithm > 0x6610 ||
+  const uint32_t header_size = little32(information, 8);
+  const std::string_view header = slice(information, 12, header_size);
+  const std::string_view check = slice(information, 12ull + header_size);
+  const uint32_t algorithm = little32(header, 8);
+  const size_t key_length = little32(header, 16) / 8;
+  if (header.size() < 32 || check.size() < 72 || little32(check, 0) != 16 || algorithm < 0x660e || algorithm > 0x6610 ||
       key_length > 32) {
     return std::nullopt;
   }
@@ -338,7 +339,7 @@ std::optional<std::string> open_standard(std::string_view information, std::stri
   const std::string verifier = aes(key, {}, check.substr(20, 16));
   const std::string hash = aes(key, {}, check.substr(40, 32));
   if (verifier.empty() || !hash.starts_with(digest(EVP_sha1(), verifier))) return std::nullopt;
-  return aes(key, {}, piece(package, 8));
+  return aes(key, {}, slice(package, 8));
 }
 
 }  // namespace
@@ -356,17 +357,17 @@ void prepare_office() {
 bool decrypt_workbook(std::string_view stream, std::string_view filepass, std::string& clear) {
   const auto at = static_cast<size_t>(filepass.data() - stream.data());
   if (at < 4 || at > stream.size()) return false;
-  const bool xored = le16(filepass, 0) == 0 && filepass.size() >= 6;
+  const bool xored = little16(filepass, 0) == 0 && filepass.size() >= 6;
   // BIFF 5 and before have only the key and the verifier.
   const bool old = filepass.size() == 4;
   if (xored || old) {
     const Xor xor_(kPassword);
     const size_t from = old ? 0 : 2;
-    if (le16(filepass, from) != xor_.key || le16(filepass, from + 2) != xor_.verifier) return false;
+    if (little16(filepass, from) != xor_.key || little16(filepass, from + 2) != xor_.verifier) return false;
     clear = std::string(stream);
     for (size_t record = at - 4; record + 4 <= clear.size();) {
-      const uint32_t type = le16(clear, record);
-      const size_t length = std::min<size_t>(le16(clear, record + 2), clear.size() - record - 4);
+      const uint32_t type = little16(clear, record);
+      const size_t length = std::min<size_t>(little16(clear, record + 2), clear.size() - record - 4);
       for (size_t i = in_clear(type, length); i < length; ++i) {
         const size_t place = record + 4 + i;
         const auto byte = static_cast<uint8_t>(clear[place]);
@@ -388,8 +389,8 @@ bool decrypt_workbook(std::string_view stream, std::string_view filepass, std::s
     for (size_t i = block * 1024; i < end; ++i) clear[i] = static_cast<char>(clear[i] ^ cipher.next());
   }
   for (size_t record = 0; record + 4 <= stream.size();) {
-    const uint32_t type = le16(stream, record);
-    const size_t length = std::min<size_t>(le16(stream, record + 2), stream.size() - record - 4);
+    const uint32_t type = little16(stream, record);
+    const size_t length = std::min<size_t>(little16(stream, record + 2), stream.size() - record - 4);
     const size_t keep = record < at ? length : in_clear(type, length);
     clear.replace(record, 4 + keep, stream.substr(record, 4 + keep));
     record += 4 + length;
@@ -399,9 +400,9 @@ bool decrypt_workbook(std::string_view stream, std::string_view filepass, std::s
 }
 
 void read_encrypted_package(Context& context, std::string_view information, std::string_view package) {
-  const uint32_t major = le16(information, 0);
-  const uint32_t minor = le16(information, 2);
-  const uint64_t size = le64(package, 0);
+  const uint32_t major = little16(information, 0);
+  const uint32_t minor = little16(information, 2);
+  const uint64_t size = little64(package, 0);
   std::optional<std::string> clear;
   if (package.size() > 8) {
     if (context.budget().out(package.size(), 0, package.size()) != Reason::none) {

@@ -5,7 +5,8 @@
 #include <algorithm>
 
 #include "engine/base/text.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -24,20 +25,20 @@ std::optional<CompoundFile> CompoundFile::open(std::string_view bytes) {
 }
 
 std::string_view CompoundFile::sector(uint32_t number) const {
-  return piece(bytes_, (static_cast<uint64_t>(number) + 1) << shift_, 1ull << shift_);
+  return slice(bytes_, (static_cast<uint64_t>(number) + 1) << shift_, 1ull << shift_);
 }
 
 bool CompoundFile::load() {
   if (!bytes_.starts_with(kCompoundFileMagic) || bytes_.size() < 512) return false;
-  shift_ = le16(bytes_, 0x1e);
-  mini_shift_ = le16(bytes_, 0x20);
-  cutoff_ = le32(bytes_, 0x38);
+  shift_ = little16(bytes_, 0x1e);
+  mini_shift_ = little16(bytes_, 0x20);
+  cutoff_ = little32(bytes_, 0x38);
   if (shift_ < 7 || shift_ > 16 || mini_shift_ < 3 || mini_shift_ >= shift_) return false;
   load_fat();
-  if (!load_directory(le32(bytes_, 0x30))) return false;
+  if (!load_directory(little32(bytes_, 0x30))) return false;
   // The directory is there, so whatever else is wrong costs streams, not the file.
-  const CompoundStream table = chain(le32(bytes_, 0x3c), UINT64_MAX, fat_, {});
-  for (size_t at = 0; at + 4 <= table.bytes().size(); at += 4) mini_fat_.push_back(le32(table.bytes(), at));
+  const CompoundStream table = chain(little32(bytes_, 0x3c), UINT64_MAX, fat_, {});
+  for (size_t at = 0; at + 4 <= table.bytes().size(); at += 4) mini_fat_.push_back(little32(table.bytes(), at));
   mini_ = chain(entries_[0].start, entries_[0].size, fat_, {});
   return true;
 }
@@ -50,14 +51,14 @@ void CompoundFile::load_fat() {
     if (table.size() < (1ull << shift_)) damaged_ = true;
     // What a cut table lacks is free.
     for (size_t at = 0; at < (1ull << shift_); at += 4)
-      fat_.push_back(at + 4 <= table.size() ? le32(table, at) : kFree);
+      fat_.push_back(at + 4 <= table.size() ? little32(table, at) : kFree);
   };
   const auto enough = [&] { return fat_.size() > sectors; };
   for (size_t at = 0x4c; at < 0x200 && !enough(); at += 4) {
-    const uint32_t number = le32(bytes_, at);
+    const uint32_t number = little32(bytes_, at);
     if (number < 0xfffffffa) add(number);
   }
-  uint32_t next = le32(bytes_, 0x44);
+  uint32_t next = little32(bytes_, 0x44);
   for (uint64_t hops = 0; next < 0xfffffffa && !enough(); ++hops) {
     const std::string_view list = sector(next);
     if (list.size() < (1ull << shift_) || hops > sectors) {
@@ -65,10 +66,10 @@ void CompoundFile::load_fat() {
       return;
     }
     for (uint64_t i = 0; i + 1 < per_sector && !enough(); ++i) {
-      const uint32_t number = le32(list, i * 4);
+      const uint32_t number = little32(list, i * 4);
       if (number < 0xfffffffa) add(number);
     }
-    next = le32(list, (per_sector - 1) * 4);
+    next = little32(list, (per_sector - 1) * 4);
   }
 }
 
@@ -90,7 +91,7 @@ CompoundStream CompoundFile::chain(uint32_t first, uint64_t size, const std::vec
       damaged_ = true;
       break;
     }
-    const std::string_view part = piece(base, at, std::min(unit, size - have));
+    const std::string_view part = slice(base, at, std::min(unit, size - have));
     if (!runs.empty() && runs.back().data() + runs.back().size() == part.data()) {
       runs.back() = std::string_view(runs.back().data(), runs.back().size() + part.size());
     } else {
@@ -121,19 +122,19 @@ bool CompoundFile::load_directory(uint32_t first) {
   for (size_t i = 0; i < count; ++i) {
     const std::string_view row = bytes.substr(i * 128, 128);
     CompoundEntry entry;
-    const uint32_t kind = octet(row, 66);
+    const uint32_t kind = byte_at(row, 66);
     used[i] = kind == 1 || kind == 2 || kind == 5;
-    const size_t length = std::min<size_t>(le16(row, 64), 64);
+    const size_t length = std::min<size_t>(little16(row, 64), 64);
     entry.name16 = std::string(until_nul16(row.substr(0, length)));
     entry.name = utf16(entry.name16);
     entry.clsid = std::string(row.substr(80, 16));
     entry.is_storage = kind != 2;
-    entry.start = le32(row, 116);
-    entry.size = shift_ == 9 ? le32(row, 120) : le64(row, 120);
+    entry.start = little32(row, 116);
+    entry.size = shift_ == 9 ? little32(row, 120) : little64(row, 120);
     entries_.push_back(std::move(entry));
-    left_.push_back(le32(row, 68));
-    right_.push_back(le32(row, 72));
-    child_of_.push_back(le32(row, 76));
+    left_.push_back(little32(row, 68));
+    right_.push_back(little32(row, 72));
+    child_of_.push_back(little32(row, 76));
   }
   std::vector<bool> seen(count);
   seen[0] = true;

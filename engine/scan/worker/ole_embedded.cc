@@ -4,8 +4,9 @@
 #include <array>
 
 #include "engine/base/text.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/inflater.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -25,12 +26,12 @@ struct Cursor {
   uint32_t number32() { return number(4); }
   uint32_t number(size_t octets) {
     if (at + octets > bytes.size()) good = false;
-    const uint32_t value = octets == 2 ? le16(bytes, at) : le32(bytes, at);
+    const uint32_t value = octets == 2 ? little16(bytes, at) : little32(bytes, at);
     at += octets;
     return value;
   }
   std::string_view string() {
-    const std::string_view rest = piece(bytes, at);
+    const std::string_view rest = slice(bytes, at);
     const size_t end = rest.find('\0');
     if (end == std::string_view::npos || end > 1024) {
       good = false;
@@ -40,7 +41,7 @@ struct Cursor {
     return rest.substr(0, end);
   }
   std::string_view counted(uint64_t count) {
-    const std::string_view out = piece(bytes, at, count);
+    const std::string_view out = slice(bytes, at, count);
     if (out.size() < count) good = false;
     at += out.size();
     return out;
@@ -89,9 +90,9 @@ bool read_package(Context& context, std::string_view bytes) {
   const uint32_t kind = cursor.number16();
   cursor.number16();
   if (!cursor.good) return false;
-  if (kind != 0 || octet(bytes, cursor.at - 2) != 3) {
+  if (kind != 0 || byte_at(bytes, cursor.at - 2) != 3) {
     // Linked, not packed: nothing but a path.
-    if (kind == 0 && octet(bytes, cursor.at - 2) != 1) return false;
+    if (kind == 0 && byte_at(bytes, cursor.at - 2) != 1) return false;
     if (is_remote(source)) context.mark(Mark::remote_template);
     // What a click on it starts is a shortcut, kept in the document; arguments may follow the program's name.
     for (size_t blank = source.find(' ');; blank = source.find(' ', blank + 1)) {
@@ -127,21 +128,21 @@ bool read_package(Context& context, std::string_view bytes) {
 }
 
 bool read_ole10native(Context& context, std::string_view stream) {
-  const uint32_t size = le32(stream, 0);
-  std::string_view body = piece(stream, 4);
+  const uint32_t size = little32(stream, 0);
+  std::string_view body = slice(stream, 4);
   if (size < body.size()) body = body.substr(0, size);
   // The size is not always right; what follows it is looked at whole.
-  if (read_package(context, body) || read_package(context, piece(stream, 4)) || read_package(context, stream))
+  if (read_package(context, body) || read_package(context, slice(stream, 4)) || read_package(context, stream))
     return true;
   if (has_known_head(stream)) return embed(context, stream, "", "Ole10Native");
-  return embed(context, piece(stream, 4), "", "Ole10Native");
+  return embed(context, slice(stream, 4), "", "Ole10Native");
 }
 
 bool carve(Context& context, std::string_view bytes) {
   int found = 0;
   for (size_t at = bytes.find("MZ"); at != std::string_view::npos; at = bytes.find("MZ", at + 2)) {
-    const uint32_t header = le32(bytes, at + 0x3c);
-    if (header < 4 || header > 0x4000 || piece(bytes, at + header, 4) != "PE\0\0"sv) continue;
+    const uint32_t header = little32(bytes, at + 0x3c);
+    if (header < 4 || header > 0x4000 || slice(bytes, at + header, 4) != "PE\0\0"sv) continue;
     if (++found > kCarved) return true;
     if (!embed(context, bytes.substr(at), "", "carved")) return false;
     at += header;
@@ -150,32 +151,32 @@ bool carve(Context& context, std::string_view bytes) {
 }
 
 void read_properties(Context& context, std::string_view stream) {
-  if (!context.job().want_metadata || !context.wants_text() || le16(stream, 0) != 0xfffe) return;
+  if (!context.job().want_metadata || !context.wants_text() || little16(stream, 0) != 0xfffe) return;
   TextSink sink(context);
-  const uint32_t sets = std::min<uint32_t>(le32(stream, 24), 4);
+  const uint32_t sets = std::min<uint32_t>(little32(stream, 24), 4);
   for (uint32_t i = 0; i < sets; ++i) {
-    const std::string_view set = piece(stream, le32(stream, 28 + i * 20ull + 16));
-    const uint32_t count = std::min<uint32_t>(le32(set, 4), 1000);
+    const std::string_view set = slice(stream, little32(stream, 28 + i * 20ull + 16));
+    const uint32_t count = std::min<uint32_t>(little32(set, 4), 1000);
     uint32_t code_page = 1252;
     for (uint32_t k = 0; k < count; ++k) {
-      if (le32(set, 8 + k * 8ull) == 1) code_page = le16(set, le32(set, 12 + k * 8ull) + 4ull);
+      if (little32(set, 8 + k * 8ull) == 1) code_page = little16(set, little32(set, 12 + k * 8ull) + 4ull);
     }
     const auto string = [&](size_t& at, uint32_t type) {
-      const uint32_t length = le32(set, at);
+      const uint32_t length = little32(set, at);
       const uint64_t octets = type == 31 ? 2ull * length : length;
-      const std::string_view raw = piece(set, at + 4, octets);
+      const std::string_view raw = slice(set, at + 4, octets);
       at += 4 + (type == 31 ? (octets + 3) / 4 * 4 : code_page == 1200 ? (octets + 3) / 4 * 4 : octets);
       sink.paragraph(type == 31 || code_page == 1200 ? utf16(until_nul16(raw)) : ansi(until_nul(raw), code_page));
     };
     for (uint32_t k = 0; k < count && sink.wanted(); ++k) {
-      const uint32_t id = le32(set, 8 + k * 8ull);
-      size_t at = le32(set, 12 + k * 8ull);
-      const uint32_t type = le16(set, at) | (le16(set, at + 2) != 0 ? 0x10000u : 0u);
+      const uint32_t id = little32(set, 8 + k * 8ull);
+      size_t at = little32(set, 12 + k * 8ull);
+      const uint32_t type = little16(set, at) | (little16(set, at + 2) != 0 ? 0x10000u : 0u);
       at += 4;
       if (id == 0 || id == 1) continue;
       if (type == 30 || type == 31) string(at, type);
       if (type == 0x101e || type == 0x101f) {
-        const uint32_t strings = std::min<uint32_t>(le32(set, at), 1000);
+        const uint32_t strings = std::min<uint32_t>(little32(set, at), 1000);
         at += 4;
         for (uint32_t n = 0; n < strings && at < set.size(); ++n) string(at, type & 0xff);
       }
@@ -200,7 +201,7 @@ bool inflate_zlib(Context& context, std::string_view packed, std::string& out, b
 bool embed_file(Context& context, std::string_view bytes, std::string_view name) {
   if (!bytes.starts_with("ActiveMime")) return embed(context, bytes, name);
   std::string clear;
-  if (!inflate_zlib(context, piece(bytes, le16(bytes, 0x1e) + 46ull), clear)) return true;
+  if (!inflate_zlib(context, slice(bytes, little16(bytes, 0x1e) + 46ull), clear)) return true;
   return embed(context, clear, name);
 }
 
@@ -214,7 +215,7 @@ void text_runs(TextSink& sink, std::string_view bytes, bool wide, size_t least) 
     length = 0;
   };
   for (size_t at = 0; at + step <= bytes.size() && sink.wanted(); at += step) {
-    const uint32_t code = wide ? le16(bytes, at) : octet(bytes, at);
+    const uint32_t code = wide ? little16(bytes, at) : byte_at(bytes, at);
     const bool printable = wide ? (code >= 0x20 && code < 0x7f) || (code >= 0xa0 && code < 0x2100) ||
                                       (code >= 0x3040 && code < 0x3100) || (code >= 0x4e00 && code < 0xa000) ||
                                       (code >= 0xac00 && code < 0xd7a4) || code == '\t'

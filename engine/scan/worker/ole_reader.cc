@@ -5,7 +5,7 @@
 #include <array>
 #include <vector>
 
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -167,7 +167,7 @@ class Walk {
 // read_bare reads what came before compound files, or is no document at all.
 void read_bare(Context& context) {
   const std::string_view bytes = context.bytes();
-  const uint32_t first = le16(bytes, 0);
+  const uint32_t first = little16(bytes, 0);
   if (first == 0x0009 || first == 0x0209 || first == 0x0409 || first == 0x0809) {
     read_workbook(context, bytes);
   } else if (first == 0xa59b || first == 0xa59c || first == 0xa5db || first == 0xa5dc) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parts of binary workbooks (.xlsb, MS-XLSB): records of a type, a length and a body.
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/document_xml.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -32,10 +33,10 @@ enum Type : uint32_t {
 
 // wide reads a counted UTF-16 string at `at` and moves past it.
 std::string wide(std::string_view body, size_t& at) {
-  const uint32_t count = le32(body, at);
+  const uint32_t count = little32(body, at);
   at += 4;
   if (count == 0xffffffff) return {};
-  const std::string_view text = piece(body, at, 2ull * count);
+  const std::string_view text = slice(body, at, 2ull * count);
   at += text.size();
   return utf16(text);
 }
@@ -43,7 +44,7 @@ std::string wide(std::string_view body, size_t& at) {
 bool read_varint(std::string_view bytes, size_t& at, size_t most, uint32_t& out) {
   out = 0;
   for (size_t i = 0; i < most && at < bytes.size(); ++i) {
-    const uint32_t byte = octet(bytes, at++);
+    const uint32_t byte = byte_at(bytes, at++);
     out |= (byte & 0x7f) << (7 * i);
     if ((byte & 0x80) == 0) return true;
   }
@@ -58,7 +59,7 @@ void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_str
   uint32_t type = 0, length = 0, count = 0;
   for (size_t at = 0; at < bytes.size();) {
     if (!read_varint(bytes, at, 2, type) || !read_varint(bytes, at, 4, length)) break;
-    const std::string_view body = piece(bytes, at, length);
+    const std::string_view body = slice(bytes, at, length);
     if (body.size() < length) state.context.fail(Reason::corrupt);
     at += body.size();
     if ((++count & 0xfff) == 0 && state.context.budget().expired()) {
@@ -66,23 +67,23 @@ void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_str
       return;
     }
     size_t place = 8;  // of a cell's value
-    const uint32_t style = le32(body, 4) & 0xffffff;
+    const uint32_t style = little32(body, 4) & 0xffffff;
     switch (type) {
       case kRow:
         sink.line();
         break;
       case kRk:
         sink.tab();
-        sink.text(state.formats.show(rk_number(le32(body, 8)), style));
+        sink.text(state.formats.show(rk_number(little32(body, 8)), style));
         break;
       case kBool:
         sink.tab();
-        sink.text(octet(body, 8) != 0 ? "TRUE" : "FALSE");
+        sink.text(byte_at(body, 8) != 0 ? "TRUE" : "FALSE");
         break;
       case kReal:
       case kFormulaNumber:
         sink.tab();
-        sink.text(state.formats.show(le_double(body, 8), style));
+        sink.text(state.formats.show(little_double(body, 8), style));
         break;
       case kString:
       case kFormulaString:
@@ -95,7 +96,7 @@ void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_str
         sink.text(wide(body, place));
         break;
       case kShared: {
-        const uint32_t index = le32(body, 8);
+        const uint32_t index = little32(body, 8);
         sink.tab();
         if (index >= state.strings.size()) break;
         state.used[index] = true;
@@ -117,7 +118,7 @@ void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_str
       }
       case kFormat:
         place = 2;
-        state.formats.add_format(le16(body, 0), wide(body, place));
+        state.formats.add_format(little16(body, 0), wide(body, place));
         break;
       case kCellStyles:
         cell_styles = true;
@@ -126,17 +127,17 @@ void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_str
         cell_styles = false;
         break;
       case kStyle:
-        if (cell_styles) state.formats.add_style(le16(body, 2));
+        if (cell_styles) state.formats.add_style(little16(body, 2));
         break;
       case kProperties:
-        state.formats.since_1904 = (le32(body, 0) & 1) != 0;
+        state.formats.since_1904 = (little32(body, 0) & 1) != 0;
         break;
       case kSheet:
         wide(body, place);
         sink.paragraph(wide(body, place));
         break;
       case kSupBook:
-        if (le16(body, 0) == 1) state.context.mark(Mark::macro_dde);
+        if (little16(body, 0) == 1) state.context.mark(Mark::macro_dde);
         break;
       case kHeaderFooter:
         place = 2;

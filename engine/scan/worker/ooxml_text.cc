@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "engine/base/text.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/document_xml.h"
 #include "engine/scan/worker/name_table.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {

@@ -8,7 +8,8 @@
 #include <unordered_set>
 
 #include "engine/base/text.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -25,7 +26,7 @@ std::vector<std::string> file_names(std::string_view bytes) {
   std::unordered_set<std::string> known;
   std::string run;
   for (size_t at = 0; at + 1 < bytes.size() && out.size() < 1000; at += 2) {
-    const uint32_t code = le16(bytes, at);
+    const uint32_t code = little16(bytes, at);
     if (code >= 0x20 && code < 0xd800 && run.size() < 512) {
       append_code_point(run, code);
       continue;
@@ -45,21 +46,21 @@ std::vector<std::string> file_names(std::string_view bytes) {
 // hwp_records reads the text of a section: records with a head of 32 bits, paragraphs among them.
 void hwp_records(TextSink& sink, std::string_view bytes) {
   for (size_t at = 0; at + 4 <= bytes.size() && sink.wanted();) {
-    const uint32_t head = le32(bytes, at);
+    const uint32_t head = little32(bytes, at);
     at += 4;
     uint64_t length = head >> 20;
     if (length == 0xfff) {
-      length = le32(bytes, at);
+      length = little32(bytes, at);
       at += 4;
     }
-    const std::string_view body = piece(bytes, at, length);
+    const std::string_view body = slice(bytes, at, length);
     at += body.size();
     if ((head & 0x3ff) != 0x43) continue;
     std::string text;
     for (size_t i = 0; i + 1 < body.size(); i += 2) {
-      const uint32_t code = le16(body, i);
+      const uint32_t code = little16(body, i);
       if (code >= 0x20) {
-        append_utf16(text, piece(body, i, 2));
+        append_utf16(text, slice(body, i, 2));
       } else if (code == 10 || code == 13) {
         text.push_back('\n');
       } else if (code == 9) {
@@ -75,10 +76,10 @@ void hwp_records(TextSink& sink, std::string_view bytes) {
 
 // hwp_distributed decrypts a section of a document made for distribution: its key is in its first record.
 std::string hwp_distributed(std::string_view bytes) {
-  const uint32_t head = le32(bytes, 0);
+  const uint32_t head = little32(bytes, 0);
   if ((head & 0x3ff) != 0x1c || bytes.size() < 260) return {};
   std::string key_data(bytes.substr(4, 256));
-  uint32_t seed = le32(key_data, 0);
+  uint32_t seed = little32(key_data, 0);
   const auto random = [&seed] {
     seed = seed * 214013 + 2531011;
     return seed >> 16 & 0x7fff;
@@ -89,9 +90,9 @@ std::string hwp_distributed(std::string_view bytes) {
       mask = random() & 0xff;
       left = (random() & 0xf) + 1;
     }
-    if (i >= 4) key_data[i] = static_cast<char>(octet(key_data, i) ^ mask);
+    if (i >= 4) key_data[i] = static_cast<char>(byte_at(key_data, i) ^ mask);
   }
-  const std::string key = key_data.substr(4 + (octet(bytes, 4) & 0x0f), 16);
+  const std::string key = key_data.substr(4 + (byte_at(bytes, 4) & 0x0f), 16);
   const std::string_view packed = bytes.substr(260, (bytes.size() - 260) / 16 * 16);
   std::string out(packed.size(), '\0');
   const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> cipher(EVP_CIPHER_CTX_new(),
@@ -118,14 +119,14 @@ std::string visio_unpack(std::string_view bytes, size_t most) {
     out.push_back(c);
   };
   for (size_t at = 0; at < bytes.size() && out.size() < most;) {
-    const uint32_t flags = octet(bytes, at++);
+    const uint32_t flags = byte_at(bytes, at++);
     for (uint32_t bit = 0; bit < 8 && at < bytes.size(); ++bit) {
       if ((flags >> bit & 1) != 0) {
         put(bytes[at++]);
         continue;
       }
       if (at + 1 >= bytes.size()) return out;
-      const uint32_t low = octet(bytes, at), high = octet(bytes, at + 1);
+      const uint32_t low = byte_at(bytes, at), high = byte_at(bytes, at + 1);
       at += 2;
       const size_t length = (high & 15) + 3;
       // Places count from 18 before the window's begin.
@@ -144,7 +145,7 @@ void read_one(Context& context) {
   {
     TextSink sink(context);
     text_runs(sink, bytes, true, 4);
-    text_runs(sink, piece(bytes, 1), true, 4);
+    text_runs(sink, slice(bytes, 1), true, 4);
     text_runs(sink, bytes, false, 6);
   }
   std::vector<std::string> names;
@@ -152,9 +153,9 @@ void read_one(Context& context) {
   for (size_t at = bytes.find(kOneFile); at != std::string_view::npos; at = bytes.find(kOneFile, at + 16)) {
     if (index == 0) {
       names = file_names(bytes);
-      for (std::string& more : file_names(piece(bytes, 1))) names.push_back(std::move(more));
+      for (std::string& more : file_names(slice(bytes, 1))) names.push_back(std::move(more));
     }
-    const std::string_view data = piece(bytes, at + 36, le64(bytes, at + 16));
+    const std::string_view data = slice(bytes, at + 36, little64(bytes, at + 16));
     if (data.empty()) continue;
     if (!embed(context, data, index < names.size() ? names[index] : "")) return;
     ++index;
@@ -166,7 +167,7 @@ void read_one(Context& context) {
 void read_wordperfect(Context& context) {
   const std::string_view bytes = context.bytes();
   if (!bytes.starts_with("\xffWPC")) return;
-  if (le16(bytes, 0x0c) != 0) {
+  if (little16(bytes, 0x0c) != 0) {
     context.leaf().protection = Protection::yes;
     context.fail(Reason::password);
     return;
@@ -180,8 +181,8 @@ void read_wordperfect(Context& context) {
   };
   // Lengths of the functions 0xf0 to 0xff, code included.
   static constexpr std::array<uint8_t, 16> kFixed = {4, 5, 3, 3, 3, 3, 4, 4, 4, 5, 5, 6, 6, 8, 8, 0};
-  for (size_t at = std::max<size_t>(le32(bytes, 4), 16); at < bytes.size();) {
-    const uint32_t code = octet(bytes, at);
+  for (size_t at = std::max<size_t>(little32(bytes, 4), 16); at < bytes.size();) {
+    const uint32_t code = byte_at(bytes, at);
     if (code >= 0x20 && code < 0x7f) {
       text.push_back(static_cast<char>(code));
       ++at;
@@ -193,7 +194,7 @@ void read_wordperfect(Context& context) {
       append_code_point(text, kLetters[code]);
       ++at;
     } else if (code == 0xf0) {
-      const uint32_t character = octet(bytes, at + 1), set = octet(bytes, at + 2);
+      const uint32_t character = byte_at(bytes, at + 1), set = byte_at(bytes, at + 2);
       append_code_point(text, set == 0 ? character : set == 4 && character >= 5 && character <= 34 ? 0x2022 : 0xfffd);
       at += 4;
     } else if (code > 0xf0) {
@@ -206,7 +207,7 @@ void read_wordperfect(Context& context) {
         text.clear();
         sink.tab();
       }
-      at += std::max<size_t>(le16(bytes, at + 2), 4);
+      at += std::max<size_t>(little16(bytes, at + 2), 4);
     } else {
       if (code == 0x80) text.push_back(' ');
       if (code == 0x84 || code == 0x81) text.push_back('-');
@@ -226,9 +227,9 @@ void read_wordperfect(Context& context) {
 
 void read_access(Context& context) {
   const std::string_view bytes = context.bytes();
-  if (piece(bytes, 4, 12) != "Standard Jet"sv && piece(bytes, 4, 12) != "Standard ACE"sv) return;
+  if (slice(bytes, 4, 12) != "Standard Jet"sv && slice(bytes, 4, 12) != "Standard ACE"sv) return;
   // Access 2007 and later describe their encryption in the first page; the key before that is in a masked head.
-  const std::string_view page = piece(bytes, 0, 4096);
+  const std::string_view page = slice(bytes, 0, 4096);
   if (page.find("<encryption") != std::string_view::npos || page.find("Microsoft Enhanced") != std::string_view::npos ||
       page.find("M\0i\0c\0r\0o\0s\0o\0f\0t\0 \0"sv) != std::string_view::npos) {
     context.leaf().protection = Protection::yes;
@@ -247,7 +248,7 @@ void read_hwp(Context& context, CompoundFile& file) {
   if (!header_entry) return;
   const CompoundStream header = file.read(*header_entry);
   if (!header.bytes().starts_with("HWP Document File")) return;
-  const uint32_t flags = le32(header.bytes(), 36);
+  const uint32_t flags = little32(header.bytes(), 36);
   if ((flags & 2) != 0 || (flags & 0x10) != 0) {
     context.leaf().protection = Protection::yes;
     context.fail(Reason::password);
@@ -304,7 +305,7 @@ void read_visio(Context& context, std::string_view stream) {
   struct Pointer {
     uint32_t place, length, format;
   };
-  std::vector<Pointer> open{{le32(stream, 0x2c), le32(stream, 0x30), le16(stream, 0x34)}};
+  std::vector<Pointer> open{{little32(stream, 0x2c), little32(stream, 0x30), little16(stream, 0x34)}};
   constexpr size_t kStreams = 20000;
   uint64_t out = 0;
   size_t count = 0;
@@ -315,7 +316,7 @@ void read_visio(Context& context, std::string_view stream) {
     }
     const Pointer now = open.back();
     open.pop_back();
-    const std::string_view raw = piece(stream, now.place, now.length);
+    const std::string_view raw = slice(stream, now.place, now.length);
     const bool packed = (now.format & 2) != 0;
     std::string clear;
     if (packed) clear = visio_unpack(raw, 16u << 20);
@@ -326,16 +327,16 @@ void read_visio(Context& context, std::string_view stream) {
       return;
     }
     out += size;
-    const std::string_view bytes = packed ? piece(clear, 4) : raw;
+    const std::string_view bytes = packed ? slice(clear, 4) : raw;
     if (now.format == 0 || raw.empty()) continue;
     // Streams of pointers have 4 or 5 in the second digit of their format; the others hold chunks.
     const uint32_t kind = now.format >> 4;
     if (kind == 5 || count == 1 || kind == 4) {
-      const uint32_t offset = le32(bytes, 0);
-      const uint32_t number = std::min<uint32_t>(le32(bytes, offset), 10000);
+      const uint32_t offset = little32(bytes, 0);
+      const uint32_t number = std::min<uint32_t>(little32(bytes, offset), 10000);
       for (uint32_t i = 0; i < number && offset + 8 + (i + 1) * 18ull <= bytes.size() && offset < bytes.size(); ++i) {
         const size_t row = offset + 8 + i * 18ull;
-        open.push_back({le32(bytes, row + 8), le32(bytes, row + 12), le16(bytes, row + 16)});
+        open.push_back({little32(bytes, row + 8), little32(bytes, row + 12), little16(bytes, row + 16)});
       }
     }
     if (kind == 0xd || kind == 0xc || kind == 0x8 || kind == 0) {

@@ -2,7 +2,8 @@
 // PowerPoint 97 to 2003 (MS-PPT): text of slides, notes, masters, headers and footers, comments; embedded objects and
 // macros; encryption. Records are read in the order of the file, containers not distinguished from their content, so
 // that slides which a later edit replaced are read as well.
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -30,7 +31,7 @@ void slide_text(TextSink& sink, std::string text) {
 }  // namespace
 
 void read_slides(Context& context, std::string_view stream, std::string_view current_user) {
-  if (le32(current_user, 12) == 0xf3d1c4df) {
+  if (little32(current_user, 12) == 0xf3d1c4df) {
     context.leaf().protection = Protection::yes;
     context.fail(Reason::password);
     return;
@@ -39,9 +40,9 @@ void read_slides(Context& context, std::string_view stream, std::string_view cur
   size_t at = 0;
   uint32_t count = 0;
   while (at + 8 <= stream.size()) {
-    const uint32_t head = le16(stream, at);
-    const uint32_t type = le16(stream, at + 2);
-    const uint32_t length = le32(stream, at + 4);
+    const uint32_t head = little16(stream, at);
+    const uint32_t type = little16(stream, at + 2);
+    const uint32_t length = little32(stream, at + 4);
     at += 8;
     if (type == kCryptSession) {
       context.leaf().protection = Protection::yes;
@@ -53,7 +54,7 @@ void read_slides(Context& context, std::string_view stream, std::string_view cur
       return;
     }
     if ((head & 0x0f) == 0x0f) continue;  // a container: its records follow
-    const std::string_view body = piece(stream, at, length);
+    const std::string_view body = slice(stream, at, length);
     if (body.size() < length) context.fail(Reason::corrupt);
     at += body.size();
     switch (type) {
@@ -71,7 +72,7 @@ void read_slides(Context& context, std::string_view stream, std::string_view cur
         sink.flush();
         std::string clear;
         const bool packed = (head >> 4) == 1;
-        if (packed ? inflate_zlib(context, piece(body, 4), clear) : !body.empty()) {
+        if (packed ? inflate_zlib(context, slice(body, 4), clear) : !body.empty()) {
           if (!embed(context, packed ? std::string_view(clear) : body, "", "object")) return;
         }
         break;

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/containers.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/unpack.h"
 
 namespace postern::scan::worker {

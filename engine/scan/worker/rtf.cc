@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "engine/base/text.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/rtf.h"
 
@@ -412,17 +413,17 @@ class Rtf {
   // read_object reads an object of OLE 1: version, form, class, topic, item, size, data.
   bool read_object(std::string_view data) {
     size_t at = 8;
-    const uint32_t form = le32(data, 4);
+    const uint32_t form = little32(data, 4);
     std::string_view strings[3];
     for (std::string_view& string : strings) {
-      const uint32_t length = le32(data, at);
+      const uint32_t length = little32(data, at);
       if (length > 4096) break;
-      string = until_nul(piece(data, at + 4, length));
+      string = until_nul(slice(data, at + 4, length));
       at += 4ull + length;
     }
     if (form == 1 && is_remote(strings[1])) context_.mark(Mark::remote_template);
-    const uint32_t size = le32(data, at);
-    std::string_view body = piece(data, at + 4, size);
+    const uint32_t size = little32(data, at);
+    std::string_view body = slice(data, at + 4, size);
     const bool plausible = form == 2 && at + 4 <= data.size() && !body.empty();
     if (plausible) {
       if (read_package(context_, body)) return true;
@@ -433,7 +434,7 @@ class Rtf {
     if (compound != std::string_view::npos) return embed(context_, data.substr(compound), "", "objdata");
     for (size_t place = data.find("\x02\0"sv); place != std::string_view::npos && place < 4096;
          place = data.find("\x02\0"sv, place + 1)) {
-      if (octet(data, place + 2) >= 0x20 && read_package(context_, data.substr(place))) return true;
+      if (byte_at(data, place + 2) >= 0x20 && read_package(context_, data.substr(place))) return true;
     }
     if (plausible) return embed(context_, body, "", "objdata:" + windows_1252(strings[0]));
     return carve(context_, data);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tokens of RTF.
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/rtf.h"
 
 namespace postern::scan::worker {
@@ -31,7 +31,7 @@ RtfToken RtfTokens::next() {
   if (c != '\\') {
     const size_t end = bytes_.find_first_of(std::string_view("{}\\\r\n\0", 6), at_);
     token.kind = RtfToken::Kind::text;
-    token.text = piece(bytes_, at_, end == std::string_view::npos ? bytes_.size() : end - at_);
+    token.text = slice(bytes_, at_, end == std::string_view::npos ? bytes_.size() : end - at_);
     at_ += token.text.size();
     return token;
   }
@@ -71,7 +71,7 @@ RtfToken RtfTokens::next() {
   if (at_ < bytes_.size() && bytes_[at_] == ' ') ++at_;
   if (token.text == "bin" && token.has_number && token.number > 0) {
     token.kind = RtfToken::Kind::binary;
-    token.text = piece(bytes_, at_, static_cast<uint64_t>(token.number));
+    token.text = slice(bytes_, at_, static_cast<uint64_t>(token.number));
     at_ += token.text.size();
   }
   return token;

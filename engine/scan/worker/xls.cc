@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/cell_format.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
@@ -62,7 +63,7 @@ class Segments {
   }
   uint32_t number(size_t octets) {
     uint32_t out = 0;
-    for (size_t i = 0; i < octets && !done(); ++i) out |= octet(parts_[part_], at_++) << (8 * i);
+    for (size_t i = 0; i < octets && !done(); ++i) out |= byte_at(parts_[part_], at_++) << (8 * i);
     return out;
   }
   void skip(uint64_t count) {
@@ -79,13 +80,13 @@ class Segments {
       if (at_ >= parts_[part_].size()) {
         if (++part_ >= parts_.size()) break;
         at_ = 1;
-        wide = (octet(parts_[part_], 0) & 1) != 0;
+        wide = (byte_at(parts_[part_], 0) & 1) != 0;
         continue;
       }
       const size_t width = wide ? 2 : 1;
       const uint64_t fits = (parts_[part_].size() - at_) / width;
       const uint64_t now = std::min(count, fits);
-      const std::string_view text = piece(parts_[part_], at_, now * width);
+      const std::string_view text = slice(parts_[part_], at_, now * width);
       if (wide) {
         append_utf16(out, text);
       } else {
@@ -113,9 +114,9 @@ class Workbook {
     size_t at = 0;
     uint32_t count = 0;
     while (at + 4 <= stream_.size()) {
-      const uint32_t type = le16(stream_, at);
-      const size_t length = le16(stream_, at + 2);
-      const std::string_view body = piece(stream_, at + 4, length);
+      const uint32_t type = little16(stream_, at);
+      const size_t length = little16(stream_, at + 2);
+      const std::string_view body = slice(stream_, at + 4, length);
       if (body.size() < length) context_.fail(Reason::corrupt);
       at += 4 + length;
       if (type == 0 && length == 0) continue;  // padding
@@ -130,9 +131,9 @@ class Workbook {
       Segments segments;
       segments.add(body);
       if (type == kSst || type == kTxo || type == kString || type == kLabel) {
-        while (at + 4 <= stream_.size() && le16(stream_, at) == kContinue) {
-          const size_t more = le16(stream_, at + 2);
-          segments.add(piece(stream_, at + 4, more));
+        while (at + 4 <= stream_.size() && little16(stream_, at) == kContinue) {
+          const size_t more = little16(stream_, at + 2);
+          segments.add(slice(stream_, at + 4, more));
           at += 4 + more;
         }
       }
@@ -159,22 +160,22 @@ class Workbook {
         begin(4, body);
         break;
       case kBof:
-        begin(le16(body, 0) == 0x0600 ? 8 : 5, body);
+        begin(little16(body, 0) == 0x0600 ? 8 : 5, body);
         break;
       case kEof:
         sink_.line();
         break;
       case kCodePage:
-        code_page_ = le16(body, 0) == 0x8001 ? 1252 : le16(body, 0) == 0x8000 ? 10000 : le16(body, 0);
+        code_page_ = little16(body, 0) == 0x8001 ? 1252 : little16(body, 0) == 0x8000 ? 10000 : little16(body, 0);
         break;
       case kDate1904:
-        formats_.since_1904 = le16(body, 0) == 1;
+        formats_.since_1904 = little16(body, 0) == 1;
         break;
       case kFormat:
         add_format(body);
         break;
       case kXf:
-        formats_.add_style(le16(body, 2));
+        formats_.add_style(little16(body, 2));
         break;
       case kBoundSheet:
         sheet(body);
@@ -190,25 +191,25 @@ class Workbook {
         label(body, segments);
         break;
       case 0x02:
-        if (version_ == 2) cell(body, std::to_string(le16(body, 7)));
+        if (version_ == 2) cell(body, std::to_string(little16(body, 7)));
         break;
       case 0x03:
-        if (version_ == 2) cell(body, format_number(le_double(body, 7), "", false));
+        if (version_ == 2) cell(body, format_number(little_double(body, 7), "", false));
         break;
       case 0x04:
-        if (version_ == 2) cell(body, ansi(piece(body, 8, octet(body, 7)), code_page_));
+        if (version_ == 2) cell(body, ansi(slice(body, 8, byte_at(body, 7)), code_page_));
         break;
       case kNumber:
-        cell(body, formats_.show(le_double(body, 6), le16(body, 4)));
+        cell(body, formats_.show(little_double(body, 6), little16(body, 4)));
         break;
       case kRk:
-        cell(body, formats_.show(rk_number(le32(body, 6)), le16(body, 4)));
+        cell(body, formats_.show(rk_number(little32(body, 6)), little16(body, 4)));
         break;
       case kMulRk:
         many(body);
         break;
       case kBoolError:
-        if (octet(body, 7) == 0) cell(body, octet(body, 6) != 0 ? "TRUE" : "FALSE");
+        if (byte_at(body, 7) == 0) cell(body, byte_at(body, 6) != 0 ? "TRUE" : "FALSE");
         break;
       case kFormula:
       case kFormula3:
@@ -219,7 +220,7 @@ class Workbook {
         formula_string(body, segments);
         break;
       case kString2:
-        if (version_ == 2) sink_.text(ansi(piece(body, 1, octet(body, 0)), code_page_));
+        if (version_ == 2) sink_.text(ansi(slice(body, 1, byte_at(body, 0)), code_page_));
         break;
       case kHeader:
       case kFooter:
@@ -253,7 +254,7 @@ class Workbook {
 
   void begin(uint32_t version, std::string_view body) {
     if (version_ == 0) version_ = version;
-    const uint32_t kind = le16(body, 2);
+    const uint32_t kind = little16(body, 2);
     if (kind == 0x0040) context_.mark(Mark::macro_xlm);
     if (kind == 0x0006 && version == 5) context_.mark(Mark::macro_vba);  // a module of Excel 5 and 95
     row_ = UINT32_MAX;
@@ -262,9 +263,9 @@ class Workbook {
 
   void add_format(std::string_view body) {
     if (version_ == 8) {
-      formats_.add_format(le16(body, 0), string16(piece(body, 2), 2));
+      formats_.add_format(little16(body, 0), string16(slice(body, 2), 2));
     } else {
-      formats_.add_format(le16(body, 0), ansi(piece(body, 3, octet(body, 2)), code_page_));
+      formats_.add_format(little16(body, 0), ansi(slice(body, 3, byte_at(body, 2)), code_page_));
     }
   }
 
@@ -285,10 +286,10 @@ class Workbook {
   }
 
   void sheet(std::string_view body) {
-    const uint32_t kind = octet(body, 5);
+    const uint32_t kind = byte_at(body, 5);
     if (kind == 1) context_.mark(Mark::macro_xlm);
     if (kind == 6) context_.mark(Mark::macro_vba);
-    sink_.paragraph(version_ == 8 ? string16(piece(body, 6), 1) : ansi(piece(body, 7, octet(body, 6)), code_page_));
+    sink_.paragraph(version_ == 8 ? string16(slice(body, 6), 1) : ansi(slice(body, 7, byte_at(body, 6)), code_page_));
   }
 
   void shared_strings(Segments& segments) {
@@ -308,7 +309,7 @@ class Workbook {
   }
 
   void place(std::string_view body) {
-    const uint32_t row = le16(body, 0);
+    const uint32_t row = little16(body, 0);
     if (row != row_) {
       sink_.line();
     } else {
@@ -321,7 +322,7 @@ class Workbook {
     sink_.text(text);
   }
   void shared(std::string_view body) {
-    const uint32_t index = le32(body, 6);
+    const uint32_t index = little32(body, 6);
     if (index >= strings_.size()) return;
     used_[index] = true;
     cell(body, strings_[index]);
@@ -331,14 +332,14 @@ class Workbook {
       segments.skip(6);
       cell(body, string16(segments, 2));
     } else {
-      cell(body, ansi(piece(body, 8, le16(body, 6)), code_page_));
+      cell(body, ansi(slice(body, 8, little16(body, 6)), code_page_));
     }
   }
   void many(std::string_view body) {
     if (body.size() < 6) return;
     place(body);
     for (size_t at = 4; at + 6 <= body.size() - 2; at += 6) {
-      sink_.text(formats_.show(rk_number(le32(body, at + 2)), le16(body, at)));
+      sink_.text(formats_.show(rk_number(little32(body, at + 2)), little16(body, at)));
       sink_.tab();
     }
   }
@@ -347,17 +348,17 @@ class Workbook {
     place(body);
     size_t value = 6;
     if (version_ == 2) value = 7;
-    if (le16(body, value + 6) == 0xffff) {
-      if (octet(body, value) == 1) sink_.text(octet(body, value + 2) != 0 ? "TRUE" : "FALSE");
+    if (little16(body, value + 6) == 0xffff) {
+      if (byte_at(body, value) == 1) sink_.text(byte_at(body, value + 2) != 0 ? "TRUE" : "FALSE");
     } else {
-      sink_.text(formats_.show(le_double(body, value), version_ == 2 ? 0 : le16(body, 4)));
+      sink_.text(formats_.show(little_double(body, value), version_ == 2 ? 0 : little16(body, 4)));
     }
-    if (version_ == 8) formula_strings(piece(body, 22, le16(body, 20)));
-    if (version_ == 5) formula_strings(piece(body, 22, le16(body, 20)));
+    if (version_ == 8) formula_strings(slice(body, 22, little16(body, 20)));
+    if (version_ == 5) formula_strings(slice(body, 22, little16(body, 20)));
   }
   void formula_string(std::string_view body, Segments& segments) {
     sink_.tab();
-    sink_.text(version_ == 8 ? string16(segments, 2) : ansi(piece(body, 2, le16(body, 0)), code_page_));
+    sink_.text(version_ == 8 ? string16(segments, 2) : ansi(slice(body, 2, little16(body, 0)), code_page_));
   }
 
   // formula_strings gives the string constants in a formula, as far as its tokens are known.
@@ -365,15 +366,15 @@ class Workbook {
     const bool new_format = version_ == 8;
     size_t at = 0;
     while (at < tokens.size()) {
-      const uint32_t token = octet(tokens, at++);
+      const uint32_t token = byte_at(tokens, at++);
       const uint32_t kind = token < 0x20 ? token : (token & 0x1f) | 0x20;
       if (kind >= 0x03 && kind <= 0x16) continue;
       switch (kind) {
         case 0x17: {
-          const uint32_t count = octet(tokens, at);
-          const bool wide = new_format && (octet(tokens, at + 1) & 1) != 0;
+          const uint32_t count = byte_at(tokens, at);
+          const bool wide = new_format && (byte_at(tokens, at + 1) & 1) != 0;
           at += new_format ? 2 : 1;
-          const std::string_view text = piece(tokens, at, wide ? count * 2u : count);
+          const std::string_view text = slice(tokens, at, wide ? count * 2u : count);
           at += wide ? count * 2u : count;
           if (text.empty()) break;
           sink_.tab();
@@ -382,8 +383,8 @@ class Workbook {
           break;
         }
         case 0x19: {
-          const uint32_t option = octet(tokens, at);
-          const size_t jumps = (option & 0x04) != 0 ? (le16(tokens, at + 1) + 1u) * 2u : 0;
+          const uint32_t option = byte_at(tokens, at);
+          const size_t jumps = (option & 0x04) != 0 ? (little16(tokens, at + 1) + 1u) * 2u : 0;
           at += 3 + jumps;
           break;
         }
@@ -447,50 +448,50 @@ class Workbook {
   // header gives a header or footer without the codes in it.
   void header(std::string_view body) {
     if (body.empty()) return;
-    const std::string text = version_ == 8 ? string16(body, 2) : ansi(piece(body, 1, octet(body, 0)), code_page_);
+    const std::string text = version_ == 8 ? string16(body, 2) : ansi(slice(body, 1, byte_at(body, 0)), code_page_);
     sink_.paragraph(plain_header(text));
   }
   void note(std::string_view body) {
     if (version_ == 8) {
-      sink_.paragraph(string16(piece(body, 8), 2));
+      sink_.paragraph(string16(slice(body, 8), 2));
     } else {
-      sink_.paragraph(ansi(piece(body, 6, le16(body, 4)), code_page_));
+      sink_.paragraph(ansi(slice(body, 6, little16(body, 4)), code_page_));
     }
   }
   void text_object(std::string_view body, Segments& segments) {
     segments.skip(body.size());
     if (segments.done()) return;
     const bool wide = (segments.number(1) & 1) != 0;
-    sink_.paragraph(segments.characters(le16(body, 10), wide));
+    sink_.paragraph(segments.characters(little16(body, 10), wide));
   }
 
   void extern_book(std::string_view body) {
-    const uint32_t count = le16(body, 2);
+    const uint32_t count = little16(body, 2);
     if (count == 0x0401 || count == 0x3a01) return;
-    if (string16(piece(body, 2), 2).find('\x03') != std::string::npos) context_.mark(Mark::macro_dde);
+    if (string16(slice(body, 2), 2).find('\x03') != std::string::npos) context_.mark(Mark::macro_dde);
   }
   void extern_sheet(std::string_view body) {
     if (version_ == 8) return;
-    if (piece(body, 1, octet(body, 0)).find('\x03') != std::string_view::npos) context_.mark(Mark::macro_dde);
+    if (slice(body, 1, byte_at(body, 0)).find('\x03') != std::string_view::npos) context_.mark(Mark::macro_dde);
   }
   void hyperlink(std::string_view body) {
     static constexpr std::string_view kUrl("\xe0\xc9\xea\x79\xf9\xba\xce\x11\x8c\x82\x00\xaa\x00\x4b\xa9\x0b", 16);
     const size_t found = body.find(kUrl);
     if (found == std::string_view::npos) return;
-    const std::string_view url = piece(body, found + 20, le32(body, found + 16));
+    const std::string_view url = slice(body, found + 20, little32(body, found + 16));
     sink_.paragraph(utf16(until_nul16(url)));
   }
   void validation(std::string_view body) {
     if (version_ != 8) return;
     Segments segments;
-    segments.add(piece(body, 4));
+    segments.add(slice(body, 4));
     for (int i = 0; i < 4; ++i) {
       const std::string text = string16(segments, 2);
       if (text.size() > 1) sink_.paragraph(text);
     }
   }
   void series(std::string_view body) {
-    sink_.paragraph(version_ == 8 ? string16(piece(body, 2), 1) : ansi(piece(body, 3, octet(body, 2)), code_page_));
+    sink_.paragraph(version_ == 8 ? string16(slice(body, 2), 1) : ansi(slice(body, 3, byte_at(body, 2)), code_page_));
   }
 
   Context& context_;

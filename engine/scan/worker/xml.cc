@@ -12,7 +12,7 @@
 #include <string>
 
 #include "engine/mime/charset.h"
-#include "engine/scan/worker/octets.h"
+#include "engine/scan/worker/bytes.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -150,11 +150,11 @@ XmlParser::XmlParser(XmlHandler& handler, bool doctype) : state_(new State{handl
         for (int i = 0; i < 256; ++i) {
           const char byte = static_cast<char>(i);
           const mime::Converted one = mime::to_utf8({&byte, 1}, name);
-          const uint32_t lead = octet(one.utf8, 0);
+          const uint32_t lead = byte_at(one.utf8, 0);
           uint32_t code = lead;
           const size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : 3;
           if (length > 1) code = lead & (0x7fu >> length);
-          for (size_t k = 1; k < length; ++k) code = code << 6 | (octet(one.utf8, k) & 0x3f);
+          for (size_t k = 1; k < length; ++k) code = code << 6 | (byte_at(one.utf8, k) & 0x3f);
           encoding->map[i] = one.utf8.size() == length ? static_cast<int>(code) : -1;
         }
         encoding->data = nullptr;

@@ -5,7 +5,6 @@
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {

@@ -7,7 +7,6 @@
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
-#include "engine/scan/worker/octets.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/zip_directory.h"
 

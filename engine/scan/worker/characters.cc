@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Characters out of bytes: UTF-16, windows-1252, and the code pages that office formats name by number.
-#include "engine/scan/worker/octets.h"
+// UTF-16 and code pages as UTF-8.
+#include "engine/scan/worker/characters.h"
 
 #include <array>
-#include <bit>
 
 #include "engine/mime/charset.h"
+#include "engine/scan/worker/bytes.h"
 
 namespace postern::scan::worker {
-
-double le_double(std::string_view bytes, size_t at) { return std::bit_cast<double>(le64(bytes, at)); }
 
 void append_code_point(std::string& out, uint32_t code) {
   if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) code = 0xfffd;
@@ -33,9 +31,9 @@ void append_code_point(std::string& out, uint32_t code) {
 
 void append_utf16(std::string& out, std::string_view bytes) {
   for (size_t at = 0; at + 1 < bytes.size(); at += 2) {
-    uint32_t code = le16(bytes, at);
+    uint32_t code = little16(bytes, at);
     if (code >= 0xd800 && code < 0xdc00 && at + 3 < bytes.size()) {
-      const uint32_t low = le16(bytes, at + 2);
+      const uint32_t low = little16(bytes, at + 2);
       if (low >= 0xdc00 && low < 0xe000) {
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
         at += 2;

@@ -1,28 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Octets: little-endian numbers, UTF-16 and windows-1252 out of hostile bytes. Nothing here reads past an end: what is
-// not there is 0.
+// Characters out of hostile bytes: UTF-16, windows-1252, and the code pages that office formats name by number.
 #pragma once
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace postern::scan::worker {
-
-inline uint32_t octet(std::string_view bytes, size_t at) {
-  return at < bytes.size() ? static_cast<unsigned char>(bytes[at]) : 0u;
-}
-inline uint32_t le16(std::string_view bytes, size_t at) { return octet(bytes, at) | octet(bytes, at + 1) << 8; }
-inline uint32_t le32(std::string_view bytes, size_t at) { return le16(bytes, at) | le16(bytes, at + 2) << 16; }
-inline uint64_t le64(std::string_view bytes, size_t at) {
-  return le32(bytes, at) | static_cast<uint64_t>(le32(bytes, at + 4)) << 32;
-}
-double le_double(std::string_view bytes, size_t at);
-
-// piece is substr that never throws: what of [at, at + count) is there.
-inline std::string_view piece(std::string_view bytes, uint64_t at, uint64_t count = UINT64_MAX) {
-  if (at >= bytes.size()) return {};
-  return bytes.substr(static_cast<size_t>(at), count > bytes.size() ? bytes.size() : static_cast<size_t>(count));
-}
 
 // append_code_point adds one character; surrogates and what is past Unicode become U+FFFD.
 void append_code_point(std::string& out, uint32_t code);

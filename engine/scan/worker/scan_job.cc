@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop of a scan: what is found is scanned as what was given.
-#include "engine/scan/worker/engine.h"
+#include "engine/scan/worker/scan_job.h"
 
 #include <algorithm>
 #include <deque>
