@@ -43,6 +43,7 @@ target_include_directories(libmilter SYSTEM INTERFACE "${MILTER_INCLUDE}")
 target_link_libraries(libmilter INTERFACE "${MILTER_LIBRARY}" Threads::Threads)
 # What only the scan worker links.
 pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive)
+pkg_check_modules(MSPACK REQUIRED IMPORTED_TARGET libmspack)
 pkg_check_modules(EXPAT REQUIRED IMPORTED_TARGET expat)
 pkg_check_modules(QPDF REQUIRED IMPORTED_TARGET libqpdf)
 pkg_check_modules(POPPLER REQUIRED IMPORTED_TARGET poppler-cpp)

@@ -7,6 +7,7 @@
 #include "engine/mime/transfer_coding.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/office.h"
+#include "engine/scan/worker/readers.h"
 #include "test/support/scan_files.h"
 
 using namespace postern::scan;
@@ -139,6 +140,130 @@ TEST(Carriers, Macintosh) {
 }
 
 // Signed data of PKCS #7 around a content, without a signer.
+// Made by chmcmd of Free Pascal, but with the number of the help compiler that wrote such files first; packed here by
+// zlib.
+TEST(Carriers, HelpFile) {
+  const std::string packed = base64(
+      "eNrtmntQU1cex09AEZBIRGkFBIJJeUsCouElFBIgAQJIIiDKI5BLQPIiCW+whSIoLdqgBJHlXRC2RRGKIBR5WLEIFqQIFuOrokVQpCpF6Lrsje"
+      "K03dmZdndm/9id+znzm9/vnO/vd+7vzv3rnLk0JsNDGQAQARsKNnDuyzaFw7xCpf81bXh9mQao6N/y8PH6f5or8hVsWvHJK56JeeMHV/zfUW/8"
+      "K1PwO2hMhr9CYsKm/vqBACit9LAM8zZPEa9sAfYXKIVaGQ2vL1180wNzRX+LP93T5zL617rXtQR4okrA0SjBVEoAqlhQ8XrGdIMbgBU1Ao7BDK"
+      "D5ejJQ5wUoWGHsYTDd6SBTtUKgRsD7uXnRfBlMFCh0QRPCceEB7q4UujscADhDjRDF4kZZQckQqlCQDdYSYvlsKNkqRsLjogpdiBsdHCgsCYsh"
+      "ZEVBBF8WD/KJFUtAZZKT6W8FhkQgYnEgAp1BFvCEIkgshtgEsoAvgfgSUL39k3TLP5UtEnAVWaBq22azPyyAJT6NHy0AVX6qhD/MZopYfHG0QM"
+      "QjvH6BqiDj8H+jJo3kQbaxs7clbrWnbLPeam1NgSM3G9JWItGVSLa3drcnk8gZBBpfLGHxoyDFvoovFvtffkQAJIYkTFYkFwJVGXYAAQEBAQEB"
+      "AQEBAQEB4X8BJioVbAUYwIyJFWNZoqiY2EQIm8QSY/kCCZbHYkPYyBSsJAbC0hlYKpPug6VCXCE2SCCKE8cIhKYiM1MJzwwrFAk4IhbPEhuZIF"
+      "EUeIggCOvPEsOHfBMxNiqGh4UPo3HwORS7zcoGHmh1xWk0lguxFdlkKp3MY7+RlF/faawCj748B9TAO4BKdcUGQiJxrICPtbUi2VrZkYg2sI7/"
+      "U2+nBNaCX28WgDK8wARr4HIFaAAwTByDjnp7fYOAgICAgICAgICAgICAgPB/iQFQAhpgN+CDKCAAPCAEIgABMTwgwIZ1DUAHDED+l5oKbD4hwW"
+      "Ql8Ob3C6Xf3CPMbX7j0wAJeMD1NsAO2ANbQARbYU8B24A1HFnDgwKvva1Whc30N9XpKivbffj7rt+uq2JXg/hAxf8nxtbCIACW/dKO4m4O+Mxy"
+      "9eO+v8Vtbp51SzgYwIsPKKlebNGO31snr67LbTIe3Xq9RPeW5R7z3sZqbzdJ/oxOX2QJAFtA9PsgQmnHV/POzrMvhjZoKZ3vFvCUNeLZqpZHDs"
+      "p6lT0tjpiuwRmtOuzosNpreflDtdc9gEzUORQWO0YI9+n+yBy1NuheQLHhFnBr4aYg3St/nc6u9vN6H/nYRZJaK/LDn9bSWhhg6Z198qw9S+U2"
+      "WG/WKc279npEckZWgPfx3pEmmdIjK2/jE9NNHytdjDcvK9+Qvs5HylL/1EhNZ3hjQW2PGd4XJdEadtUpLDxRPPei4BTGgTYFtLXqsA6HpzDaBX"
+      "U9OiXF7flTRM8xfSrOaF2N9Lh6AE66rlZ6Ivc7qq/yNL7OKKFgtMLh8DRRu6C+0WFg+gtp56QDs+iS2+OmusZXgbtPh+3XXxgYr+ywTHhfNNMA"
+      "ReS2eEeu+bnpMZYsS0z+G6QfsqtyElOvf5/AzV3fUnm66GarVvDqyjqtZ+qzrdnyGoOCz0d2FnTgKVWh6lu+t9KXzhVukkYUYamp732tdafe+k"
+      "HSxaXkto5VycMECxVx0UHyiz29w0kNXzT8YgC26FhoDLrbJpQea+VX7g0wOS2xCJLncmvGT5+Ko7M7x86E1RqolMhk14+d+257i/52l/ou4zPh"
+      "/aVxpKzVSd1PJHpj2ej6pxM3JyY2DhWWn408GlyKP9vTeLb/2V753r12fp0ll484RQmeXUVfvmpyu/VBa2thqY0fu9+gqbpOdhUaYO383PPk9s"
+      "RBg5bNcs3NjLj4q/HxVxwTyobKHDlFS+4Ww1XmiU/2leyYpLWPNoRUB9YPihJEIumkgcZqk4rkwJ8swyCn/KKQtSrdc6oLP3nJnaiULN8RN+gz"
+      "X+pUjRzPNbahTtfWS7t9g6gTfvvx/cb21Me+SVS5bwb1tl8e/ooJDS808cbHG/tSZ+ll0rt+X+EH6m20HuaZFzipW2jtHNXFp42G0J6ba36dMp"
+      "9LsTLP6d+3X0st1HyDdyilIKXiq8nUOsJazU8g948e7BkRpoy9iAgbt1oQUNYZGr4yyeguzXAuNfRvKsftUXqY9HR61M7v43eD+tLNXV72dZX3"
+      "YTx0MfYZqHll5U8pc6sEYQ0OL4PmAxYuY3pD/PV3rtoseCbGUBkH5QuzepcuVDiHJ97/FLNcYvTJAVZrNjrzL+hd3y7cw3y7OPdIbjtCodybzH"
+      "l050KK2KXdrDmy6n7U4hRlftc1MaOe80r36oHz0SoNd7pcF9G7uz+k0a4d6Iqiz7777shnOhaDxYHPM+lD3X0LET2vjvbclkyNOXngnvU1ZKnp"
+      "fZPtOykYyWI059SkktwcdN0dHauqMx/c94Ns9+dmjxmyms8Kv7mme87TI1fzrCPU2VbkdVLf2/FIYz/3hk8ZbmGOte35C5MZ9IslrDBH89gxqX"
+      "SR/F5NGqmneb1e7yFNlkA9K+rYIec03FBJ8OENPeWBJ9FBTjmd8UU1+fOX8qhUH4M7t+taDUe5WoSwzjRL58Ebehw0uy//p/vFU447jusbXuEa"
+      "uxywyfvmoQnb47lM9uMdQr41gWptvTggY/ufTIi+lJqQ0XJhcF/oROGZxy/bKYtpUtFIgYR0fmJcg9ZR2x3adcXCZeiphd+YLHkmQ2dAdiJzZv"
+      "zkde6NQe3Ex0W2HzQzhjoOn36YuqBGO301Z/zn6O1pJeIquvw8q29+39wPhy787Xv95V+czVxpZpUWfDnH7lyPxc2bVdefdF0b7rKLbZsoknV6"
+      "FTvW8u71slPuxiZHHNJdrSrgFJKICV7+Z6ZrgoQJ6UJOW03NWOHTsJn9RqztpgPj7T8Ev0zcPYzRGz20CZ3ndLzD4Ylj6LzPZ7/49F5usc7L4w"
+      "V1fcAbHn+a9EBjU5fSvo0dIZYy3q4x9M6ZoDJC0hmrzMvD3TiBNo64+F5wW5K+08AabtdD767Fi1NTz4HtcwO1kh0/cnTrTuWQjq7Ha5wVn2y0"
+      "5LneKv842uFi8pFk/4S4mSBd4x+XG+6eyFXp4PTmDzfNTUlm2r4gOrZzJI3ilFSOOC0hiZMakXjxWUzrgc+/NOzazbPSFMU136aAkYgb5CXt2W"
+      "17N/KW0jI8VV0xbkbZbqrZGFWj/zy6a/QP9XlPPQ==");
+  std::string help(10493, '\0');
+  uLongf size = help.size();
+  ASSERT_EQ(uncompress(reinterpret_cast<Bytef*>(help.data()), &size, reinterpret_cast<const Bytef*>(packed.data()),
+                       packed.size()),
+            Z_OK);
+  const Verdict verdict = scan(help);
+  EXPECT_TRUE(verdict.leaves[0].is(FileType::chm));
+  EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
+  EXPECT_TRUE(has_program(verdict));
+  const Leaf* page = leaf_named(verdict, "/index.html");
+  ASSERT_NE(page, nullptr);
+  EXPECT_TRUE(holds(page->text, "The zebra stands here."));
+  // Cut off, or with a table that is none: nothing of it counts as read.
+  EXPECT_FALSE(scan(std::string_view(help).substr(0, help.size() - 700)).complete());
+  help[0x28] = 0x10;
+  EXPECT_EQ(scan(help).reason(), Reason::corrupt);
+}
+
+TEST(Carriers, PackedByCompressExe) {
+  const std::string szdd = base64(
+      "U1pERIjwJzNBAAACAACHTVoA8v0CDRINHAZAfhwAUEUAAEwBHA0ARQ1VDWUNdQ2FDZUNpQ21DQDFDdUN5Q31DQUdFR0lHTUdAEUdVR1lHXUdhR2V"
+      "HaUdtR0AxR3VHeUX");
+  Job job;
+  job.bytes = szdd;
+  job.name = "CALC.EX_";
+  Verdict verdict = worker::scan_job(job);
+  EXPECT_TRUE(verdict.leaves[0].is(FileType::szdd));
+  EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
+  EXPECT_TRUE(has_program(verdict));
+  EXPECT_EQ(scan(std::string_view(szdd).substr(0, 60)).reason(), Reason::corrupt);
+  // KWAJ, stored, with the length and the parts of a name in its header.
+  const std::string kwaj = "KWAJ\x88\xf0\x27\xd1"s + little(0, 2) + little(14 + 4 + 9 + 4, 2) + little(1 | 8 | 16, 2) +
+                           little(512, 4) + "calcfile\0"s + "exe\0"s + program();
+  verdict = scan(kwaj);
+  EXPECT_TRUE(verdict.leaves[0].is(FileType::szdd));
+  EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
+  EXPECT_NE(leaf_named(verdict, "calcfile.exe"), nullptr);
+  EXPECT_TRUE(has_program(verdict));
+}
+
+// sis makes an installation file with one file, for all languages or one for each of two.
+std::string sis(std::string_view file, uint64_t unpacked, uint32_t uid2, uint32_t options, uint32_t record = 0) {
+  const std::string name = "!:\\calc.exe";
+  const bool new_form = uid2 == 0x10003a12;
+  const size_t forms = record == 0 ? 1 : 2;
+  const size_t body = 100 + 28 + forms * (new_form ? 12 : 8) + (new_form ? 8 : 0);
+  std::string out = little(1, 4) + little(uid2, 4) + little(0x10000419, 4) + little(0, 6) + little(2, 2) +
+                    little(1, 2) + little(0, 14) + little(options, 2) + little(0, 14) + little(100, 4);
+  out.resize(100, '\0');
+  out += little(record, 4) + little(0, 8) + little(0, 8) + little(name.size(), 4) + little(body, 4);
+  for (size_t i = 0; i < forms; ++i) out += little(file.size(), 4);
+  for (size_t i = 0; i < forms; ++i) out += little(body + name.size(), 4);
+  if (new_form) {
+    for (size_t i = 0; i < forms; ++i) out += little(unpacked, 4);
+    out += little(0, 8);
+  }
+  return out + name + std::string(file);
+}
+
+TEST(Carriers, SymbianInstallation) {
+  const std::string raw = program();
+  std::string packed(compressBound(raw.size()), '\0');
+  uLongf size = packed.size();
+  compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(raw.data()), raw.size());
+  packed.resize(size);
+  for (const std::string& file : {sis(packed, raw.size(), 0x10003a12, 0), sis(raw, raw.size(), 0x10003a12, 8),
+                                  sis(raw, raw.size(), 0x1000006d, 0), sis(packed, raw.size(), 0x10003a12, 0, 1)}) {
+    const Verdict verdict = scan(file);
+    EXPECT_TRUE(verdict.leaves[0].is(FileType::sis));
+    EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
+    EXPECT_NE(leaf_named(verdict, "calc.exe"), nullptr);
+    EXPECT_TRUE(has_program(verdict));
+    EXPECT_FALSE(scan(std::string_view(file).substr(0, file.size() - 8)).complete());
+  }
+  EXPECT_EQ(scan(sis(packed, raw.size() + 1, 0x10003a12, 0)).reason(), Reason::corrupt);
+  // Conditions, and the format of Symbian 9.
+  EXPECT_EQ(scan(sis(raw, 0, 0x1000006d, 0, 3)).reason(), Reason::unsupported);
+  EXPECT_EQ(scan("\x7a\x1a\x20\x10"s + std::string(100, '\0')).reason(), Reason::unsupported);
+}
+
+// What nobody reads is never taken for read. Pictures are: their groups have them as documents for AsyncOS' sake.
+TEST(Carriers, EveryDocumentAndContainerHasAReader) {
+  for (const FileTypeInfo& row : file_types()) {
+    const std::optional<FileType> type = find_type(row.name);
+    if ((!row.in(Group::document) && !row.in(Group::compressed)) || row.in(Group::image)) continue;
+    EXPECT_TRUE(std::ranges::any_of(worker::readings(), [&](const worker::Reading& each) { return each.type == type; }))
+        << row.name;
+  }
+}
+
 TEST(Carriers, OpaqueSignature) {
   const auto node = [](char tag, const std::string& body) {
     const std::string length =
@@ -252,8 +377,8 @@ TEST(Documents, EncryptedPackages) {
     writer.stream(0, name16("EncryptionInfo"), version + std::string(60, '\0'));
     writer.stream(0, name16("EncryptedPackage"), little(4096, 8) + std::string(4096, '\7'));
     const Verdict verdict = scan(writer.finish(), "x.docx");
-    EXPECT_EQ(verdict.leaves[0].protection, Protection::yes) << worker::octet(version, 2);
-    EXPECT_EQ(verdict.reason(), Reason::password) << worker::octet(version, 2);
+    EXPECT_EQ(verdict.leaves[0].protection, Protection::yes) << worker::byte_at(version, 2);
+    EXPECT_EQ(verdict.reason(), Reason::password) << worker::byte_at(version, 2);
   }
 }
 
