@@ -19,8 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kProgressEvery{5};
-constexpr uint64_t kWatchedBytes = 256u << 10;  // smaller messages cannot take that long
-constexpr size_t kBodyChunk = 60u << 10;        // small pieces of a new body are put together up to this
+constexpr size_t kBodyChunk = 60u << 10;  // small pieces of a new body are put together up to this
 
 // What could not be scanned, so that a quarantined message says why; not more than a screen of it.
 void log_unscannable(Transaction& transaction) {
@@ -48,16 +47,14 @@ Answer Session::finish(Mta& mta, Open& open) {
     log_end(open, *open.late);
     return answer(mta, *open.late);
   }
-  if (open.transaction.bytes_seen() > kWatchedBytes) {
-    open.transaction.keep_going = [&mta, start, last = start, deadline = service_.content_deadline()]() mutable {
-      const Clock::time_point now = Clock::now();
-      if (now - last > kProgressEvery) {
-        last = now;
-        mta.progress();
-      }
-      return now - start < deadline;
-    };
-  }
+  open.transaction.keep_going = [&mta, start, last = start, deadline = service_.content_deadline()]() mutable {
+    const Clock::time_point now = Clock::now();
+    if (now - last > kProgressEvery) {
+      last = now;
+      mta.progress();
+    }
+    return now - start < deadline;
+  };
   Finished finished = open.transaction.finish((steps_ & kNoBody) == 0);
   open.transaction.keep_going = nullptr;
   Decision& decision = finished.decision;

@@ -100,6 +100,8 @@ base::Result<std::string> exchange(const Reach& reach, const char* path, const S
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                    static_cast<long>(std::max<int64_t>(1, std::min(left, reach.connect_timeout).count())));
+  // A look-up of the name that takes too long is left behind in its thread, not waited for.
+  curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
   if (!at.path.empty()) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, at.path.c_str());
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list.get());
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);

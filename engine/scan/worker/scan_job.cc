@@ -17,16 +17,6 @@
 namespace postern::scan::worker {
 namespace {
 
-// clean makes `raw` fit for a path or name: control characters and bytes that are no UTF-8 become '?'.
-std::string clean(std::string_view raw, size_t most) {
-  std::string out;
-  for (const char c : raw.substr(0, most)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out.push_back(byte < 0x20 || byte == 0x7f ? '?' : c);
-  }
-  return out;
-}
-
 // Whether a file of this type may need a password, which nobody looks for in what is skipped.
 bool may_need_password(FileType type) {
   const FileTypeInfo& row = info(type);
@@ -110,10 +100,10 @@ class LeafContext : public Context {
       return std::nullopt;
     }
     Leaf added;
-    added.name = clean(found.name, kMaxName);
-    added.path = leaf().path + found.separator + clean(found.label, kMaxName) + added.name;
+    added.name = clean_name(found.name, kMaxName);
+    added.path = leaf().path + found.separator + clean_name(found.label, kMaxName) + added.name;
     if (added.path.size() > kMaxPath) added.path.resize(kMaxPath);
-    added.declared_mime = clean(found.declared_mime, kMaxMime);
+    added.declared_mime = clean_name(found.declared_mime, kMaxMime);
     added.size = found.bytes.size();
     added.parent = index_;
     added.reason = found.lost;
@@ -192,8 +182,8 @@ void prepare() {
 Verdict scan_job(const Job& job) {
   Scan scan(job);
   Leaf first;
-  first.name = clean(job.name, kMaxName);
-  first.declared_mime = clean(job.declared_mime, kMaxMime);
+  first.name = clean_name(job.name, kMaxName);
+  first.declared_mime = clean_name(job.declared_mime, kMaxMime);
   first.size = job.bytes.size();
   scan.leaves.push_back(std::move(first));
   Child whole;
