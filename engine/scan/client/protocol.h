@@ -24,8 +24,8 @@ uint64_t vocabulary();
 
 // Kind of a message. From the one that asks: `job` (a JobHeader follows; the first piece is in the arena), `piece` (the
 // next one is), `fetch` (the worker may overwrite the arena with its next piece). From the worker: `hello` (ready for a
-// job; the program's first has its vocabulary() as the job's number), `more` (the arena may be overwritten), `verdict`
-// (the first piece is in the arena), `verdict_piece`.
+// job; the program's first has its vocabulary() as the job's number, a copy's number of process is the total), `more`
+// (the arena may be overwritten), `verdict` (the first piece is in the arena), `verdict_piece`.
 enum class Kind : uint16_t { hello = 1, job, piece, more, verdict, verdict_piece, fetch, count_ };
 
 // Message is the fixed part of every message. `total` is the size of the whole thing or verdict, `piece` of what is in

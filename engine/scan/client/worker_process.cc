@@ -42,6 +42,8 @@ constexpr std::chrono::milliseconds kSlow[] = {std::chrono::milliseconds(500), s
 constexpr int kSlowNice = 6;  // by step
 constexpr size_t kKeptFrame = 1u << 20;
 constexpr int kMostNice = 19;
+// For a copy of a template that is gone to say who it is; the pool's keeper waits that long.
+constexpr auto kUnnamed = std::chrono::seconds(2);
 
 int milliseconds_left(Clock::time_point deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
@@ -72,6 +74,23 @@ std::optional<std::string> receive_frame(int socket) {
   while (got < 0 && errno == EINTR);
   if (got <= 0) return std::nullopt;
   return std::string(buffer.data(), static_cast<size_t>(got));
+}
+
+std::optional<Message> receive_hello(int socket, Clock::time_point deadline) {
+  pollfd wait{socket, POLLIN, 0};
+  int got = 0;
+  do got = ::poll(&wait, 1, milliseconds_left(deadline));
+  while (got < 0 && errno == EINTR);
+  const std::optional<std::string> frame = got > 0 ? receive_frame(socket) : std::nullopt;
+  const std::optional<Message> message = frame ? decode_message(*frame) : std::nullopt;
+  return message && message->kind == Kind::hello ? message : std::nullopt;
+}
+
+// is_child tells whether this is the number of a child of ours: nothing else may ever be taken for a worker and killed.
+bool is_child(uint64_t pid) {
+  siginfo_t info{};
+  return pid > 0 && pid <= INT32_MAX &&
+         ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 // last_words says how a process ended that closed its socket a moment ago.
@@ -364,6 +383,15 @@ Result<bool> Template::ready(Clock::time_point deadline) {
   return fail(Cause::unavailable, "the scan worker program ended at its start: " + last_words(child_));
 }
 
+// bury_unnamed ends the copy that a template may have made whose answer never came, and the template before it:
+// `socket` is the copy's. It names itself there, before it has seen a message; from one that does not, nothing comes
+// but the end.
+void Template::bury_unnamed(UniqueFd socket) {
+  child_ = Child();
+  const std::optional<Message> hello = receive_hello(socket.get(), Clock::now() + kUnnamed);
+  if (hello && is_child(hello->total)) const Child gone(static_cast<pid_t>(hello->total));
+}
+
 Result<std::unique_ptr<WorkerProcess>> Template::worker(size_t arena_size, Clock::time_point deadline) {
   auto ends = socket_pair();
   if (!ends) return std::unexpected(std::move(ends.error()));
@@ -387,35 +415,35 @@ Result<std::unique_ptr<WorkerProcess>> Template::worker(size_t arena_size, Clock
   ssize_t sent = 0;
   do sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   while (sent < 0 && errno == EINTR);
-  if (sent < 0) return std::unexpected(system_error("asking for a scan worker", errno));
+  if (sent < 0) {
+    if (errno == EPIPE || errno == ECONNRESET) health_ = Health::lost;
+    return std::unexpected(system_error("asking for a scan worker", errno));
+  }
+  ends->second.reset();
+  arena->close_fd();
 
-  // The number of the new process, and then, on its own socket, its hello once it has locked itself up.
-  const auto receive = [&](int socket) -> std::optional<Message> {
-    pollfd wait{socket, POLLIN, 0};
-    int got = 0;
-    do got = ::poll(&wait, 1, milliseconds_left(deadline));
-    while (got < 0 && errno == EINTR);
-    const std::optional<std::string> answer = got > 0 ? receive_frame(socket) : std::nullopt;
-    return answer ? decode_message(*answer) : std::nullopt;
-  };
-  const std::optional<Message> made = receive(socket_.get());
-  if (!made || made->kind != Kind::hello) return fail(Cause::unavailable, "the scan workers' template is gone");
+  // The number of the new process, and then, on its own socket, its hello once it has locked itself up. Without the
+  // answer to this request that to the next could not be told from it.
+  health_ = Health::lost;
+  const std::optional<Message> made = receive_hello(socket_.get(), deadline);
+  if (!made) {
+    bury_unnamed(std::move(ends->first));
+    return fail(Cause::unavailable, "the scan workers' template is gone");
+  }
   if (made->total == 0) {
+    health_ = Health::good;
     return std::unexpected(system_error("making a scan worker", static_cast<int>(made->piece & 0xffff)));
   }
-  // Only a child of ours is taken for one: nothing else may ever be killed.
-  siginfo_t info{};
-  if (made->total > INT32_MAX ||
-      ::waitid(P_PID, static_cast<id_t>(made->total), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
+  if (!is_child(made->total)) {
     return fail(Cause::unavailable, "the scan workers' template named a process that is none of ours");
   }
   Child child(static_cast<pid_t>(made->total));
-  ends->second.reset();
-  arena->close_fd();
-  const std::optional<Message> hello = receive(ends->first.get());
-  if (!hello || hello->kind != Kind::hello) {
+  health_ = Health::doubtful;
+  const std::optional<Message> hello = receive_hello(ends->first.get(), deadline);
+  if (!hello) {
     return fail(Cause::unavailable, "a scan worker ended before its first job: " + last_words(child));
   }
+  health_ = Health::good;
   if (child.fd() < 0) return fail(Cause::unavailable, "a scan worker could not be watched");
   return std::make_unique<WorkerProcess>(std::move(child), std::move(ends->first), std::move(*arena));
 }

@@ -132,11 +132,18 @@ class Template {
   base::Result<std::unique_ptr<WorkerProcess>> worker(size_t arena, Clock::time_point deadline);
   int socket() const { return socket_.get(); }
 
+  // Health is what worker() has shown: `lost`, it does not answer and is of no more use; `doubtful`, a copy of it ended
+  // before its first job. That this process lacked something to start a worker with says nothing about it.
+  enum class Health : uint8_t { good, doubtful, lost };
+  Health health() const { return health_; }
+
  private:
   Template(Child child, base::UniqueFd socket) : child_(std::move(child)), socket_(std::move(socket)) {}
+  void bury_unnamed(base::UniqueFd socket);
   Child child_;
   base::UniqueFd socket_;
   bool ready_ = false;
+  Health health_ = Health::good;
 };
 
 }  // namespace postern::scan

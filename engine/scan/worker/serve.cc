@@ -250,7 +250,7 @@ void follow_parent(const Program& program) {
   ::mallopt(M_TRIM_THRESHOLD, kKeptMemory);
   ::mallopt(M_MMAP_THRESHOLD, kLargeBlock);
   note_memory_at(&head.memory_failed);
-  send_frame(encode_message({Kind::hello, 0, 0, 0}));
+  send_frame(encode_message({Kind::hello, 0, static_cast<uint64_t>(::getpid()), 0}));
   for (;;) serve_job(program, head);
 }
 
