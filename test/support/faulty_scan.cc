@@ -269,6 +269,11 @@ Verdict misbehave(const Job& job, std::string_view word, uint64_t number) {
   if (word == "hog-c") hog(true);
   if (word == "killed") ::raise(SIGKILL);
   if (word == "stale" && jobs > 1) std::abort();
+  if (word == "named" && job.name == "abort") std::abort();
+  if (word == "noted-segv") {
+    worker::note_memory();
+    ::raise(SIGSEGV);
+  }
   if (word == "close") {
     ::close(worker::serving().socket);
     hang();
@@ -306,7 +311,7 @@ Verdict misbehave(const Job& job, std::string_view word, uint64_t number) {
     hang();
   }
   if (word == "long-verdict") {
-    say_verdict("x", 1ull << 40, 1);
+    say_verdict("x", number == 0 ? 1ull << 40 : number, 1);
     hang();
   }
   if (word == "wide-piece") {
@@ -361,8 +366,34 @@ Verdict scan(const Job& job) {
   return misbehave(job, word, std::strtoull(rest.c_str(), nullptr, 10));
 }
 
+// A template that ends after it made a worker, before it says so.
+[[noreturn]] void die_after_copying() {
+  constexpr int kSocket = 3;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  const std::string ready = encode_message({Kind::hello, vocabulary(), 0, 0});
+  ::send(kSocket, ready.data(), ready.size(), 0);
+  char byte = 0;
+  iovec bytes{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
+  msghdr request{};
+  request.msg_iov = &bytes;
+  request.msg_iovlen = 1;
+  request.msg_control = control;
+  request.msg_controllen = sizeof control;
+  if (::recvmsg(kSocket, &request, 0) <= 0) ::_exit(0);
+  int socket = -1;
+  std::memcpy(&socket, CMSG_DATA(CMSG_FIRSTHDR(&request)), sizeof socket);
+  if (::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr) != 0) ::_exit(0);
+  ::close(kSocket);
+  const std::string hello = encode_message({Kind::hello, 0, static_cast<uint64_t>(::getpid()), 0});
+  ::send(socket, hello.data(), hello.size(), MSG_NOSIGNAL);
+  ::recv(socket, &byte, 1, 0);
+  ::_exit(0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (std::string_view(argv[0]).ends_with("/dies-after-copying")) die_after_copying();
   return worker::run_program(argc, argv, [] {}, scan);
 }

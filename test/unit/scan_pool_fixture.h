@@ -74,6 +74,26 @@ class ScanPool : public ::testing::Test {
     }
     return out;
   }
+  // The program of a pool: a link that a test can take away. Workers are of one group, the number of which is their
+  // template's.
+  static void set_program(const std::string& path, bool there) {
+    if (!there) {
+      std::filesystem::remove(path);
+    } else {
+      std::filesystem::create_symlink(POSTERN_FAULTY_SCAN, path);
+    }
+  }
+  static int pid_of_worker(Pool& pool) {
+    const Verdict verdict = pool.scan(job_of("pid\n"));
+    EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
+    return verdict.complete() ? std::stoi(verdict.leaves[0].text) : -1;
+  }
+  static bool has_ended(int pid) {
+    std::ifstream status("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    std::getline(status, line);
+    return line.empty() || line[line.rfind(')') + 2] == 'Z';
+  }
   static size_t open_files() {
     size_t count = 0;
     for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;

@@ -5,12 +5,14 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <thread>
 
 #include "engine/scan/client/protocol.h"
@@ -141,11 +143,12 @@ INSTANTIATE_TEST_SUITE_P(
                       Fault{"exit 7", Reason::crash, 2}, Fault{"spin", Reason::time, 0}, Fault{"hang", Reason::time, 0},
                       Fault{"time", Reason::time, 0}, Fault{"unfinished-verdict", Reason::time, 0},
                       Fault{"hog", Reason::memory, 0}, Fault{"hog-c", Reason::memory, 0},
-                      Fault{"ignored-failure", Reason::memory, 0}, Fault{"killed", Reason::memory, 2},
-                      Fault{"close", Reason::crash, 2}, Fault{"garbage", Reason::crash, 2},
-                      Fault{"too-long", Reason::crash, 2}, Fault{"other-job", Reason::crash, 2},
-                      Fault{"garbage-verdict", Reason::crash, 2}, Fault{"half-verdict", Reason::crash, 2},
-                      Fault{"long-verdict", Reason::crash, 2}, Fault{"wide-piece", Reason::crash, 2}),
+                      Fault{"noted-segv", Reason::crash, 2}, Fault{"ignored-failure", Reason::memory, 0},
+                      Fault{"killed", Reason::memory, 2}, Fault{"close", Reason::crash, 2},
+                      Fault{"garbage", Reason::crash, 2}, Fault{"too-long", Reason::crash, 2},
+                      Fault{"other-job", Reason::crash, 2}, Fault{"garbage-verdict", Reason::crash, 2},
+                      Fault{"half-verdict", Reason::crash, 2}, Fault{"long-verdict", Reason::crash, 2},
+                      Fault{"wide-piece", Reason::crash, 2}),
     [](const auto& fault) {
       std::string name = fault.param.word;
       for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
@@ -159,18 +162,49 @@ TEST_F(ScanPool, WhatWasFoundBeforeTheTimeWasOverStays) {
   EXPECT_EQ(verdict.leaves[0].text, "until here");
 }
 
-TEST_F(ScanPool, ARetryIsInAFreshWorker) {
+TEST_F(ScanPool, ARetryIsInAFreshWorkerAndOnlyThatTellsOfTheContent) {
   const auto pool = start();
-  EXPECT_TRUE(pool->scan(job_of("good")).complete());
-  // Crashes in a worker that has done a job, and not in a new one.
-  const Verdict verdict = pool->scan(job_of("stale\n"));
-  EXPECT_TRUE(verdict.complete()) << last();
-  EXPECT_EQ(pool->status().crashes, 1u);
+  for (unsigned i = 1; i < 4; ++i) {
+    EXPECT_TRUE(pool->scan(job_of("good")).complete());
+    // Crashes in a worker that has done a job, and not in a new one.
+    const Verdict verdict = pool->scan(job_of("stale\n"));
+    EXPECT_TRUE(verdict.complete()) << last();
+    EXPECT_EQ(pool->status().crashes, i);
+  }
   EXPECT_EQ(pool->status().crashed, 0u);
-  // The second crash of the same content counts, also in another job.
-  EXPECT_EQ(pool->scan(job_of("stale\n")).reason(), Reason::crash);
-  EXPECT_EQ(pool->status().crashes, 2u);
-  EXPECT_EQ(told(Trouble::crash_twice), 1);
+  EXPECT_EQ(pool->status().list_size, 0u);
+  EXPECT_EQ(told(Trouble::crash_twice), 0);
+}
+
+TEST_F(ScanPool, AnAnswerOfAFreshWorkerTakesBackWhatAnotherDiedOf) {
+  auto wanted = settings();
+  wanted.jobs_per_worker = 1;  // all are fresh
+  std::string name;
+  wanted.told = [&](Trouble, std::string_view, std::string_view) { name.replace(0, 5, "other"); };
+  const auto pool = start(wanted);
+  Job job = job_of("named\n");
+  for (unsigned i = 1; i < 4; ++i) {
+    name = "abort";
+    job.name = name;
+    EXPECT_TRUE(pool->scan(job).complete());
+    EXPECT_EQ(pool->status().crashes, i);
+  }
+  EXPECT_EQ(pool->status().list_size, 0u);
+}
+
+TEST_F(ScanPool, ACrashCountsUntilItIsForgotten) {
+  CrashList list("");
+  EXPECT_FALSE(*list.add("one", false));
+  EXPECT_FALSE(*list.add("two", false));
+  list.forget("one");
+  EXPECT_FALSE(*list.add("one", false));
+  EXPECT_TRUE(*list.add("two", false));
+  EXPECT_TRUE(*list.add("three", true));
+  EXPECT_FALSE(list.lists("one"));
+  EXPECT_TRUE(list.lists("two"));
+  EXPECT_TRUE(list.lists("three"));
+  list.forget("two");
+  EXPECT_TRUE(list.lists("two"));
 }
 
 TEST_F(ScanPool, WhatCrashedTwiceIsNotParsedAgainAfterARestartEither) {
@@ -319,6 +353,110 @@ TEST_F(ScanPool, AProgramThatGoesAwayIsToldAndComesBack) {
   EXPECT_TRUE(pool->status().trouble.empty());
 }
 
+TEST_F(ScanPool, ACrashedJobComesBeforeThoseBehindItInLine) {
+  auto wanted = settings();
+  wanted.most_workers = 1;
+  std::atomic<bool> over{false};
+  std::vector<std::thread> others;
+  std::unique_ptr<Pool> pool;
+  wanted.told = [&](Trouble trouble, std::string_view, std::string_view) {
+    if (trouble != Trouble::crash || !others.empty()) return;
+    for (int i = 0; i < 4; ++i) {
+      others.emplace_back([&] {
+        while (!over) EXPECT_TRUE(pool->scan(job_of("good")).complete());
+      });
+    }
+    // They have the one worker that there may be, in turn, before the other job asks for it again.
+    while (pool->status().busy < 1 || pool->status().waiting < 3) std::this_thread::yield();
+  };
+  pool = start(wanted);
+  EXPECT_TRUE(pool->scan(job_of("good")).complete());
+  const Verdict verdict = pool->scan(job_of("stale\n", std::chrono::seconds(20)));
+  over = true;
+  for (std::thread& other : others) other.join();
+  EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
+}
+
+TEST_F(ScanPool, AnExceptionCostsTheJobThatItCameWith) {
+  auto wanted = settings();
+  wanted.told = [&](Trouble, std::string_view, std::string_view) { throw std::runtime_error("told"); };
+  auto pool = start(wanted);
+  EXPECT_THROW(pool->scan(job_of("abort\n")), std::runtime_error);
+  EXPECT_EQ(pool->status().busy, 0u);
+  // A verdict that there is no memory for.
+  constexpr uint64_t kHuge = 1ull << 63;
+  Job job = job_of("long-verdict 9223372036854775808\n");
+  job.limits.text = kHuge;
+  EXPECT_THROW(pool->scan(job), std::exception);
+  EXPECT_EQ(pool->status().busy, 0u);
+  EXPECT_TRUE(pool->scan(job_of("good")).complete());
+  pool->stop();
+  pool.reset();
+  EXPECT_TRUE(children().empty());
+}
+
+TEST_F(ScanPool, AnExceptionDoesNotEndTheKeeper) {
+  const test::TemporaryDirectory directory;
+  auto wanted = settings();
+  wanted.program = directory / "worker";
+  std::atomic<int> thrown{0};
+  wanted.told = [&](Trouble trouble, std::string_view, std::string_view) {
+    if (trouble != Trouble::start) return;
+    ++thrown;
+    throw std::runtime_error("told");
+  };
+  set_program(wanted.program, true);
+  const auto pool = start(wanted);
+  set_program(wanted.program, false);
+  for (const int pid : children()) ::kill(pid, SIGKILL);
+  while (thrown == 0) pool->scan(job_of("good"));
+  set_program(wanted.program, true);
+  while (!pool->scan(job_of("good")).complete()) std::this_thread::yield();
+  EXPECT_TRUE(pool->status().trouble.empty());
+}
+
+TEST_F(ScanPool, ALateWorkerEndsWhileTheKeeperIsBusy) {
+  const test::TemporaryDirectory directory;
+  auto wanted = settings();
+  wanted.program = directory / "worker";
+  wanted.workers = 2;
+  std::atomic<bool> held{false};
+  std::atomic<bool> free{false};
+  wanted.told = [&](Trouble trouble, std::string_view, std::string_view) {
+    if (trouble != Trouble::start) return;
+    held = true;
+    held.notify_all();
+    free.wait(false);
+  };
+  set_program(wanted.program, true);
+  const auto pool = start(wanted);
+  while (pool->status().idle < 2) std::this_thread::yield();
+  set_program(wanted.program, false);
+  // All but one: the keeper wants another, and has the news that there is none.
+  const int left = pid_of_worker(*pool);
+  for (const int pid : children()) {
+    if (pid != left) ::kill(pid, SIGKILL);
+  }
+  held.wait(false);
+  EXPECT_EQ(pool->scan(job_of("hang\n", milliseconds(700))).reason(), Reason::time);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!has_ended(left) && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  EXPECT_TRUE(has_ended(left));
+  free = true;
+  free.notify_all();
+}
+
+TEST_F(ScanPool, ACopyOfATemplateThatIsGoneIsBuried) {
+  const test::TemporaryDirectory directory;
+  auto wanted = settings();
+  wanted.program = directory / "dies-after-copying";
+  set_program(wanted.program, true);
+  const auto none = Pool::start(wanted);
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().text().find("template is gone"), std::string::npos) << none.error().text();
+  EXPECT_TRUE(children().empty());
+}
+
 TEST_F(ScanPool, AStopWhileBusyEndsEverything) {
   const size_t files = open_files();
   auto pool = start();
@@ -383,8 +521,15 @@ TEST_F(ScanPool, FaultsAmongParallelJobsTouchNoOther) {
   EXPECT_EQ(open_files(), files);
 }
 
-TEST_F(ScanPool, ManyCrashesRenewTheTemplate) {
-  const auto pool = start();
+TEST_F(ScanPool, ManyCrashesRenewTheTemplateAndTheOldOneServesUntilThen) {
+  const test::TemporaryDirectory directory;
+  auto wanted = settings();
+  wanted.program = directory / "worker";
+  wanted.most_workers = 1;
+  set_program(wanted.program, true);
+  const auto pool = start(wanted);
+  const int old = ::getpgid(pid_of_worker(*pool));
+  set_program(wanted.program, false);
   // Each is another content: none is listed.
   for (int i = 0; i < 12; ++i) {
     EXPECT_EQ(pool->scan(job_of("abort\n" + std::to_string(i))).reason(), Reason::crash);
@@ -392,6 +537,23 @@ TEST_F(ScanPool, ManyCrashesRenewTheTemplate) {
   }
   EXPECT_EQ(pool->status().crashes, 24u);
   EXPECT_EQ(pool->status().list_size, 12u);
+  // Of a new one nothing came so far, and that costs nothing.
+  while (told(Trouble::start) == 0) std::this_thread::yield();
+  for (int i = 0; i < 20; ++i) {
+    const int pid = pid_of_worker(*pool);
+    EXPECT_EQ(::getpgid(pid), old);
+    ::kill(pid, SIGKILL);
+  }
+  EXPECT_EQ(pool->status().trouble, "");
+  set_program(wanted.program, true);
+  for (int group = old; group == old;) {
+    const int pid = pid_of_worker(*pool);
+    group = ::getpgid(pid);
+    ASSERT_GT(group, 0);
+    ::kill(pid, SIGKILL);
+  }
+  EXPECT_EQ(pool->status().trouble, "");
+  EXPECT_EQ(told(Trouble::start), 1);
 }
 
 }  // namespace

@@ -122,11 +122,11 @@ bool CrashList::lists(std::string_view bytes) {
   return std::ranges::find(entries->listed, wanted) != entries->listed.end();
 }
 
-Result<bool> CrashList::add(std::string_view bytes) {
+Result<bool> CrashList::add(std::string_view bytes, bool twice) {
   const Entry entry = entry_of(bytes);
   auto entries = entries_.lock();
   if (std::ranges::find(entries->listed, entry) != entries->listed.end()) return true;
-  if (std::erase(entries->once, entry) == 0) {
+  if (std::erase(entries->once, entry) == 0 && !twice) {
     if (entries->once.size() == kMost) entries->once.pop_front();
     entries->once.push_back(entry);
     return false;
@@ -137,6 +137,11 @@ Result<bool> CrashList::add(std::string_view bytes) {
   // Under the lock: files must not overtake each other, and a crash is rare.
   if (Result<void> stored = store(entries->listed); !stored) return std::unexpected(std::move(stored.error()));
   return true;
+}
+
+void CrashList::forget(std::string_view bytes) {
+  const Entry entry = entry_of(bytes);
+  std::erase(entries_.lock()->once, entry);
 }
 
 size_t CrashList::size() { return entries_.lock()->listed.size(); }

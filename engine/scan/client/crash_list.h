@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CrashList: contents of which workers died, by SHA-256 and size. One that did twice is listed: it is not parsed again
-// for thirty days, also after a restart, so that a sender who repeats it cannot keep workers busy dying. Bounded: the
-// oldest go first. Thread-safe.
+// CrashList: contents of which fresh workers died, by SHA-256 and size. One that did twice is listed: it is not parsed
+// again for thirty days, also after a restart, so that a sender who repeats it cannot keep workers busy dying. Bounded:
+// the oldest go first. Thread-safe.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -24,8 +24,11 @@ class CrashList {
   explicit CrashList(std::string path);
 
   bool lists(std::string_view bytes);
-  // add counts a crash; true: listed by now. An error: it is listed, and could not be written down.
-  base::Result<bool> add(std::string_view bytes);
+  // add counts a crash, the second lists it; `twice`: this is the second. True: listed by now. An error: it is listed,
+  // and could not be written down.
+  base::Result<bool> add(std::string_view bytes, bool twice);
+  // forget takes back a crash of what is not listed.
+  void forget(std::string_view bytes);
   size_t size();
 
  private:
