@@ -269,6 +269,10 @@ Verdict misbehave(const Job& job, std::string_view word, uint64_t number) {
   if (word == "hog-c") hog(true);
   if (word == "killed") ::raise(SIGKILL);
   if (word == "stale" && jobs > 1) std::abort();
+  if (word == "stale-hang") {
+    if (jobs > 1) std::abort();
+    hang();
+  }
   if (word == "named" && job.name == "abort") std::abort();
   if (word == "noted-segv") {
     worker::note_memory();

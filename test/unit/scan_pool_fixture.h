@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -83,10 +84,13 @@ class ScanPool : public ::testing::Test {
       std::filesystem::create_symlink(POSTERN_FAULTY_SCAN, path);
     }
   }
+  // An exception where there is none: a number that is no worker's must never get to kill().
   static int pid_of_worker(Pool& pool) {
     const Verdict verdict = pool.scan(job_of("pid\n"));
-    EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
-    return verdict.complete() ? std::stoi(verdict.leaves[0].text) : -1;
+    if (!verdict.complete()) throw std::runtime_error("no worker: " + std::string(reason_name(verdict.reason())));
+    const int pid = std::stoi(verdict.leaves[0].text);
+    if (pid <= 1) throw std::runtime_error("no number of a process: " + verdict.leaves[0].text);
+    return pid;
   }
   static bool has_ended(int pid) {
     std::ifstream status("/proc/" + std::to_string(pid) + "/stat");

@@ -171,6 +171,11 @@ TEST_F(ScanPool, ARetryIsInAFreshWorkerAndOnlyThatTellsOfTheContent) {
     EXPECT_TRUE(verdict.complete()) << last();
     EXPECT_EQ(pool->status().crashes, i);
   }
+  // Nor does a fresh one that gave no answer.
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(pool->scan(job_of("good")).complete());
+    EXPECT_EQ(pool->scan(job_of("stale-hang\n", milliseconds(700))).reason(), Reason::time);
+  }
   EXPECT_EQ(pool->status().crashed, 0u);
   EXPECT_EQ(pool->status().list_size, 0u);
   EXPECT_EQ(told(Trouble::crash_twice), 0);
@@ -253,8 +258,7 @@ TEST_F(ScanPool, WorkersAreReplacedAfterTheirJobs) {
 TEST_F(ScanPool, AKilledIdleWorkerCostsNothing) {
   const auto pool = start();
   for (int i = 0; i < 20; ++i) {
-    const std::string pid = pool->scan(job_of("pid\n")).leaves[0].text;
-    ASSERT_EQ(::kill(std::stoi(pid), SIGKILL), 0);
+    ASSERT_EQ(::kill(pid_of_worker(*pool), SIGKILL), 0);
     const Verdict verdict = pool->scan(job_of("good " + std::to_string(i)));
     EXPECT_TRUE(verdict.complete()) << reason_name(verdict.reason());
   }
@@ -356,18 +360,19 @@ TEST_F(ScanPool, AProgramThatGoesAwayIsToldAndComesBack) {
 TEST_F(ScanPool, ACrashedJobComesBeforeThoseBehindItInLine) {
   auto wanted = settings();
   wanted.most_workers = 1;
+  wanted.jobs_per_worker = 1u << 30;  // none is replaced for its age
   std::atomic<bool> over{false};
   std::vector<std::thread> others;
   std::unique_ptr<Pool> pool;
   wanted.told = [&](Trouble trouble, std::string_view, std::string_view) {
     if (trouble != Trouble::crash || !others.empty()) return;
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < 8; ++i) {
       others.emplace_back([&] {
-        while (!over) EXPECT_TRUE(pool->scan(job_of("good")).complete());
+        while (!over) EXPECT_TRUE(pool->scan(job_of("slow 20\n")).complete());
       });
     }
     // They have the one worker that there may be, in turn, before the other job asks for it again.
-    while (pool->status().busy < 1 || pool->status().waiting < 3) std::this_thread::yield();
+    while (pool->status().busy < 1 || pool->status().waiting < 7) std::this_thread::yield();
   };
   pool = start(wanted);
   EXPECT_TRUE(pool->scan(job_of("good")).complete());
