@@ -144,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Fault{"exit 7", Reason::crash, 2}, Fault{"spin", Reason::time, 0}, Fault{"hang", Reason::time, 0},
                       Fault{"time", Reason::time, 0}, Fault{"unfinished-verdict", Reason::time, 0},
                       Fault{"hog", Reason::memory, 0}, Fault{"hog-c", Reason::memory, 0},
-                      Fault{"noted-segv", Reason::crash, 2}, Fault{"ignored-failure", Reason::memory, 0},
+                      Fault{"noted-ill", Reason::crash, 2}, Fault{"ignored-failure", Reason::memory, 0},
                       Fault{"killed", Reason::memory, 2}, Fault{"close", Reason::crash, 2},
                       Fault{"garbage", Reason::crash, 2}, Fault{"too-long", Reason::crash, 2},
                       Fault{"other-job", Reason::crash, 2}, Fault{"garbage-verdict", Reason::crash, 2},
