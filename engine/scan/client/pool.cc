@@ -25,8 +25,7 @@ namespace {
 
 constexpr auto kMostCpu = std::chrono::minutes(10);  // of a worker; well below its own RLIMIT_CPU
 
-// These deaths are never a way to say that there is no memory: who has taken a worker over must not hide behind an
-// allocation that failed before.
+// These deaths are never a way to say that there is no memory.
 bool is_fault(int signal) { return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGSYS; }
 
 bool any(const Verdict& verdict, Reason reason) {
@@ -140,7 +139,13 @@ Pool::State::Step Pool::State::attempt(const Job& job, Lease worker, Clock::time
     tell(Trouble::time, died ? how : "it was ended", sha256_hex(job.bytes));
     return answer(&PoolStatus::timeouts, Reason::time);
   }
-  if (outcome.memory_failed && !(died && is_fault(outcome.death.signal))) {
+  if (outcome.memory_failed) {
+    // A library that goes on without the memory that it wanted may fault, which is no fault of the content's. But who
+    // guesses at the address space must not hide behind an allocation that failed before.
+    if (died && is_fault(outcome.death.signal)) {
+      const std::unique_lock lock(mutex);
+      ++template_crashes;
+    }
     tell(Trouble::memory, how, sha256_hex(job.bytes));
     return answer(&PoolStatus::memory, Reason::memory);
   }

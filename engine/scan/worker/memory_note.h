@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MemoryNote: every allocation of the process that fails leaves a note where the asking process sees it, whatever the
 // library that wanted the memory makes of it: a result for want of memory is never "nothing found", and a death for
-// want of memory no crash, unless it is one of a fault (SIGSEGV and the like).
+// want of memory no crash.
 #pragma once
 #include <atomic>
 #include <cstdint>
