@@ -142,24 +142,21 @@ void add_embedded(DelimiterSets& out, std::string_view bytes, size_t begin, size
 }  // namespace
 
 HeaderCuts header_cuts(std::string_view entity, size_t limit) {
-  constexpr unsigned kMostLeadingBlanks = 32;
   HeaderCuts out;
-  const std::string_view text = entity.substr(0, limit);
   size_t start = 0;
-  unsigned leading = 0;
   bool odd = false;
-  Line line = line_at(text, 0);
-  // Blank lines first: no header for most readers, skipped by others.
-  while (start < text.size() && is_void(text.substr(line.begin, line.end - line.begin)) &&
-         ++leading < kMostLeadingBlanks) {
-    if (leading == 1) add_cut(out, {0, 0, line.next, false});
+  Line line = line_at(entity, 0);
+  // Blank lines first, however many: no header for most readers, skipped by others.
+  while (start < entity.size() && is_void(entity.substr(line.begin, line.end - line.begin))) {
+    if (start == 0) add_cut(out, {0, 0, line.next, false});
     start = line.next;
-    line = line_at(text, start);
+    line = line_at(entity, start);
   }
-  if (leading > 0) {
+  const std::string_view text = entity.substr(0, start + std::min(limit, entity.size() - start));
+  if (start > 0) {
     // A field there is the header of a part for a reader that skips blank lines, and of a message in a digest.
-    const std::string_view words = text.substr(line.begin, line.end - line.begin);
-    if (start >= text.size() || (split_field(words).name.empty() && !is_content_line(words))) {
+    const std::string_view words = entity.substr(line.begin, line.end - line.begin);
+    if (start >= entity.size() || (split_field(words).name.empty() && !is_content_line(words))) {
       out.work = start;
       return out;
     }
@@ -194,7 +191,12 @@ HeaderCuts header_cuts(std::string_view entity, size_t limit) {
     at = line.next;
   }
   out.work = std::min(at, text.size());
-  if (at >= text.size() && text.size() == entity.size()) add_cut(out, {start, text.size(), text.size(), odd});
+  if (at < text.size()) return out;
+  if (text.size() == entity.size()) {
+    add_cut(out, {start, text.size(), text.size(), odd});
+  } else if (!junk) {
+    out.complete = false;  // a header that is longer than is looked at
+  }
   return out;
 }
 

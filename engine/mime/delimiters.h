@@ -22,7 +22,7 @@ struct HeaderCuts {
   uint64_t work = 0;            // bytes looked at
   bool complete = true;         // false: there are more
 };
-// header_cuts looks at the first `limit` bytes of `entity` at most.
+// header_cuts looks at `limit` bytes of `entity` at most, behind the blank lines that it begins with.
 HeaderCuts header_cuts(std::string_view entity, size_t limit);
 
 // DelimiterLine is a line that may be a delimiter.

@@ -8,11 +8,14 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
 #include "engine/base/text.h"
 #include "engine/mime/delimiters.h"
+#include "engine/mime/labels.h"
 #include "engine/mime/loose_header.h"
 #include "engine/mime/other_decodings.h"
 #include "engine/mime/part_header.h"
@@ -21,7 +24,6 @@ namespace postern::mime {
 namespace {
 
 constexpr size_t kMostEntities = 8000;
-constexpr size_t kMostCharsets = 4;
 
 std::string_view without_end(std::string_view text) {
   while (!text.empty() && (text.back() == '\r' || text.back() == '\n')) text.remove_suffix(1);
@@ -39,8 +41,6 @@ class Search {
   void whole(const HeaderList& header);
   // one reads one part of the structure so.
   void one(uint32_t part);
-  // charsets adds a leaf's text in the other character sets that its header names.
-  void charsets(uint32_t part);
   // decodings adds the other ways to decode a leaf that its own reading decodes with faults.
   void decodings(uint32_t part);
 
@@ -69,11 +69,19 @@ class Search {
     const LooseHeader* header = nullptr;
     bool odd = false;  // not every reader sees this header
   };
+  // Known is a content, with all that headers say of it.
   struct Known {
     size_t hash = 0;
     size_t size = 0;
-    bool of_structure = false;
-    uint32_t index = 0;  // into parts or readings
+    std::optional<uint32_t> leaf;     // of the structure
+    std::optional<uint32_t> reading;  // the first one that holds it
+    KnownLabels labels;
+  };
+  // Place is a stretch that was decoded in one way.
+  struct Place {
+    std::optional<uint32_t> known;  // what came of it
+    bool odd = false;               // there are other ways ...
+    KnownLabels tried;              // ... which were tried under these labels
   };
 
   bool spend(uint64_t work) {
@@ -97,17 +105,22 @@ class Search {
   void read_decoded(const Content& content, TransferEncoding encoding, std::string_view why);
   void read_leaf(const Content& content, const std::vector<TransferEncoding>& named, bool certain);
   // emit decodes and adds a leaf; by the label of a header also in the ways in which readers differ over it.
-  void emit(const Content& content, TransferEncoding encoding, std::string_view why, bool labelled);
-  // add adds a reading whose content is new; false where there is no room for it.
-  bool add(OtherReading reading, uint32_t part);
-  // add_decodings adds what readers make of `raw` that decode it otherwise, each described as `like` is.
-  void add_decodings(TransferEncoding encoding, std::string_view raw, OtherReading like, uint32_t part);
-  // hold takes room for `bytes` bytes of decoded content; false where there is none.
+  void emit(const Content& content, const Labels& labels, TransferEncoding encoding, std::string_view why,
+            bool labelled);
+  // add adds readings of the content of `found` where it is new or `labels` say something new of it; false where there
+  // is no room for them. `known`: which content that is.
+  bool add(OtherReading found, const Labels& labels, std::optional<uint32_t>* known = nullptr);
+  // add_known adds those of a known content; `found` holds it where no reading does yet.
+  bool add_known(uint32_t known, OtherReading found, const Labels& labels);
+  // put adds the readings of `content` for what is new of `labels`.
+  bool put(OtherReading content, const Labels& labels, const News& news, Known& known);
+  // add_decodings adds what readers make of `raw` that decode it otherwise.
+  void add_decodings(TransferEncoding encoding, std::string_view raw, const Labels& labels, uint32_t part);
+  // hold takes room for `bytes` bytes of what is kept; false where there is none.
   bool hold(uint64_t bytes);
-  bool is_known(std::string_view bytes, size_t hash);
+  std::optional<uint32_t> find_known(std::string_view bytes, size_t hash);
   void know_structure();
   uint32_t part_at(const Entity& at) const;
-  void describe(OtherReading& reading, const LooseHeader& header) const;
 
   const Structure& structure_;
   std::string_view body_;
@@ -116,9 +129,9 @@ class Search {
   OtherReadings out_;
   std::deque<Buffer> buffers_;
   std::vector<Entity> waiting_;
-  std::set<std::tuple<size_t, size_t, size_t>> seen_;                          // entities
-  std::set<std::tuple<size_t, size_t, size_t, TransferEncoding>> leaves_;      // contents decoded
-  std::set<std::tuple<size_t, size_t, size_t, TransferEncoding>> containers_;  // the same, to look for parts in them
+  std::set<std::tuple<size_t, size_t, size_t>> seen_;                             // entities
+  std::map<std::tuple<size_t, size_t, size_t, TransferEncoding>, Place> leaves_;  // contents decoded
+  std::set<std::tuple<size_t, size_t, size_t, TransferEncoding>> containers_;     // the same, to look for parts in them
   std::vector<Known> known_;
   bool knows_structure_ = false;
   uint64_t work_ = 0;
@@ -241,50 +254,64 @@ void Search::read_leaf(const Content& content, const std::vector<TransferEncodin
   const std::string_view all = text(content.at);
   const std::string_view why = content.at.why;
   if (base::trim(all).empty()) return;
-  for (const TransferEncoding encoding : named) emit(content, encoding, certain ? why : "transfer encoding", true);
-  if (named.empty() || !certain) emit(content, TransferEncoding::identity, why, false);
+  if (!spend(label_work(*content.header))) return;
+  const Labels labels = labels_of(*content.header);
+  if (!labels.complete) out_.complete = false;
+  const std::string_view recoded = "transfer encoding";
+  for (const TransferEncoding encoding : named) emit(content, labels, encoding, certain ? why : recoded, true);
+  if (named.empty() || !certain) emit(content, labels, TransferEncoding::identity, why, false);
   if (certain || !spend(all.size())) return;
-  if (looks_base64(all)) emit(content, TransferEncoding::base64, "transfer encoding", false);
-  if (looks_quoted_printable(all)) emit(content, TransferEncoding::quoted_printable, "transfer encoding", false);
-  if (looks_uuencoded(all)) emit(content, TransferEncoding::uuencode, "transfer encoding", false);
+  if (looks_base64(all)) emit(content, labels, TransferEncoding::base64, recoded, false);
+  if (looks_quoted_printable(all)) emit(content, labels, TransferEncoding::quoted_printable, recoded, false);
+  if (looks_uuencoded(all)) emit(content, labels, TransferEncoding::uuencode, recoded, false);
 }
 
-void Search::emit(const Content& content, TransferEncoding encoding, std::string_view why, bool labelled) {
+void Search::emit(const Content& content, const Labels& labels, TransferEncoding encoding, std::string_view why,
+                  bool labelled) {
   if (stopped_) return;
   know_structure();
   const Entity& at = content.at;
-  if (!leaves_.insert({at.buffer, at.begin, at.end, encoding}).second) return;
-  const std::string_view raw = text(at);
-  if (!spend(3 * raw.size())) return;
-  OtherReading reading;
-  describe(reading, *content.header);
-  reading.why = why;
-  const uint32_t part = part_at(at);
-  if (encoding == TransferEncoding::identity && buffers_[at.buffer].is_body) {
-    reading.in_body = true;
-    reading.span = {at.begin, at.end};
-    add(std::move(reading), part);
+  const auto [where, fresh] = leaves_.try_emplace({at.buffer, at.begin, at.end, encoding});
+  Place& place = where->second;
+  const bool has_more = labelled && place.odd && !place.tried.knows(labels);
+  if (!fresh && !has_more && (!place.known || known_[*place.known].labels.knows(labels))) return;
+  OtherReading found;
+  found.why = why;
+  found.part = part_at(at);
+  if (!fresh && !has_more && known_[*place.known].reading) {
+    add_known(*place.known, std::move(found), labels);
     return;
   }
-  OtherReading first = reading;
+  const std::string_view raw = text(at);
+  if (!spend(3 * raw.size())) return;
+  if (encoding == TransferEncoding::identity && buffers_[at.buffer].is_body) {
+    found.in_body = true;
+    found.span = {at.begin, at.end};
+    add(std::move(found), labels, &place.known);
+    return;
+  }
   Decoded decoded = decode_transfer(encoding, raw);
-  const bool odd = decoded.odd;
-  first.decoded = std::move(decoded.bytes);
-  add(std::move(first), part);
-  if (odd && labelled) add_decodings(encoding, raw, std::move(reading), part);
+  place.odd = decoded.odd;
+  found.decoded = std::make_shared<const std::string>(std::move(decoded.bytes));
+  const uint32_t part = found.part;
+  add(std::move(found), labels, &place.known);
+  if (!place.odd || !labelled || place.tried.knows(labels) || !hold(label_bytes(labels))) return;
+  place.tried.add(labels);
+  add_decodings(encoding, raw, labels, part);
 }
 
-void Search::add_decodings(TransferEncoding encoding, std::string_view raw, OtherReading like, uint32_t part) {
+void Search::add_decodings(TransferEncoding encoding, std::string_view raw, const Labels& labels, uint32_t part) {
   // A byte at a time through switches is slower than what `work` is counted in.
   constexpr uint64_t kCost = 4;
-  like.why = "damaged encoding";
   other_decodings(encoding, raw,
                   {[&](uint64_t bytes) { return !stopped_ && spend(kCost * bytes); },
                    [&](std::string bytes) {
                      if (!spend(bytes.size())) return false;
-                     OtherReading other = like;
-                     other.decoded = std::move(bytes);
-                     return add(std::move(other), part);
+                     OtherReading other;
+                     other.why = "damaged encoding";
+                     other.part = part;
+                     other.decoded = std::make_shared<const std::string>(std::move(bytes));
+                     return add(std::move(other), labels);
                    }});
 }
 
@@ -297,32 +324,72 @@ bool Search::hold(uint64_t bytes) {
   return true;
 }
 
-bool Search::add(OtherReading reading, uint32_t part) {
-  const std::string_view bytes = without_end(reading.bytes(body_));
+bool Search::add(OtherReading found, const Labels& labels, std::optional<uint32_t>* known) {
+  const std::string_view bytes = without_end(found.bytes(body_));
   if (bytes.empty()) return true;
   const size_t hash = std::hash<std::string_view>()(bytes);
-  if (is_known(bytes, hash)) return true;
-  if (out_.list.size() >= bounds_.count) {
-    out_.complete = false;
-    stopped_ = true;
+  std::optional<uint32_t> index = find_known(bytes, hash);
+  if (!index) {
+    index = static_cast<uint32_t>(known_.size());
+    known_.push_back({hash, bytes.size(), {}, {}, {}});
+  }
+  if (known != nullptr) *known = index;
+  return add_known(*index, std::move(found), labels);
+}
+
+bool Search::add_known(uint32_t index, OtherReading found, const Labels& labels) {
+  Known& known = known_[index];
+  const bool is_new = !known.leaf && !known.reading;
+  News news = known.labels.news(labels);
+  if (news.empty()) return true;
+  if (!is_new) found.why = news.why;
+  if (known.reading) {
+    const OtherReading& first = out_.list[*known.reading];
+    found.decoded = first.decoded;
+    found.span = first.span;
+    found.in_body = first.in_body;
+  } else if (found.decoded && !hold(found.decoded->size())) {
     return false;
   }
-  if (!hold(reading.decoded.size())) return false;
-  reading.part = part;
-  reading.path = structure_.parts[part].path;
-  known_.push_back({hash, bytes.size(), false, static_cast<uint32_t>(out_.list.size())});
-  out_.list.push_back(std::move(reading));
+  return put(std::move(found), labels, news, known);
+}
+
+bool Search::put(OtherReading content, const Labels& labels, const News& news, Known& known) {
+  const size_t count = std::max<size_t>(news.kinds.size(), 1);
+  if (!hold(label_bytes(labels) * count)) return false;
+  content.path = structure_.parts[content.part].path;
+  for (const size_t name : news.names) content.file_names.push_back(labels.names[name]);
+  for (size_t i = 0; i < labels.names.size(); ++i) {
+    if (std::ranges::find(news.names, i) == news.names.end()) content.file_names.push_back(labels.names[i]);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const Kind& kind = labels.kinds[news.kinds.empty() ? 0 : news.kinds[i]];
+    if (out_.list.size() >= bounds_.count) {
+      out_.complete = false;
+      stopped_ = true;
+      return false;
+    }
+    if (!known.reading) known.reading = static_cast<uint32_t>(out_.list.size());
+    content.type = kind.type;
+    content.charset = kind.charset;
+    out_.list.push_back(content);
+  }
+  known.labels.add(labels);
   return true;
 }
 
-bool Search::is_known(std::string_view bytes, size_t hash) {
-  return std::ranges::any_of(known_, [&](const Known& known) {
-    if (known.hash != hash || known.size != bytes.size()) return false;
-    if (!known.of_structure) return without_end(out_.list[known.index].bytes(body_)) == bytes;
-    const Part& part = structure_.parts[known.index];
-    if (!spend(part.content.size())) return false;
-    return without_end(decode_content(part, body_).bytes) == bytes;
-  });
+std::optional<uint32_t> Search::find_known(std::string_view bytes, size_t hash) {
+  for (uint32_t i = 0; i < known_.size(); ++i) {
+    const Known& known = known_[i];
+    if (known.hash != hash || known.size != bytes.size()) continue;
+    if (known.reading) {
+      if (without_end(out_.list[*known.reading].bytes(body_)) == bytes) return i;
+    } else if (known.leaf) {
+      const Part& part = structure_.parts[*known.leaf];
+      if (spend(part.content.size()) && without_end(decode_content(part, body_).bytes) == bytes) return i;
+    }
+  }
+  return std::nullopt;
 }
 
 void Search::know_structure() {
@@ -333,10 +400,20 @@ void Search::know_structure() {
     if (!part.is_leaf() || !spend(2 * part.content.size())) continue;
     const TransferEncoding encoding =
         part.encoding == TransferEncoding::unknown ? TransferEncoding::identity : part.encoding;
-    leaves_.insert({0, part.content.begin, part.content.end, encoding});
-    const std::string decoded = decode_content(part, body_).bytes;
-    const std::string_view bytes = without_end(decoded);
-    known_.push_back({std::hash<std::string_view>()(bytes), bytes.size(), true, i});
+    const Decoded decoded = decode_content(part, body_);
+    const std::string_view bytes = without_end(decoded.bytes);
+    const size_t hash = std::hash<std::string_view>()(bytes);
+    std::optional<uint32_t> known = find_known(bytes, hash);
+    if (!known) {
+      known = static_cast<uint32_t>(known_.size());
+      known_.push_back({hash, bytes.size(), i, {}, {}});
+    }
+    const Labels labels = labels_of(part);
+    known_[*known].labels.add(labels);
+    Place& place = leaves_[{0, part.content.begin, part.content.end, encoding}];
+    place.known = known;
+    place.odd = decoded.odd;
+    if (place.odd) place.tried.add(labels);
   }
 }
 
@@ -349,28 +426,6 @@ uint32_t Search::part_at(const Entity& at) const {
     if (outer.begin <= at.begin && at.begin < outer.end) found = i;
   }
   return found;
-}
-
-void Search::describe(OtherReading& reading, const LooseHeader& header) const {
-  const auto add_names = [&](const std::vector<std::string>& names) {
-    for (const std::string& name : names) {
-      if (reading.file_names.size() < kMostFileNames &&
-          std::ranges::find(reading.file_names, name) == reading.file_names.end()) {
-        reading.file_names.push_back(name);
-      }
-    }
-  };
-  for (const std::string& raw : header.dispositions) {
-    add_names(file_names({}, parse_disposition(raw)));
-    add_names(loose_names(raw));
-  }
-  for (const std::string& raw : header.types) {
-    const StructuredValue type = parse_content_type(raw);
-    if (reading.type.empty()) reading.type = type.value;
-    if (reading.charset.empty()) reading.charset = type.get("charset");
-    add_names(file_names(type, {}));
-    if (type.malformed) add_names(loose_names(raw));
-  }
 }
 
 void Search::whole(const HeaderList& header) {
@@ -394,31 +449,9 @@ void Search::whole(const HeaderList& header) {
 void Search::one(uint32_t index) {
   const Part& part = structure_.parts[index];
   const LooseHeader header = loose_header(std::span<const HeaderField>(part.fields));
-  read_content({{0, part.content.begin, part.content.end, part.depth, "header"}, &header, true});
+  const bool odd = header.odd || !part.is_leaf();
+  read_content({{0, part.content.begin, part.content.end, part.depth, "header"}, &header, odd});
   run();
-}
-
-void Search::charsets(uint32_t index) {
-  const Part& part = structure_.parts[index];
-  // The same content in another character set is another text.
-  if (!part.is_leaf() || !part.is_text()) return;
-  std::vector<std::string> charsets{std::string(part.type.get("charset"))};
-  for (const Parameter& each : part.type.parameters) {
-    const bool again = each.name != "charset" || charsets.size() > kMostCharsets ||
-                       std::ranges::any_of(charsets, [&](const auto& old) { return base::iequals(old, each.value); });
-    if (again || out_.list.size() >= bounds_.count || !spend(part.content.size())) continue;
-    charsets.push_back(each.value);
-    OtherReading reading;
-    reading.part = index;
-    reading.path = part.path;
-    reading.type = part.type.value;
-    reading.charset = each.value;
-    reading.file_names = part.file_names;
-    reading.why = "charset";
-    reading.decoded = decode_content(part, body_).bytes;
-    if (!hold(reading.decoded.size())) continue;
-    out_.list.push_back(std::move(reading));
-  }
 }
 
 void Search::decodings(uint32_t index) {
@@ -426,11 +459,7 @@ void Search::decodings(uint32_t index) {
   const Part& part = structure_.parts[index];
   if (!part.is_leaf()) return;
   know_structure();
-  OtherReading like;
-  like.type = part.type.value;
-  like.charset = part.type.get("charset");
-  like.file_names = part.file_names;
-  add_decodings(part.encoding, part.content.of(body_), std::move(like), index);
+  add_decodings(part.encoding, part.content.of(body_), labels_of(part), index);
 }
 
 }  // namespace
@@ -441,9 +470,7 @@ OtherReadings other_readings(const HeaderList& header, const Structure& structur
   if (structure.one_reading && odd.empty() && std::ranges::none_of(structure.parts, recoded)) return {};
   Search search(structure, body, limits, bounds);
   for (uint32_t i = 0; i < structure.parts.size(); ++i) {
-    if (!structure.parts[i].other_encoding) continue;
-    search.charsets(i);
-    if (i > 0) search.one(i);
+    if (i > 0 && structure.parts[i].other_encoding) search.one(i);
   }
   if (!structure.one_reading || structure.parts[0].other_encoding) search.whole(header);
   for (const uint32_t index : odd) search.decodings(index);

@@ -6,6 +6,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,25 +17,30 @@
 
 namespace postern::mime {
 
-// OtherReading is one leaf that is not among the parts of the structure, or not with this content.
+// OtherReading is one leaf that is not among the parts of the structure, or not with this content, or not under this
+// label: a header that takes its type, character set or names from elsewhere makes another thing of the same bytes.
 struct OtherReading {
-  uint32_t part = 0;                    // index of the innermost part of the structure in which it was found
-  std::string path;                     // that part's
-  std::string decoded;                  // its content, when that is not a stretch of the body ...
+  uint32_t part = 0;  // index of the innermost part of the structure in which it was found
+  std::string path;   // that part's
+  // Its content, shared by the readings that differ in their label alone, when that is not a stretch of the body ...
+  std::shared_ptr<const std::string> decoded;
   Span span;                            // ... else where it stands there
   bool in_body = false;                 // which of the two
   std::string type;                     // as declared, lower case; may be empty
-  std::string charset;                  // as declared; may be empty
-  std::vector<std::string> file_names;  // every reading, best first
-  std::string_view why;                 // for the log, a word or two: "boundary", "transfer encoding", "damaged base64"
+  std::string charset;                  // as declared, lower case; may be empty
+  std::vector<std::string> file_names;  // every reading, best first; but first what is new about a known content
+  std::string_view why;  // for the log, a word or two: "boundary", "transfer encoding", "type", "charset"
 
-  std::string_view bytes(std::string_view body) const { return in_body ? span.of(body) : std::string_view(decoded); }
+  std::string_view bytes(std::string_view body) const {
+    if (in_body) return span.of(body);
+    return decoded ? std::string_view(*decoded) : std::string_view();
+  }
 };
 
 // ReadingBounds are what the search may cost, per message.
 struct ReadingBounds {
   uint32_t count = 256;          // readings
-  uint64_t bytes = 64ull << 20;  // of decoded content, readings and what they were found in together
+  uint64_t bytes = 64ull << 20;  // of decoded content and names, readings and what they were found in together
   uint64_t work = 1ull << 30;    // which bounds the time: bytes looked at, about a nanosecond each
   // reserve is asked for the memory of what is kept, where it is set; false: there is none left.
   std::function<bool(uint64_t)> reserve;
@@ -45,8 +51,9 @@ struct OtherReadings {
   bool complete = true;  // false: a bound was hit, so that a reader may see what was not found; unscannable
 };
 
-// other_readings returns the further leaves of a message, each content once and none that decode_content gives for a
-// leaf of `structure` (a difference in line ends at the end is none). `odd` holds the indexes of the leaves whose
+// other_readings returns the further leaves of a message: each content (a difference in line ends at the end is none)
+// once for each type and character set that some header gives it, and no more often than names that are new demand.
+// What a leaf of `structure` gives under its own label is not among them. `odd` holds the indexes of the leaves whose
 // Decoded was `odd`; who does not decode leaves leaves them out. Empty at once where one_reading holds, no part has
 // other_encoding and `odd` is empty.
 OtherReadings other_readings(const HeaderList& header, const Structure& structure, std::string_view body,

@@ -46,6 +46,7 @@ json message(const std::string& file) {
   for (const mime::OtherReading& each : others.list) {
     out["others"].push_back({{"path", each.path},
                              {"type", each.type},
+                             {"charset", each.charset},
                              {"names", each.file_names},
                              {"why", each.why},
                              {"bytes", base64(each.bytes(body))}});

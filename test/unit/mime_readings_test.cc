@@ -155,11 +155,146 @@ TEST(Readings, ContainersInEitherEncoding) {
   }
 }
 
+// The labels under which a content is read besides the structure's: "type charset names", in order.
+std::vector<std::string> labels(const Found& found, std::string_view content) {
+  std::vector<std::string> out;
+  for (const OtherReading& each : found.others.list) {
+    std::string_view bytes = each.bytes(found.mail.body);
+    while (bytes.ends_with('\n') || bytes.ends_with('\r')) bytes.remove_suffix(1);
+    if (bytes != content) continue;
+    std::string label = each.type + " " + each.charset;
+    for (const std::string& name : each.file_names) label += " " + name;
+    out.push_back(label);
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+using Strings = std::vector<std::string>;
+
 TEST(Readings, Charsets) {
   const Found found = find("Content-Type: text/plain; charset=utf-8; charset=utf-7\r\n\r\n+AEE-");
   ASSERT_EQ(found.others.list.size(), 1u);
   EXPECT_EQ(found.others.list[0].charset, "utf-7");
   EXPECT_EQ(found.others.list[0].why, "charset");
+  EXPECT_TRUE(found.others.list[0].in_body);
+  // In a part that is decoded, and of what is not called text but may be shown as such.
+  const Found part = find(test::crlf(std::string(kMixed) +
+                                     "--bnd\nContent-Type: application/x; charset=utf-8; charset=utf-7; charset=hz\n"
+                                     "Content-Transfer-Encoding: base64\n\nK0FFRS0=\n--bnd--\n"));
+  EXPECT_EQ(labels(part, "+AEE-"), (Strings{"application/x hz", "application/x utf-7"}));
+  ASSERT_EQ(part.others.list.size(), 2u);
+  EXPECT_EQ(part.others.list[0].decoded, part.others.list[1].decoded);  // one copy
+  EXPECT_TRUE(part.others.complete);
+
+  std::string many = "Content-Type: text/plain";
+  for (int i = 1; i <= 12; ++i) many += "; charset=iso-8859-" + std::to_string(i);
+  EXPECT_EQ(find(many + "\r\n\r\ntext").others.list.size(), 11u);
+  EXPECT_TRUE(find(many + "\r\n\r\ntext").others.complete);
+  for (int i = 0; i < 9; ++i) many += "; charset=windows-125" + std::to_string(i);
+  EXPECT_FALSE(find(many + "\r\n\r\ntext").others.complete);
+}
+
+// The same bytes under another header are another reading of them.
+TEST(Readings, LabelsOfOneContent) {
+  const struct {
+    std::string mail;
+    Strings labels;
+    std::string_view why;
+  } table[] = {
+      {"Content-Type: text/plain; charset=us-ascii\nContent-Type: text/plain; charset=utf-7\n\ntext",
+       {"text/plain utf-7"},
+       "charset"},
+      {"Content-Type: text/plain\nContent-Type: text/html\n\ntext", {"text/html "}, "type"},
+      {"Content-Type: text/plain\nContent-Type: application/x-msdownload\nContent-Type: image/png\n\ntext",
+       {"application/x-msdownload ", "image/png "},
+       "type"},
+      // Either type with either character set.
+      {"Content-Type: text/plain; charset=us-ascii\nContent-Type: text/html; charset=utf-7\n\ntext",
+       {"text/html us-ascii", "text/html utf-7", "text/plain utf-7"},
+       "type"},
+      {std::string(kMixed) + "--bnd\nContent-Type: text/plain\nContent_Type: text/html; charset=utf-7\n\ntext\n--bnd--",
+       {"text/html ", "text/html utf-7", "text/plain utf-7"},
+       "type"},
+      {std::string(kMixed) + "--bnd\nContent-Type: text/plain; name=a.txt\nContent-Type: text/html; name=b.htm\n"
+                             "Content-Transfer-Encoding: base64\n\ndGV4dA==\n--bnd--",
+       {"text/html  a.txt b.htm"},
+       "type"},
+      // Another part, for who takes the other boundary.
+      {"Content-Type: multipart/mixed; boundary=aa; boundary=bb\n\n--aa\nContent-Disposition: attachment; "
+       "filename=ok.txt\n\ntext\n--aa--\n--bb\nContent-Disposition: attachment; filename=evil.bat\n\ntext\n--bb--\n",
+       {" "
+        " evil.bat"},
+       "name"},
+      // Nothing is new of it.
+      {"Content-Type: text/plain; charset=UTF-8\nContent-Type: text/plain;charset=\"utf-8\"\n\ntext", {}, ""},
+      {"Content-Type: multipart/mixed; boundary=aa; boundary=bb\n\n--aa\nContent-Disposition: attachment; "
+       "filename=ok.txt\n\ntext\n--aa--\n--bb\nContent-Type: text/plain; name=ok.txt\n\ntext\n--bb--\n",
+       {},
+       ""},
+  };
+  for (const auto& each : table) {
+    const Found found = find(test::crlf(each.mail));
+    EXPECT_EQ(labels(found, "text"), each.labels) << each.mail;
+    EXPECT_TRUE(found.others.complete) << each.mail;
+    EXPECT_TRUE(is_ambiguous(found)) << each.mail;
+    const OtherReading* first = reading(found, "text");
+    if (first != nullptr) {
+      EXPECT_EQ(first->why, each.why) << each.mail;
+    }
+  }
+}
+
+// Labels count where the encoding is damaged as well, and in what is only read so.
+TEST(Readings, LabelsOfOtherDecodings) {
+  const Found found = find(
+      "Content-Type: text/plain\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\nQUI=\r\nREVG");
+  EXPECT_EQ(labels(found, "ABDEF"), Strings{"text/html "});
+  EXPECT_EQ(labels(found, "AB"), (Strings{"text/html ", "text/plain "}));
+}
+
+TEST(Readings, LabelsAreBounded) {
+  std::string many = "Content-Type: multipart/mixed; boundary=aa; boundary=bb\r\n\r\n--aa\r\n\r\ntext\r\n--aa--\r\n";
+  for (int i = 0; i < 300; ++i) {
+    many += "--bb\r\nContent-Type: image/png; name=" + std::to_string(i) + ".png\r\n\r\ntext\r\n";
+  }
+  ReadingBounds bounds;
+  uint64_t kept = 0;
+  bounds.reserve = [&](uint64_t bytes) {
+    kept += bytes;
+    return true;
+  };
+  const Found found = find(many, bounds);
+  EXPECT_EQ(found.others.list.size(), bounds.count);
+  EXPECT_FALSE(found.others.complete);
+  EXPECT_GT(kept, 256u * 5);
+  // Names take room, too.
+  bounds.bytes = 1000;
+  EXPECT_LT(find(many, bounds).others.list.size(), 20u);
+  EXPECT_FALSE(find(many, bounds).others.complete);
+  std::string types;
+  for (int i = 0; i < 5; ++i)
+    types += "Content-Type: text/x" + std::to_string(i) + "; charset=c" + std::to_string(i) + "\r\n";
+  EXPECT_FALSE(find(types + "\r\ntext").others.complete);
+}
+
+TEST(Readings, BlankLinesBeforeTheHeader) {
+  for (const int blanks : {1, 31, 32, 33, 2000}) {
+    for (const std::string_view line : {"\n", " \t\n"}) {
+      std::string mail = std::string(kMixed) + "--bnd\n\n";
+      for (int i = 1; i < blanks; ++i) mail += line;
+      mail += coded_part("Content-Transfer-Encoding: base64") + "--bnd--\n";
+      if (line != "\n" && blanks > 8) mail.insert(0, "Content-Type: text/plain\n");
+      const Found found = find(test::crlf(mail));
+      EXPECT_NE(reading(found, kSecret), nullptr) << blanks;
+      EXPECT_TRUE(found.others.complete) << blanks;
+    }
+  }
+  // A header that is longer than is looked at.
+  const Found found =
+      find("Content-Type: multipart/mixed; boundary=a; boundary=b\r\n\r\n--b\r\n\r\n\r\nX: " +
+           std::string(base::Limits().header_size, 'x') + "\r\nContent-Type: application/x\r\n\r\ntext\r\n--b--\r\n");
+  EXPECT_FALSE(found.others.complete);
 }
 
 TEST(Readings, NoneWithoutAmbiguity) {
@@ -227,7 +362,8 @@ TEST(Readings, DamageAtTheEnd) {
   ASSERT_EQ(large.others.list.size(), small.others.list.size());
   EXPECT_TRUE(large.others.complete);
   for (size_t i = 0; i < small.others.list.size(); ++i) {
-    EXPECT_EQ(large.others.list[i].decoded, std::string(57 * 999, 'x') + small.others.list[i].decoded);
+    EXPECT_EQ(large.others.list[i].bytes(large.mail.body),
+              std::string(57 * 999, 'x') + std::string(small.others.list[i].bytes(small.mail.body)));
   }
   const std::string huge = part(57 * 270000);
   const test::CpuTime cpu;

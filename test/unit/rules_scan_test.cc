@@ -3,6 +3,7 @@
 // found, what as not found, and what nobody could tell.
 #include <map>
 
+#include "engine/mime/charset.h"
 #include "test/unit/rules_eval_fixture.h"
 
 namespace postern::rules {
@@ -285,6 +286,109 @@ TEST(ScanRules, OtherDecodingsAreSearchedToo) {
   EXPECT_EQ(ask_apart(R"(attachment-contains("Bluebird"))", body), "false");
   EXPECT_EQ(ask_apart(R"(body-dictionary-match("project-names"))", body), "true");
   EXPECT_EQ(ask_apart(R"(attachment-filetype == "txt")", body), "false");
+}
+
+// A scanner that goes by labels, as mail readers do: text in the character set and type that it is said to be in, and a
+// program by its name or type.
+struct LabelScanner : scan::Scanner {
+  scan::Verdict scan(const scan::Job& job) override {
+    scan::Verdict verdict = scan::unscannable(Reason::none, job.name, job.declared_mime, job.bytes.size());
+    Leaf& leaf = verdict.leaves.front();
+    leaf.protection = Protection::no;
+    leaf.types = {scan::type_of_extension(job.name).value_or(FileType::txt)};
+    bool tag = false;
+    for (const char c : mime::to_utf8(job.bytes, job.charset).utf8) {
+      if (job.declared_mime == "text/html" && c == '<') tag = true;
+      if (!tag) leaf.text += c;
+      if (c == '>') tag = false;
+    }
+    return verdict;
+  }
+};
+
+// What a second header says of the same bytes counts, in every rule and for every drop.
+TEST(ScanRules, OtherLabelsOfTheSameContentCount) {
+  const std::string head = "From: a@example.org\nMIME-Version: 1.0\n";
+  const auto twice = [&](std::string_view first, std::string_view second, std::string_view body) {
+    return head + "Content-Type: " + std::string(first) + "\nContent-Type: " + std::string(second) + "\n\n" +
+           std::string(body) + "\n";
+  };
+  const std::string utf7 =
+      twice("text/plain; charset=us-ascii", "text/plain; charset=utf-7", "+AEIAbAB1AGUAYgBpAHIAZA-");
+  const std::string html = twice("text/plain", "text/html", "Blue<b></b>bird");
+  const std::string both =
+      twice("text/plain; charset=us-ascii", "text/html; charset=utf-7", "+AEIAbAB1AGU-<b></b>bird");
+  const std::string many = head +
+                           "Content-Type: text/plain; charset=a; charset=b; charset=c; charset=d; charset=e; "
+                           "charset=utf-7\n\n+AEIAbAB1AGUAYgBpAHIAZA-\n";
+  const std::string program = twice("text/plain", "application/x-msdownload", "del /q *");
+  const auto in_parts = [&](std::string_view name) {
+    return head +
+           "Content-Type: multipart/mixed; boundary=aa; boundary=bb\n\n"
+           "--aa\nContent-Disposition: attachment; filename=ok.txt\n\ndel /q *\n--aa--\n"
+           "--bb\nContent-Disposition: attachment; filename=" +
+           std::string(name) + "\n\ndel /q *\n--bb--\n";
+  };
+  const std::string blanks = head + "Content-Type: multipart/mixed; boundary=aa\n\n--aa\n" + std::string(100, '\n') +
+                             "Content-Type: application/x-msdownload; name=evil.bat\n\ndel /q *\n--aa--\n";
+  const struct {
+    const char* condition;
+    std::string mail;
+    const char* answer;
+  } cases[] = {
+      {R"(body-contains("Bluebird"))", utf7, "true"},
+      {R"(body-contains("Bluebird"))", html, "true"},
+      {R"(body-contains("Bluebird"))", both, "true"},
+      {R"(body-contains("Bluebird"))", many, "true"},
+      {R"(body-contains("Redbird"))", html, "false"},
+      {R"(dictionary-match("project-names"))", utf7, "true"},
+      {R"(dictionary-match("project-names"))", html, "true"},
+      {R"(body-dictionary-match("project-names"))", both, "true"},
+      {R"(dictionary-match("competitors"))", program, "false"},
+      {R"(attachment-mimetype == "application/x-msdownload")", program, "true"},
+      {R"(attachment-mimetype == "image/*")", program, "false"},
+      {R"(attachment-type == "application/x-msdownload")", program, "true"},
+      {R"(attachment-filename == "evil")", in_parts("evil.bat"), "true"},
+      {R"(attachment-filename == "evil")", in_parts("ok.txt"), "false"},
+      {R"(attachment-filetype == "Executable")", in_parts("evil.bat"), "true"},
+      {R"(attachment-filetype == "Executable")", in_parts("ok.txt"), "false"},
+      {R"(attachment-filename == "evil")", blanks, "true"},
+      {R"(attachment-mimetype == "application/x-msdownload")", blanks, "true"},
+      {"mime-ambiguous", utf7, "true"},
+      {"mime-ambiguous", in_parts("evil.bat"), "true"},
+      {"mime-ambiguous", blanks, "true"},
+  };
+  const scan::ScanSettings settings;
+  LabelScanner scanner;
+  const auto evaluated = [&](const RuleSet& rules, const std::string& text) {
+    Mail mail(text);
+    Facts facts(*mail.message, rules, "inbound", 0);
+    facts.inspection().set(&scanner, &settings, true);
+    Outcome outcome;
+    EvalOptions options;
+    options.report_all = true;
+    evaluate(rules, Phase::message, facts, options, outcome);
+    return outcome;
+  };
+  for (const auto& each : cases) {
+    const auto rules = load_filter(each.condition, {"no-op"});
+    ASSERT_NE(rules, nullptr) << each.condition;
+    EXPECT_EQ(truth_text(evaluated(*rules, each.mail).reports.front().result), each.answer) << each.condition << "\n"
+                                                                                            << each.mail;
+  }
+  const std::pair<const char*, std::string> drops[] = {
+      {"drop-attachments-by-mimetype: application/x-msdownload", program},
+      {"drop-attachments-by-type: application/x-msdownload", program},
+      {"drop-attachments-by-name: evil", in_parts("evil.bat")},
+      {"drop-attachments-by-filetype: Executable", in_parts("evil.bat")},
+      {R"(drop-attachments-where-contains: "Bluebird")", html},
+      {"drop-attachments-by-name: evil", blanks},
+  };
+  for (const auto& [action, text] : drops) {
+    const auto rules = load_filter("true", {action});
+    ASSERT_NE(rules, nullptr) << action;
+    EXPECT_FALSE(evaluated(*rules, text).quarantines.empty()) << action << "\n" << text;
+  }
 }
 
 // What begins like a picture or a signature is looked into as everything is.
