@@ -72,7 +72,7 @@ const scan::Verdict& Inspection::of(uint32_t part) {
   verdict = std::make_unique<scan::Verdict>(scan(job));
   scan::Leaf& first = verdict->leaves.front();
   add_names(leaf.file_names, first);
-  if (damaged && first.scanned()) first.reason = scan::Reason::corrupt;
+  if (damaged && scan::outweighs(scan::Reason::corrupt, first.reason)) first.reason = scan::Reason::corrupt;
   return *verdict;
 }
 

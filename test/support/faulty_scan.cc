@@ -339,13 +339,13 @@ Verdict misbehave(const Job& job, std::string_view word, uint64_t number) {
   if (word == "time") return answer(job, "until here", Reason::time);
   if (word == "echo") return answer(job, std::string(job.bytes));
   if (word == "text") return answer(job, std::string(number, 'x'));
-  if (word == "ignored-failure") {
+  if (word == "ignored-failure" || word == "ignored-failure-of-a-broken-one") {
     // A library that goes on without the memory it wanted.
     worker::fail_allocation(1, false);
     void* memory = std::malloc(100);
     std::free(memory);
     worker::note_memory();
-    return answer(job, "partial");
+    return answer(job, "partial", word == "ignored-failure" ? Reason::none : Reason::corrupt);
   }
   if (word == "leaves") {
     Verdict verdict = answer(job, "");

@@ -369,6 +369,17 @@ TEST(Documents, CalledPdfButNone) {
   EXPECT_TRUE(scan("", "invoice.pdf").complete());
   EXPECT_TRUE(scan("{\\rtf1 x}", "invoice.pdf").complete());
   EXPECT_TRUE(scan("\x89PNG\r\n\x1a\n"s, "invoice.pdf").complete());
+  // That something in it was not looked at says more: what is behind the limit may have any name.
+  std::string parts;
+  for (int i = 0; i < 4; ++i) {
+    parts += "\nContent-Type: application/octet-stream; name=" + std::to_string(i) +
+             ".bin\nContent-Transfer-Encoding: base64\n\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n\n";
+  }
+  job.bytes = parts;
+  EXPECT_EQ(worker::scan_job(job).reason(), Reason::corrupt);
+  EXPECT_EQ(worker::scan_job(job).leaves.size(), 5u);
+  job.limits.members = 3;
+  EXPECT_EQ(worker::scan_job(job).leaves[0].reason, Reason::members);
 }
 
 TEST(Documents, EncryptedPackages) {

@@ -142,6 +142,25 @@ TEST(ScanProtocol, LeavesThatDoNotFitAreSaidToBeMissing) {
   EXPECT_EQ(out->reason(), Reason::members);
   EXPECT_GT(out->leaves.size(), 5000u);
   EXPECT_LT(out->leaves.size(), kMaxLeaves);
+  // That is more than that one is broken, and less than what was there first.
+  for (const auto& [before, after] : {std::pair(Reason::corrupt, Reason::members), {Reason::time, Reason::time}}) {
+    verdict.leaves.assign(kMaxLeaves, leaf);
+    for (Leaf& each : verdict.leaves) each.parent = 0;
+    verdict.leaves[0].reason = before;
+    const auto cut = decode_verdict(encoded(verdict), 0);
+    ASSERT_TRUE(cut);
+    EXPECT_EQ(cut->leaves[0].reason, after);
+  }
+}
+
+TEST(ScanVerdict, WhichReasonStays) {
+  for (int first = 0; first < static_cast<int>(Reason::count_); ++first) {
+    const auto before = static_cast<Reason>(first);
+    EXPECT_FALSE(outweighs(Reason::none, before));
+    EXPECT_EQ(outweighs(Reason::text, before), before == Reason::none);
+    EXPECT_EQ(outweighs(Reason::corrupt, before), before == Reason::none || before == Reason::text);
+    EXPECT_EQ(outweighs(Reason::members, before), !is_limit(before));
+  }
 }
 
 TEST(ScanProtocol, AJobComesOutAsItWentIn) {

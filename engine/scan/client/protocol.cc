@@ -256,7 +256,7 @@ bool encode_verdict(Verdict& verdict, const std::function<bool(uint64_t)>& begin
   }
   if (fit < verdict.leaves.size()) {
     verdict.leaves.resize(fit);
-    if (fit > 0 && verdict.leaves[0].scanned()) verdict.leaves[0].reason = Reason::members;
+    if (fit > 0 && outweighs(Reason::members, verdict.leaves[0].reason)) verdict.leaves[0].reason = Reason::members;
   }
   if (!begin(total)) return false;
   Writer out;

@@ -38,6 +38,16 @@ bool is_limit(Reason reason) {
   }
 }
 
+bool outweighs(Reason later, Reason first) {
+  if (later == Reason::none) return false;
+  const auto weight = [](Reason reason) {
+    if (reason == Reason::none) return 0;
+    if (reason == Reason::text) return 1;
+    return is_limit(reason) ? 3 : 2;
+  };
+  return weight(later) > weight(first);
+}
+
 std::string_view protection_name(Protection protection) { return kProtections.at(static_cast<size_t>(protection)); }
 
 bool Leaf::is(FileType type) const { return std::ranges::find(types, type) != types.end(); }

@@ -36,6 +36,10 @@ enum class Reason : uint8_t {
 std::string_view reason_name(Reason reason);
 // is_limit tells whether the scan ended early, so that anything may be in what was not looked at.
 bool is_limit(Reason reason);
+// outweighs tells whether `later` stays of the two reasons, `first` having come before: it leaves more open. A limit
+// does against all that is none, for what is merely broken or protected may still be known to hold no names; the first
+// one stays of equals, and any reason outweighs the limit of text, behind which there is text and nothing else.
+bool outweighs(Reason later, Reason first);
 
 // Protection tells whether a password (or certificate) is needed to read a leaf: `partly` where some members need one,
 // `unknown` where it could not be told.

@@ -46,8 +46,7 @@ class Context {
   // no more is wanted (not asked for, or the limit, which is reported).
   virtual bool text(std::string_view utf8) = 0;
   virtual bool wants_text() const = 0;
-  // fail reports that the leaf may hold more than was found; the first reason stays,
-  // but any other says more than that of text.
+  // fail reports that the leaf may hold more than was found; which of several reasons stays: see outweighs.
   virtual void fail(Reason reason) = 0;
   void mark(Mark mark) { leaf().marks = static_cast<uint16_t>(leaf().marks | static_cast<uint16_t>(mark)); }
 };

@@ -89,8 +89,7 @@ class LeafContext : public Context {
   }
 
   void fail(Reason reason) override {
-    // Past the limit of text there is text and nothing else; every other reason leaves more open.
-    if (leaf().reason == Reason::none || leaf().reason == Reason::text) leaf().reason = reason;
+    if (outweighs(reason, leaf().reason)) leaf().reason = reason;
   }
 
  private:

@@ -182,9 +182,8 @@ Verdict scan_noted(const Program& program, const Job& job, const std::atomic<uin
   }
   // Whoever lacked memory, and whatever became of it: more may be there than was found.
   const bool told = std::ranges::any_of(verdict.leaves, [](const Leaf& leaf) { return leaf.reason == Reason::memory; });
-  if (note.load(std::memory_order_relaxed) != 0 && !told && verdict.leaves[0].scanned()) {
-    verdict.leaves[0].reason = Reason::memory;
-  }
+  Reason& reason = verdict.leaves[0].reason;
+  if (note.load(std::memory_order_relaxed) != 0 && !told && outweighs(Reason::memory, reason)) reason = Reason::memory;
   return verdict;
 }
 
