@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pieces of office documents, each by the first byte of the input: Word's piece table, workbooks, slides, Ole10Native,
-// VBA's compression, the headers of office encryption, RTF, XML of OOXML and OpenDocument, OneNote and others; and by
-// other first bytes a whole file. What must hold: an answer, within the limits, and nothing grows out of bounds.
+// links, ActiveMime, VBA's compression, the headers of office encryption, RTF, XML of OOXML and OpenDocument, OneNote
+// and others; and by other first bytes a whole file. What must hold: an answer, within the limits, and nothing grows
+// out of bounds.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/document_xml.h"
+#include "engine/scan/worker/formula.h"
 #include "engine/scan/worker/office.h"
 #include "test/fuzz/scan_reader.h"
 
@@ -34,6 +36,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'o':
       read_ole10native(context, input);
+      break;
+    case 'a':
+      read_activemime(context);
+      break;
+    case 'l':
+      read_ole_link(context, input, false);
+      break;
+    case 'F':
+      is_dde(input);
+      is_dde_formula(input);
+      calls_dde(input);
       break;
     case 'v':
       decompress_vba(input, 1u << 20);

@@ -5,6 +5,7 @@
 #include "engine/scan/worker/cell_format.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/rtf.h"
+#include "test/support/scan_documents.h"
 #include "test/support/scan_files.h"
 
 using namespace postern::scan;
@@ -14,62 +15,6 @@ using worker::CompoundWriter;
 using worker::name16;
 
 namespace {
-
-using Members = std::vector<std::pair<std::string, std::string>>;
-
-std::string content_types(std::string_view overrides) {
-  return "<?xml version=\"1.0\"?><Types><Default Extension=\"rels\" ContentType=\"application/relationships+xml\"/>"
-         "<Default Extension=\"xml\" ContentType=\"application/xml\"/>" +
-         std::string(overrides) + "</Types>";
-}
-
-std::string docx(const std::string& body, Members more = {}) {
-  Members members = {
-      {"[Content_Types].xml",
-       content_types(
-           "<Override PartName=\"/word/document.xml\" "
-           "ContentType=\"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml\"/>")},
-      {"_rels/.rels", "<Relationships/>"},
-      {"word/document.xml",
-       "<w:document xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\" "
-       "xmlns:mc=\"http://schemas.openxmlformats.org/markup-compatibility/2006\"><w:body>" +
-           body + "</w:body></w:document>"}};
-  members.insert(members.end(), more.begin(), more.end());
-  return zip_of(members);
-}
-
-std::string odt(const std::string& body, Members more = {}, const std::string& manifest = "") {
-  const std::string names =
-      " xmlns:office=\"urn:oasis:names:tc:opendocument:xmlns:office:1.0\" "
-      "xmlns:text=\"urn:oasis:names:tc:opendocument:xmlns:text:1.0\" "
-      "xmlns:table=\"urn:oasis:names:tc:opendocument:xmlns:table:1.0\"";
-  Members members = {{"mimetype", "application/vnd.oasis.opendocument.text"},
-                     {"content.xml", "<office:document-content" + names + "><office:body><office:text>" + body +
-                                         "</office:text></office:body></office:document-content>"},
-                     {"META-INF/manifest.xml",
-                      "<manifest:manifest xmlns:manifest=\"urn:oasis:names:tc:opendocument:xmlns:manifest:1.0\">" +
-                          manifest + "</manifest:manifest>"}};
-  members.insert(members.end(), more.begin(), more.end());
-  return zip_of(members);
-}
-
-// word97 makes a Word file of one piece of 8-bit text.
-std::string word97(std::string_view text, uint32_t flags = 0, Members streams = {}) {
-  std::string document(0x800, '\0');
-  const auto set = [&](size_t at, std::string_view bytes) { document.replace(at, bytes.size(), bytes); };
-  set(0, little(0xa5ec, 2) + little(0xc1, 2));
-  set(0x0a, little(flags, 2));
-  const std::string pieces =
-      little(0, 4) + little(text.size(), 4) + little(0, 2) + little(0x40000000u | 0x800 * 2, 4) + little(0, 2);
-  const std::string clx = "\x02" + little(pieces.size(), 4) + pieces;
-  set(0x1a2, little(0, 4) + little(clx.size(), 4));
-  document += text;
-  CompoundWriter writer;
-  writer.stream(0, name16("WordDocument"), document);
-  writer.stream(0, name16("0Table"), clx);
-  for (auto& [name, bytes] : streams) writer.stream(0, name16(name), bytes);
-  return writer.finish();
-}
 
 std::string record(uint32_t type, const std::string& body) { return little(type, 2) + little(body.size(), 2) + body; }
 
@@ -85,8 +30,6 @@ std::string label(uint32_t row, uint32_t column, std::string_view text) {
   return record(0x204,
                 little(row, 2) + little(column, 2) + little(0, 2) + little(text.size(), 2) + '\0' + std::string(text));
 }
-
-bool holds(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 TEST(Compound, WhatIsWrittenIsRead) {
   CompoundWriter writer;
@@ -295,16 +238,6 @@ TEST(Flat, FilesInBase64AreChildren) {
   EXPECT_EQ(verdict.leaves[1].size, 12u);
 }
 
-std::string rtf_object(std::string_view data) {
-  std::string hex;
-  for (const char c : data) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    hex.push_back(kDigits[static_cast<unsigned char>(c) >> 4]);
-    hex.push_back(kDigits[static_cast<unsigned char>(c) & 15]);
-  }
-  return hex;
-}
-
 TEST(Rtf, TextInItsCodePages) {
   const Verdict verdict = scan(
       "{\\rtf1\\ansi\\ansicpg1252{\\fonttbl{\\f0 Arial;}{\\f1\\fcharset204 Arial;}}{\\*\\generator junk}"
@@ -318,7 +251,7 @@ TEST(Rtf, ObjectsHoweverTheyAreWritten) {
   const std::string body = packed("notes.txt", program()).substr(4);
   const std::string object = little(0x501, 4) + little(2, 4) + little(8, 4) + std::string("Package\0", 8) +
                              little(0, 8) + little(body.size(), 4) + body;
-  const std::string hex = rtf_object(object);
+  const std::string hex = hex_of(object);
   for (const std::string& form :
        {hex, hex.substr(0, 11) + "\r\n \t" + hex.substr(11), hex.substr(0, 21) + "{\\*\\junk 4141}" + hex.substr(21),
         hex.substr(0, 30) + "\\x\\y1 " + hex.substr(30),

@@ -63,6 +63,7 @@ constexpr FileTypeInfo kTypes[] = {
     {"msg", kDocument, "application/vnd.ms-outlook", "msg"},
     {"pst", kDocument | kCompressed, "application/vnd.ms-outlook", "pst ost"},
     {"ole", kDocument, "application/x-ole-storage", ""},
+    {"activemime", kDocument, "application/x-mso", "mso"},
     {"odt", kDocument, "application/vnd.oasis.opendocument.text", "odt ott fodt"},
     {"ods", kDocument, "application/vnd.oasis.opendocument.spreadsheet", "ods ots fods"},
     {"odp", kDocument, "application/vnd.oasis.opendocument.presentation", "odp otp fodp"},

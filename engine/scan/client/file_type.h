@@ -59,6 +59,7 @@ enum class FileType : uint8_t {
   msg,
   pst,
   ole,
+  activemime,
   odt,
   ods,
   odp,

@@ -6,34 +6,33 @@
 #include "engine/base/text.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/characters.h"
+#include "engine/scan/worker/field.h"
 #include "engine/scan/worker/office.h"
 
 namespace postern::scan::worker {
 namespace {
 
-constexpr size_t kFieldDepth = 64;
-constexpr size_t kInstruction = 4096;
 // A file may say that its pieces overlap, and so hold more text than bytes; a real one hardly does.
 constexpr uint64_t kMostTimes = 4;
 
 // Characters turns the characters of a document into text.
 class Characters {
  public:
-  Characters(Context& context, TextSink& sink) : context_(context), sink_(sink) {}
-  ~Characters() = default;
+  Characters(Context& context, TextSink& sink) : sink_(sink), fields_(context) {}
 
   void add(uint32_t code) {
     switch (code) {
       case 0x13:
-        begin_field();
+        fields_.begin();
         return;
       case 0x14:
-        separate_field();
+        link(fields_.separate());
         return;
       case 0x15:
-        end_field();
+        link(fields_.end());
         return;
       case 0x07:
+        if (fields_.in_instruction()) fields_.blank();
         flush();
         sink_.tab();
         return;
@@ -46,6 +45,7 @@ class Characters {
       case 0x0c:
       case 0x0d:
       case 0x0e:
+        if (fields_.in_instruction()) fields_.blank();
         flush();
         sink_.line();
         return;
@@ -60,23 +60,14 @@ class Characters {
     put(code);
   }
   void finish() {
-    while (!fields_.empty()) end_field();
+    while (fields_.depth() > 0) link(fields_.end());
     flush();
     sink_.line();
   }
 
  private:
-  struct Field {
-    std::string instruction;
-    bool in_instruction = true;
-  };
-
   void put(uint32_t code) {
-    for (size_t i = fields_.size(); i-- > 0;) {
-      if (!fields_[i].in_instruction) continue;
-      if (fields_[i].instruction.size() < kInstruction) append_code_point(fields_[i].instruction, code);
-      return;
-    }
+    if (fields_.in_instruction()) return fields_.code(code);
     append_code_point(pending_, code);
     if (pending_.size() > 8192) flush();
   }
@@ -84,29 +75,15 @@ class Characters {
     sink_.text(pending_);
     pending_.clear();
   }
-  void begin_field() {
-    if (fields_.size() < kFieldDepth) fields_.emplace_back();
-  }
-  void separate_field() {
-    if (fields_.empty() || !fields_.back().in_instruction) return;
-    fields_.back().in_instruction = false;
-    const std::string target = note_field(context_, fields_.back().instruction);
+  void link(const std::string& target) {
     if (target.empty()) return;
     flush();
-    sink_.line();
-    sink_.text(target);
-    sink_.line();
-  }
-  void end_field() {
-    if (fields_.empty()) return;
-    separate_field();
-    fields_.pop_back();
+    sink_.paragraph(target);
   }
 
-  Context& context_;
   TextSink& sink_;
+  Fields fields_;
   std::string pending_;
-  std::vector<Field> fields_;
 };
 
 void read_piece(Characters& characters, std::string_view bytes, bool wide, uint32_t code_page) {
@@ -218,16 +195,55 @@ uint32_t code_page_of_language(uint32_t language) {
   }
 }
 
+// is_remote_file tells it of what follows "file:". Word writes a share behind three slashes, with its own two
+// backslashes.
+bool is_remote_file(std::string_view path) {
+  size_t slashes = 0;
+  bool share = false;
+  char last = '\0';
+  for (;;) {
+    const bool escaped = base::istarts_with(path, "%5c") || base::istarts_with(path, "%2f");
+    if (!escaped && !path.starts_with('/') && !path.starts_with('\\')) break;
+    const char c = path[0] == '/' || path.starts_with("%2") ? '/' : '\\';
+    share = share || (c == '\\' && last == '\\');
+    last = c;
+    ++slashes;
+    path.remove_prefix(escaped ? 3 : 1);
+  }
+  // A file on a drive is not elsewhere, one on a server is.
+  if (path.size() > 1 && (path[1] == ':' || path[1] == '|')) return false;
+  return share || slashes != 3;
+}
+
+// read_associations reads the strings of a document that are about it (SttbfAssoc): its template, then what it is
+// called and by whom it is.
+void read_associations(Context& context, TextSink& sink, std::string_view table, bool old, bool described) {
+  constexpr uint32_t kTemplate = 1;
+  constexpr uint32_t kTitle = 2;
+  constexpr uint32_t kLastAuthor = 7;
+  const bool wide = !old && little16(table, 0) == 0xffff;
+  size_t at = wide ? 6 : old ? 2 : 4;
+  const uint32_t extra = wide ? little16(table, 4) : old ? 0 : little16(table, 2);
+  for (uint32_t index = 0; index <= kLastAuthor && at < table.size(); ++index) {
+    const size_t length = wide ? size_t{little16(table, at)} * 2 : byte_at(table, at);
+    at += wide ? 2 : 1;
+    const std::string_view raw = slice(table, at, length);
+    at += length + extra;
+    const std::string text = wide ? utf16(raw) : windows_1252(raw);
+    if (index == kTemplate && is_remote(text)) {
+      context.mark(Mark::remote_template);
+      sink.paragraph(text);
+    }
+    if (index >= kTitle && !described && context.job().want_metadata) sink.paragraph(text);
+  }
+}
+
 }  // namespace
 
 bool is_remote(std::string_view target) {
   const std::string_view text = base::trim(target);
   if (text.starts_with("\\\\") || text.starts_with("//")) return true;
-  if (base::istarts_with(text, "file:")) {
-    const std::string_view path = text.substr(std::min(text.size(), text.find_first_not_of('/', 5)));
-    // A file on a drive is not elsewhere, one on a server is.
-    return !(path.size() > 1 && (path[1] == ':' || path[1] == '|')) && !text.starts_with("file:///");
-  }
+  if (base::istarts_with(text, "file:")) return is_remote_file(text.substr(5));
   const size_t colon = text.find(':');
   // A drive letter is no scheme.
   if (colon == std::string_view::npos || colon < 2) return false;
@@ -237,32 +253,8 @@ bool is_remote(std::string_view target) {
   });
 }
 
-std::string note_field(Context& context, std::string_view instruction) {
-  std::string_view text = base::trim(instruction);
-  const size_t blank = text.find_first_of(" \t\"\\");
-  const std::string word = base::lower(text.substr(0, blank));
-  std::string_view rest = blank == std::string_view::npos ? std::string_view() : base::trim(text.substr(blank));
-  if (word == "dde" || word == "ddeauto") {
-    context.mark(Mark::macro_dde);
-    return std::string(text);
-  }
-  const bool loads =
-      word == "includetext" || word == "includepicture" || word == "link" || word == "import" || word == "rd";
-  if (word != "hyperlink" && !loads) return {};
-  std::string target;
-  if (rest.starts_with("\\l")) rest.remove_prefix(2);
-  rest = base::trim(rest);
-  if (rest.starts_with('"')) {
-    rest.remove_prefix(1);
-    target = std::string(rest.substr(0, rest.find('"')));
-  } else {
-    target = std::string(rest.substr(0, rest.find_first_of(" \t")));
-  }
-  if (loads && is_remote(target)) context.mark(Mark::remote_template);
-  return target;
-}
-
-void read_word(Context& context, std::string_view document, std::string_view table0, std::string_view table1) {
+void read_word(Context& context, std::string_view document, std::string_view table0, std::string_view table1,
+               bool described) {
   const uint32_t ident = little16(document, 0);
   const uint32_t version = little16(document, 2);
   const uint32_t flags = little16(document, 0x0a);
@@ -290,6 +282,8 @@ void read_word(Context& context, std::string_view document, std::string_view tab
       text_runs(sink, document, false, 6);
     }
     characters.finish();
+    read_associations(context, sink, slice(table, little32(document, 0x19a), little32(document, 0x19e)), false,
+                      described);
     return;
   }
   const uint32_t code_page = code_page_of_language(little16(document, 6));
@@ -302,6 +296,10 @@ void read_word(Context& context, std::string_view document, std::string_view tab
     if (end > begin) read_piece(characters, slice(document, begin, end - begin), false, code_page);
   }
   characters.finish();
+  // Of Word 2 no such place is known.
+  if (ident != 0xa5dc && ident != 0xa5ec) return;
+  read_associations(context, sink, slice(document, little32(document, 0x158), little32(document, 0x15c)), true,
+                    described);
 }
 
 }  // namespace postern::scan::worker

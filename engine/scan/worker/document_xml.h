@@ -10,6 +10,7 @@
 
 #include "engine/scan/worker/cell_format.h"
 #include "engine/scan/worker/context.h"
+#include "engine/scan/worker/field.h"
 #include "engine/scan/worker/text_sink.h"
 #include "engine/scan/worker/xml.h"
 
@@ -31,7 +32,7 @@ enum class OoxmlElement : uint8_t;
 class OoxmlHandler : public XmlHandler {
  public:
   enum class Kind { text, master, sheet, strings, styles, workbook, properties };
-  OoxmlHandler(OoxmlState& state, Kind kind) : state_(state), kind_(kind) {}
+  OoxmlHandler(OoxmlState& state, Kind kind) : state_(state), kind_(kind), fields_(state.context) {}
   void start(std::string_view name, const XmlAttributes& attributes) override;
   void end(std::string_view name) override;
   void characters(std::string_view utf8) override;
@@ -40,10 +41,6 @@ class OoxmlHandler : public XmlHandler {
   std::function<void(std::string_view name, std::string_view base64)> binary;
 
  private:
-  struct Field {
-    std::string instruction;
-    bool noted = false;
-  };
   // Alternative is content in a form for newer and one for older programs.
   struct Alternative {
     bool in_choice = false, in_fallback = false, more = false;
@@ -64,8 +61,10 @@ class OoxmlHandler : public XmlHandler {
   void symbol(std::string_view hex);
   void relationship(const XmlAttributes& attributes);
   void end_cell();
+  void cell_2003(const XmlAttributes& attributes);
   void field_character(std::string_view kind);
-  void note(std::string_view instruction);
+  void field_text(std::string_view utf8);
+  void link(const std::string& target);
 
   OoxmlState& state_;
   Kind kind_;
@@ -75,8 +74,8 @@ class OoxmlHandler : public XmlHandler {
   size_t alternative_depth_ = 0;  // open ones, also where they are too deep to be kept
   bool in_shape_ = false, placeholder_ = false;
   std::string shape_;  // text of a shape in a master, until it is known to be no placeholder
-  std::vector<Field> fields_;
-  bool in_instruction_ = false;
+  Fields fields_;
+  bool in_instruction_ = false, stray_ = false;
   bool in_binary_ = false;
   std::string value_, formula_, header_, type_, binary_name_, binary_text_;
   uint32_t style_ = 0;
@@ -121,9 +120,6 @@ class PlainHandler : public XmlHandler {
 
 // decode_base64 decodes what it can and leaves out what is none.
 std::string decode_base64(std::string_view text);
-
-// formula_literals gives the string constants of a formula.
-std::vector<std::string_view> formula_literals(std::string_view formula);
 
 // read_binary_part reads a part of an .xlsb.
 void read_binary_part(OoxmlState& state, std::string_view bytes, bool shared_strings);

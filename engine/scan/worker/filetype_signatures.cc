@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kinds of files that a fixed mark tells: archives, documents of their own formats, disk images, mail carriers.
 #include <algorithm>
-#include <array>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/bytes.h"
@@ -31,6 +30,7 @@ constexpr Signature kMarks[] = {
     {FileType::lotus123, 0, "\0\0\x02\0\x06\x04\x06\0"sv},
     {FileType::hwp, 0, "HWP Document File V"sv},
     {FileType::djvu, 0, "AT&TFORM"sv},
+    {FileType::activemime, 0, "ActiveMime"sv},
     {FileType::gzip, 0, "\x1f\x8b\x08"sv},
     {FileType::bz, 0, "BZ0"sv},
     {FileType::xz, 0,
@@ -121,16 +121,6 @@ bool is_tar(std::string_view bytes) {
     stated = stated * 8 + static_cast<uint32_t>(c - '0');
   }
   return has(bytes, 257, "ustar") || (digits && (stated == sum || stated == static_cast<uint32_t>(signed_sum)));
-}
-
-bool is_zlib(std::string_view bytes) {
-  if (bytes.size() < 8 || bytes[0] != '\x78' || big16(bytes, 0) % 31 != 0 || (byte_at(bytes, 1) & 0x20) != 0) {
-    return false;
-  }
-  std::array<char, 512> sink{};
-  Inflater inflater(bytes.substr(0, 65536), Inflater::Format::zlib);
-  inflater.next(sink.data(), sink.size());
-  return inflater.going() || inflater.ended();
 }
 
 // LZMA of its own has no mark: properties, a dictionary of 2^n or 2^n+2^(n-1), and a size that is unknown or likely.

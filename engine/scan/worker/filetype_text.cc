@@ -167,9 +167,8 @@ constexpr std::string_view kTags[] = {"<!doctype html", "<html",  "<head", "<bod
 void add_markup(std::string_view text, Found& found) {
   const size_t start = text.find_first_not_of(" \t\r\n\f");
   if (start == std::string_view::npos) return;
-  const std::string head = base::lower(text.substr(start, kHead));
-  std::string_view rest = head;
-  const bool declared = rest.starts_with("<?xml");
+  std::string_view rest = text.substr(start);
+  const bool declared = base::istarts_with(rest, "<?xml");
   // Past declarations, comments and instructions to the root.
   while (true) {
     const size_t next = rest.find_first_not_of(" \t\r\n\f");
@@ -180,7 +179,8 @@ void add_markup(std::string_view text, Found& found) {
     if (at == std::string_view::npos) break;
     rest = rest.substr(at + end.size());
   }
-  const std::string_view root = rest;
+  const std::string head = base::lower(rest.substr(0, kHead));
+  const std::string_view root = head;
   const bool doctype = root.starts_with("<!doctype");
   const auto within = [&](std::string_view what, size_t most) {
     return root.substr(0, most).find(what) != std::string_view::npos;

@@ -3,6 +3,9 @@
 #include "engine/scan/worker/inflater.h"
 
 #include <algorithm>
+#include <array>
+
+#include "engine/scan/worker/bytes.h"
 
 namespace postern::scan::worker {
 
@@ -24,6 +27,16 @@ size_t Inflater::next(char* room, size_t size) {
   stream_.avail_out = static_cast<uInt>(size);
   state_ = inflate(&stream_, Z_NO_FLUSH);
   return size - stream_.avail_out;
+}
+
+bool is_zlib(std::string_view bytes) {
+  if (bytes.size() < 8 || bytes[0] != '\x78' || big16(bytes, 0) % 31 != 0 || (byte_at(bytes, 1) & 0x20) != 0) {
+    return false;
+  }
+  std::array<char, 512> sink{};
+  Inflater inflater(bytes.substr(0, 65536), Inflater::Format::zlib);
+  inflater.next(sink.data(), sink.size());
+  return inflater.going() || inflater.ended();
 }
 
 Reason Inflater::reason() const {

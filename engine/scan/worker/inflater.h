@@ -36,4 +36,7 @@ class Inflater {
   int state_ = Z_MEM_ERROR;
 };
 
+// is_zlib tells whether a zlib stream (RFC 1950) begins here.
+bool is_zlib(std::string_view bytes);
+
 }  // namespace postern::scan::worker

@@ -4,6 +4,7 @@
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
+#include "engine/scan/worker/formula.h"
 #include "engine/scan/worker/name_table.h"
 #include "engine/scan/worker/office.h"
 
@@ -19,6 +20,7 @@ enum class Element : uint8_t {
   covered_cell,
   dde,
   declared,
+  event,
   line_break,
   link,
   loaded,
@@ -32,7 +34,7 @@ enum class Element : uint8_t {
   text,  // whose characters are read by people
 };
 
-constexpr NameTable<Element, 29> kElements({
+constexpr NameTable<Element, 31> kElements({
     {"a", Element::link},
     {"binary-data", Element::binary_data},
     {"content-validation", Element::declared},
@@ -41,6 +43,8 @@ constexpr NameTable<Element, 29> kElements({
     {"dde-connection-decl", Element::dde},
     {"dde-source", Element::dde},
     {"desc", Element::text},
+    {"event", Element::event},
+    {"event-listener", Element::event},
     {"floating-frame", Element::loaded},
     {"footer-decl", Element::text},
     {"h", Element::text},
@@ -63,6 +67,12 @@ constexpr NameTable<Element, 29> kElements({
     {"title", Element::text},
     {"user-field-decl", Element::declared},
 });
+
+// is_script tells whether a target is a script's: of the document, of the program, or of anything else on the machine.
+bool is_script(std::string_view target) {
+  return base::istarts_with(base::trim(target), "vnd.sun.star.script:") ||
+         base::istarts_with(base::trim(target), "macro:");
+}
 
 }  // namespace
 
@@ -88,7 +98,13 @@ void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
       return;
     case Element::line_break:
       return sink_.line();
+    case Element::event:
+      if (!attributes.get("macro-name").empty() || is_script(attributes.get("href"))) {
+        context_.mark(Mark::macro_vba);
+      }
+      return;
     case Element::link:
+      if (is_script(attributes.get("href"))) context_.mark(Mark::macro_vba);
       if (attributes.has("href") && links_.size() < kLinks) links_.emplace_back(attributes.get("href"));
       return;
     case Element::spreadsheet:
@@ -98,6 +114,7 @@ void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
       if (spreadsheet_) sink_.paragraph(attributes.get("name"));
       return;
     case Element::cell:
+      if (calls_dde(attributes.get("formula"))) context_.mark(Mark::macro_dde);
       for (const std::string_view literal : formula_literals(attributes.get("formula"))) sink_.paragraph(literal);
       return;
     case Element::declared:

@@ -20,6 +20,8 @@ struct ZipDirectory;
 // HWP document, an encrypted package, macros, and everything embedded. Also Word and Excel files from before compound
 // files.
 void read_ole(Context& context);
+// read_activemime reads what Office wraps compound files in where it writes them into pages and XML ("editdata.mso").
+void read_activemime(Context& context);
 // read_xml_document reads documents that are one XML file: Word 2003, pkg:package, flat ODF, SpreadsheetML 2003.
 void read_xml_document(Context& context);
 void read_rtf(Context& context);
@@ -47,8 +49,10 @@ void prepare_office();
 
 // Pieces of compound files.
 
-// read_word reads a WordDocument stream; `table0` and `table1` are the streams "0Table" and "1Table".
-void read_word(Context& context, std::string_view document, std::string_view table0, std::string_view table1);
+// read_word reads a WordDocument stream; `table0` and `table1` are the streams "0Table" and "1Table". `described` tells
+// that a property set says what the document says about itself.
+void read_word(Context& context, std::string_view document, std::string_view table0, std::string_view table1,
+               bool described = false);
 // read_workbook reads a BIFF stream ("Workbook", "Book", or a whole file of BIFF 2 to 4).
 void read_workbook(Context& context, std::string_view stream);
 // read_slides reads a "PowerPoint Document" stream; `current_user` is the stream "Current User".
@@ -67,12 +71,13 @@ bool has_vba_code(CompoundFile& file, uint32_t storage);
 void mark_vba(Context& context, CompoundFile& file);
 // read_ole10native reads an "\1Ole10Native" stream: what is packed in it is a child.
 bool read_ole10native(Context& context, std::string_view stream);
+// read_ole_link reads an "\1Ole" stream (MS-OLEDS 2.3.3): what an object is linked to. `link` tells that it is in an
+// object whose class says that it is a link.
+void read_ole_link(Context& context, std::string_view stream, bool link);
 // read_package is the same without the size before it, as in the object data of RTF. false: it is none.
 bool read_package(Context& context, std::string_view bytes);
 // embed scans bytes out of a document as a child.
 bool embed(Context& context, std::string_view bytes, std::string_view name, std::string_view label = {});
-// embed_file is embed, after what Office wraps its files in ("ActiveMime") is taken off.
-bool embed_file(Context& context, std::string_view bytes, std::string_view name);
 // inflate_zlib adds what zlib (or with `raw` deflate) compressed to `out`, as much as the budget allows; false when
 // nothing came out.
 bool inflate_zlib(Context& context, std::string_view packed, std::string& out, bool raw = false);
@@ -96,9 +101,6 @@ bool decrypt_workbook(std::string_view stream, std::string_view filepass, std::s
 // decompress_vba undoes the compression of MS-OVBA; nullopt when `bytes` is not so compressed.
 std::optional<std::string> decompress_vba(std::string_view bytes, size_t most);
 
-// note_field looks at a field's instruction (Word, RTF): DDE is a mark, and so is what is included from elsewhere.
-// Returns what of it a reader sees or follows: the target of a link.
-std::string note_field(Context& context, std::string_view instruction);
 // is_remote tells whether a target lies elsewhere: a URL, or a share.
 bool is_remote(std::string_view target);
 

@@ -15,6 +15,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr int kCarved = 16;
+constexpr int kMostBeginnings = 4096;  // of what may be packed
 
 // Cursor reads the fields of a package one after the other.
 struct Cursor {
@@ -76,6 +77,7 @@ bool has_known_head(std::string_view bytes) {
                                         "ITSF\x03"sv,
                                         "\x1f\x8b\x08"sv,
                                         "BZh"sv,
+                                        "ActiveMime"sv,
                                         "L\0\0\0\x01\x14\x02\0"sv};
   if (bytes.starts_with(kCompoundFileMagic)) return true;
   if (bytes.starts_with("MZ")) return bytes.size() > 64;
@@ -138,6 +140,39 @@ bool read_ole10native(Context& context, std::string_view stream) {
   return embed(context, slice(stream, 4), "", "Ole10Native");
 }
 
+void read_ole_link(Context& context, std::string_view stream, bool link) {
+  // Where a link goes is a moniker, alone or put together of several; each begins with its class.
+  static constexpr std::array kUrl = {"\xe0\xc9\xea\x79\xf9\xba\xce\x11\x8c\x82\x00\xaa\x00\x4b\xa9\x0b"sv,
+                                      "\xc7\xb0\xab\xec\x19\x7f\xd2\x11\x97\x8e\x00\x00\xf8\x75\x7e\x2a"sv};
+  static constexpr auto kFile = "\x03\x03\x00\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"sv;
+  constexpr size_t kClass = 16;
+  constexpr int kMonikers = 64;
+  TextSink sink(context);
+  const auto target = [&](std::string_view text) {
+    // Of SOAP: "wsdl=http://…".
+    if (base::istarts_with(text, "wsdl=")) text.remove_prefix(5);
+    if (!is_remote(text)) return;
+    context.mark(Mark::remote_template);
+    sink.paragraph(text);
+  };
+  const auto each = [&](std::string_view name, auto read) {
+    size_t at = stream.find(name);
+    for (int i = 0; i < kMonikers && at != std::string_view::npos; ++i, at = stream.find(name, at + 1)) {
+      read(slice(stream, at + kClass));
+    }
+  };
+  each(kUrl[0], [&](std::string_view url) { target(utf16(until_nul16(slice(url, 4, little32(url, 0))))); });
+  each(kUrl[1], [&](std::string_view url) { target(utf16(until_nul16(slice(url, 8, little32(url, 4))))); });
+  // An object that is here may say by a file where it comes from.
+  if (!link && (little32(stream, 4) & 1) == 0) return;
+  each(kFile, [&](std::string_view file) {
+    const uint64_t length = little32(file, 2);
+    target(windows_1252(until_nul(slice(file, 6, length))));
+    const uint64_t wide = 6 + length + 24;
+    if (little32(file, wide) > 6) target(utf16(until_nul16(slice(file, wide + 10, little32(file, wide + 4)))));
+  });
+}
+
 bool carve(Context& context, std::string_view bytes) {
   int found = 0;
   for (size_t at = bytes.find("MZ"); at != std::string_view::npos; at = bytes.find("MZ", at + 2)) {
@@ -198,11 +233,24 @@ bool inflate_zlib(Context& context, std::string_view packed, std::string& out, b
   return !out.empty();
 }
 
-bool embed_file(Context& context, std::string_view bytes, std::string_view name) {
-  if (!bytes.starts_with("ActiveMime")) return embed(context, bytes, name);
+void read_activemime(Context& context) {
+  const std::string_view bytes = context.bytes();
+  // What is packed begins where the header says, or where it mostly does; Office finds it elsewhere as well.
+  size_t at = little16(bytes, 0x1e) + 46ull;
+  for (const size_t place : {at, size_t{0x32}, size_t{0x22a}}) {
+    at = place;
+    if (is_zlib(slice(bytes, at))) break;
+  }
+  int tried = 0;
+  if (!is_zlib(slice(bytes, at))) at = bytes.find('\x78');
+  while (at != std::string_view::npos && !is_zlib(slice(bytes, at))) {
+    if (++tried > kMostBeginnings) return context.fail(Reason::corrupt);
+    at = bytes.find('\x78', at + 1);
+  }
+  if (at == std::string_view::npos) return context.fail(Reason::corrupt);
   std::string clear;
-  if (!inflate_zlib(context, slice(bytes, little16(bytes, 0x1e) + 46ull), clear)) return true;
-  return embed(context, clear, name);
+  if (!inflate_zlib(context, slice(bytes, at), clear)) return context.fail(Reason::corrupt);
+  embed(context, clear, "");
 }
 
 void text_runs(TextSink& sink, std::string_view bytes, bool wide, size_t least) {

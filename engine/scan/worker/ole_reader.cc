@@ -14,6 +14,8 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr size_t kStorages = 20000;
+// The class of an object that is somewhere else (StdOleLink).
+constexpr std::string_view kLinkClass = "\x00\x03\x00\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"sv;
 
 // Names of streams that make a storage a document.
 constexpr std::array kDocuments = {"WordDocument"sv,
@@ -82,7 +84,8 @@ class Walk {
       context_.fail(Reason::password);
     }
     if (has("WordDocument")) {
-      read_word(context_, named("WordDocument").bytes(), named("0Table").bytes(), named("1Table").bytes());
+      read_word(context_, named("WordDocument").bytes(), named("0Table").bytes(), named("1Table").bytes(),
+                has("\x05SummaryInformation"));
     }
     for (const std::string_view book : {"Workbook"sv, "Book"sv}) {
       if (!has(book)) continue;
@@ -145,6 +148,7 @@ class Walk {
       going_ = read_ole10native(context_, bytes);
       return;
     }
+    if (name == "\x01Ole") read_ole_link(context_, bytes, file_.entries()[storage].clsid == kLinkClass);
     if (name == "Package" || name == "package_stream" || name == "EmbeddedOdf" || has_known_head(bytes)) {
       going_ = embed(context_, bytes, name);
       return;

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <utility>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/document_xml.h"
+#include "engine/scan/worker/formula.h"
 #include "engine/scan/worker/name_table.h"
 #include "engine/scan/worker/office.h"
 
@@ -16,10 +16,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr size_t kInstruction = 8192;
-constexpr size_t kFields = 64;
-constexpr size_t kAlternatives = 16;       // inside each other
-constexpr size_t kAlternative = 1u << 20;  // text of one
+constexpr size_t kAlternatives = 16;  // inside each other
 
 bool among(std::span<const std::string_view> list, std::string_view name) {
   return std::ranges::find(list, name) != list.end();
@@ -42,6 +39,7 @@ enum class OoxmlElement : uint8_t {
   binary_data,
   book_properties,
   cell,
+  cell_2003,
   cell_formats,
   choice,
   column,
@@ -54,11 +52,13 @@ enum class OoxmlElement : uint8_t {
   format,
   formula,
   glyphs,
+  header_2003,
   hlink,
   hyperlink,
   instruction,
   line_break,
   macro_sheet,
+  named_range,
   no_break_hyphen,
   number_format,
   ocx,
@@ -89,12 +89,16 @@ enum class OoxmlElement : uint8_t {
 
 namespace {
 
-constexpr NameTable<Element, 54> kElements({
+constexpr NameTable<Element, 58> kElements({
     {"AlternateContent", Element::alternate_content},
+    {"Cell", Element::cell_2003},
     {"Choice", Element::choice},
     {"Data", Element::data},
     {"Fallback", Element::fallback},
+    {"Footer", Element::header_2003},
     {"Glyphs", Element::glyphs},
+    {"Header", Element::header_2003},
+    {"NamedRange", Element::named_range},
     {"Relationship", Element::relationship},
     {"Row", Element::row_2003},
     {"Text", Element::text_2003},
@@ -147,70 +151,6 @@ constexpr NameTable<Element, 54> kElements({
 });
 
 }  // namespace
-
-std::vector<std::string_view> formula_literals(std::string_view formula) {
-  std::vector<std::string_view> out;
-  for (size_t at = formula.find('"'); at != std::string_view::npos && out.size() < 1000; at = formula.find('"', at)) {
-    const size_t end = formula.find('"', at + 1);
-    if (end == std::string_view::npos) break;
-    if (end > at + 1) out.push_back(formula.substr(at + 1, end - at - 1));
-    at = end + 1;
-  }
-  return out;
-}
-
-// Text inside alternatives is kept with them: what is for older programs is given only where it differs.
-void OoxmlHandler::route(std::string_view utf8, char separator, size_t from) {
-  for (size_t i = from; i-- > 0;) {
-    Alternative& each = alternatives_[i];
-    std::string& kept = each.in_fallback ? each.fallback : each.choice;
-    if (!each.in_fallback && !each.in_choice) continue;
-    if (kept.size() < kAlternative) {
-      kept.append(utf8);
-      if (separator != '\0') kept.push_back(separator);
-    } else if (each.in_fallback) {
-      each.more = true;
-      continue;
-    }
-    if (each.in_fallback) return;
-  }
-  if (kind_ == Kind::master) {
-    if (!in_shape_ || shape_.size() >= 65536) return;
-    shape_.append(utf8);
-    if (separator != '\0' && !shape_.empty()) shape_.push_back(separator);
-  } else if (separator == '\n') {
-    state_.sink.line();
-  } else if (separator == '\t') {
-    state_.sink.tab();
-  } else {
-    state_.sink.text(utf8);
-  }
-}
-void OoxmlHandler::put(std::string_view utf8) { route(utf8, '\0', alternatives_.size()); }
-void OoxmlHandler::line() { route({}, '\n', alternatives_.size()); }
-void OoxmlHandler::tab() { route({}, '\t', alternatives_.size()); }
-void OoxmlHandler::own_line(std::string_view utf8) {
-  line();
-  put(utf8);
-  line();
-}
-
-// end_fallback gives the text for older programs unless a newer one shows the same.
-void OoxmlHandler::end_fallback() {
-  Alternative& here = alternatives_.back();
-  here.in_fallback = false;
-  const auto bare = [](std::string text) {
-    std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\t'; });
-    return text;
-  };
-  const bool same = !here.more && bare(here.choice) == bare(here.fallback);
-  const std::string text = std::exchange(here.fallback, {});
-  if (same || text.empty()) return;
-  const size_t outer = alternatives_.size() - 1;
-  route({}, '\n', outer);
-  route(base::trim(text), '\0', outer);
-  route({}, '\n', outer);
-}
 
 // in_properties takes the properties of a document that is one file, each a line.
 bool OoxmlHandler::in_properties(std::string_view name, bool begin) {
@@ -320,42 +260,34 @@ void OoxmlHandler::characters(std::string_view utf8) {
   } else if (in_binary_) {
     binary_text_.append(utf8);
   } else if (in_instruction_) {
-    if (!fields_.empty() && fields_.back().instruction.size() < kInstruction) fields_.back().instruction.append(utf8);
-    if (fields_.empty()) note(utf8);
+    field_text(utf8);
   } else if (collecting_ > 0) {
+    field_text(utf8);
     put(utf8);
   }
 }
 
-void OoxmlHandler::note(std::string_view instruction) {
-  const std::string target = note_field(state_.context, instruction);
+void OoxmlHandler::link(const std::string& target) {
   if (!target.empty()) own_line(target);
 }
 
 void OoxmlHandler::field_character(std::string_view kind) {
-  if (kind == "begin") {
-    if (fields_.size() < kFields) fields_.emplace_back();
-    return;
+  if (kind == "begin") return fields_.begin();
+  link(kind == "end" ? fields_.end() : fields_.separate());
+}
+
+void OoxmlHandler::cell_2003(const XmlAttributes& attributes) {
+  const std::string_view formula = attributes.get("Formula");
+  if (is_dde_formula(formula)) state_.context.mark(Mark::macro_dde);
+  for (const std::string_view literal : formula_literals(formula)) {
+    tab();
+    put(literal);
   }
-  if (fields_.empty()) return;
-  if (!fields_.back().noted) {
-    fields_.back().noted = true;
-    note(fields_.back().instruction);
+  if (attributes.has("HRef")) {
+    tab();
+    put(attributes.get("HRef"));
   }
-  if (kind != "end") return;
-  // A field inside another's instruction: its parts may spell the command together.
-  const std::string inner = std::move(fields_.back().instruction);
-  fields_.pop_back();
-  if (!fields_.empty() && !fields_.back().noted && base::istarts_with(base::trim(inner), "quote")) {
-    std::string_view rest = base::trim(base::trim(inner).substr(5));
-    while (!rest.empty()) {
-      const uint32_t code = number(rest);
-      if (code != 0 && fields_.back().instruction.size() < kInstruction)
-        append_code_point(fields_.back().instruction, code);
-      const size_t blank = rest.find(' ');
-      rest = blank == std::string_view::npos ? std::string_view() : base::trim(rest.substr(blank));
-    }
-  }
+  tab();
 }
 
 void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) {
@@ -370,16 +302,23 @@ void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) 
       return tab();
     case Element::instruction:
       in_instruction_ = true;
+      // Where there is no field for it, it is one by itself.
+      stray_ = stray_ || !fields_.in_instruction();
+      if (stray_) fields_.begin(true);
       return;
     case Element::field_character:
       return field_character(attributes.get("fldCharType"));
     case Element::simple_field:
-      return note(attributes.get("instr"));
+      fields_.begin(true);
+      field_text(attributes.get("instr"));
+      return link(fields_.separate(true));
     case Element::tab:
-      if (!attributes.has("pos")) tab();
-      return;
+      if (attributes.has("pos")) return;
+      field_text(" ");
+      return tab();
     case Element::line_break:
     case Element::paragraph:
+      field_text(" ");
       return line();
     case Element::no_break_hyphen:
       return put("-");
@@ -424,6 +363,13 @@ void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) 
       return;
     case Element::attached_template:
       if (is_remote(attributes.get("val"))) state_.context.mark(Mark::remote_template);
+      return;
+    case Element::cell_2003:
+      return cell_2003(attributes);
+    case Element::header_2003:
+      return own_line(plain_header(attributes.get("Data")));
+    case Element::named_range:
+      if (is_dde_formula(attributes.get("RefersTo"))) state_.context.mark(Mark::macro_dde);
       return;
     case Element::worksheet:
       return own_line(attributes.get("Name"));
@@ -473,7 +419,11 @@ void OoxmlHandler::end_text(Element element) {
       return tab();
     case Element::instruction:
       in_instruction_ = false;
+      if (stray_) link(fields_.end(true));
+      stray_ = false;
       return;
+    case Element::simple_field:
+      return link(fields_.end(true));
     case Element::paragraph:
     case Element::text_row:
     case Element::comment:
@@ -584,6 +534,7 @@ void OoxmlHandler::end_cell() {
     sink.text(error == std::errc() && end == value_.data() + value_.size() ? state_.formats.show(value, style_)
                                                                            : value_);
   }
+  if (is_dde_formula(formula_)) state_.context.mark(Mark::macro_dde);
   for (const std::string_view literal : formula_literals(formula_)) {
     sink.tab();
     sink.text(literal);

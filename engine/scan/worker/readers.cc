@@ -62,6 +62,7 @@ constexpr Reading kReadings[] = {
     {FileType::ppt, read_ole},
     {FileType::msg, read_ole},
     {FileType::ole, read_ole},
+    {FileType::activemime, read_activemime},
     {FileType::wps, read_ole},
     {FileType::visio, read_ole},
     {FileType::publisher, read_ole},

@@ -7,6 +7,7 @@
 #include "engine/base/text.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/characters.h"
+#include "engine/scan/worker/field.h"
 #include "engine/scan/worker/office.h"
 #include "engine/scan/worker/rtf.h"
 
@@ -17,37 +18,54 @@ using namespace std::string_view_literals;
 
 constexpr size_t kDepth = 20000;
 constexpr size_t kFonts = 4096;
-constexpr size_t kShort = 8192;  // instruction of a field, path of a template
+constexpr size_t kShort = 8192;          // path of a template
+constexpr size_t kMostApart = 1u << 20;  // text that stands apart, before it is given
 
-enum class Where : uint8_t { text, skip, fonts, object, instruction, path };
+enum class Where : uint8_t { text, skip, fonts, object, instruction, path, property };
 
 struct Group {
   Where where = Where::text;
   bool starred = false;  // "\*" was seen and not yet what it is about
   bool begun = false;    // something was seen in the group
+  bool owns = false;     // what it is was said in it, not around it
+  bool kept = false;     // its text is no part of the line around it
+  bool apart = false;    // in a note or shape, which may stand in the middle of a word
+  bool drawn = false;    // in a property of a drawing
+  bool also = false;     // it may be text as well: what it is was not said first, and not every program cares
+  size_t fields = 0;     // that were open when it began
   uint32_t code_page = 1252;
   int32_t unicode_skip = 1;
 };
 
-constexpr std::string_view kSkipped[] = {"colortbl",     "stylesheet",   "pict",
-                                         "themedata",    "datastore",    "colorschememapping",
-                                         "latentstyles", "listtable",    "listoverridetable",
-                                         "rsidtbl",      "generator",    "xmlnstbl",
-                                         "mmathPr",      "filetbl",      "revtbl",
-                                         "nonshppict",   "sp",           "objclass",
-                                         "objname",      "nonesttables", "nesttableprops",
-                                         "private",      "panose",       "falt",
-                                         "fontemb",      "bkmkstart",    "bkmkend",
-                                         "xe",           "tc",           "htmltag",
-                                         "mhtmltag",     "listpicture",  "pgdsctbl",
-                                         "fchars",       "lchars",       "passwordhash"};
+constexpr std::string_view kSkipped[] = {"colortbl",     "stylesheet",     "pict",
+                                         "themedata",    "datastore",      "colorschememapping",
+                                         "latentstyles", "listtable",      "listoverridetable",
+                                         "rsidtbl",      "generator",      "xmlnstbl",
+                                         "mmathPr",      "filetbl",        "revtbl",
+                                         "nonshppict",   "objclass",       "objname",
+                                         "nonesttables", "nesttableprops", "private",
+                                         "panose",       "falt",           "fontemb",
+                                         "bkmkstart",    "bkmkend",        "xe",
+                                         "tc",           "htmltag",        "mhtmltag",
+                                         "listpicture",  "pgdsctbl",       "fchars",
+                                         "lchars",       "passwordhash"};
 // Destinations that readers may ignore, and that hold text all the same.
 constexpr std::string_view kKept[] = {
     "shpinst",    "shptxt",   "shprslt", "do",        "dptxbxtext", "annotation", "atnauthor", "atnid",    "footnote",
     "header",     "footer",   "headerl", "headerr",   "headerf",    "footerl",    "footerr",   "footerf",  "shpgrp",
     "background", "title",    "author",  "subject",   "keywords",   "doccomm",    "company",   "category", "manager",
     "comment",    "operator", "ftnsep",  "aftnsep",   "fldrslt",    "result",     "shppict",   "ud",       "upr",
-    "nestrow",    "listtext", "pntext",  "userprops", "staticval"};
+    "nestrow",    "listtext", "pntext",  "userprops", "staticval",  "hl",         "hlsrc",     "hlloc",    "hlfr"};
+// Of these, what stands apart from the line that it is in, so that a word may go on behind it; and what is in the line.
+constexpr std::string_view kApart[] = {"footnote", "annotation", "atnid",   "atnauthor",  "shpinst",    "shptxt",
+                                       "shprslt",  "shpgrp",     "do",      "dptxbxtext", "background", "header",
+                                       "footer",   "headerl",    "headerr", "headerf",    "footerl",    "footerr",
+                                       "footerf",  "ftnsep",     "aftnsep"};
+constexpr std::string_view kInline[] = {"fldrslt", "listtext", "pntext", "shppict"};
+// Destinations that Word enters wherever in a group they stand.
+constexpr std::string_view kAnywhere[] = {"objdata", "fldinst", "template", "fonttbl", "pict", "info"};
+// Properties of drawings that are seen: text of WordArt, descriptions, where a click leads.
+constexpr std::string_view kDrawn[] = {"gtextUNICODE", "wzDescription", "wzTooltip", "pihlShape", "pHyperlink"};
 
 bool among(std::span<const std::string_view> list, std::string_view word) {
   return std::ranges::find(list, word) != list.end();
@@ -94,7 +112,7 @@ uint32_t code_page_of_charset(int32_t charset) {
 
 class Rtf {
  public:
-  explicit Rtf(Context& context) : context_(context), sink_(context), tokens_(context.bytes()) {
+  explicit Rtf(Context& context) : context_(context), sink_(context), tokens_(context.bytes()), fields_(context) {
     groups_.emplace_back();
   }
 
@@ -108,7 +126,9 @@ class Rtf {
       if (!one(token)) return;
     }
     while (groups_.size() > 1 && going_) close();
+    while (fields_.depth() > 0) link(fields_.end());
     flush();
+    give_apart();
   }
 
  private:
@@ -124,8 +144,8 @@ class Rtf {
           return false;
         }
         groups_.push_back(group());
-        group().starred = false;
-        group().begun = false;
+        group().starred = group().begun = group().owns = group().kept = false;
+        group().fields = fields_.depth();
         break;
       case RtfToken::Kind::close:
         skip_ = 0;
@@ -154,17 +174,33 @@ class Rtf {
     const Group closed = group();
     if (groups_.size() == 1) return;
     groups_.pop_back();
-    if (group().where == closed.where) return;
-    if (closed.where == Where::object) {
-      object();
-    } else if (closed.where == Where::instruction) {
-      const std::string target = note_field(context_, short_);
-      if (!target.empty()) sink_.paragraph(target);
-      short_.clear();
-    } else if (closed.where == Where::path) {
-      if (is_remote(short_)) context_.mark(Mark::remote_template);
-      short_.clear();
+    if (closed.owns) {
+      if (closed.where == Where::object) {
+        object();
+      } else if (closed.where == Where::instruction) {
+        link(fields_.separate());
+      } else if (closed.where == Where::path) {
+        if (is_remote(short_)) context_.mark(Mark::remote_template);
+      } else if (closed.where == Where::property) {
+        property_ = base::trim(short_);
+      }
     }
+    while (fields_.depth() > closed.fields) link(fields_.end());
+    if (closed.apart && (closed.kept || !group().apart)) {
+      part('\n');
+    } else if (closed.kept) {
+      line();
+    }
+  }
+
+  // link gives the target of a field, as a line.
+  void link(const std::string& target) {
+    if (target.empty()) return;
+    flush();
+    if (!group().apart) return sink_.paragraph(target);
+    part('\n');
+    apart_ += target;
+    part('\n');
   }
 
   // skipped takes a character that only stands for those who read no Unicode.
@@ -181,17 +217,17 @@ class Rtf {
       bytes.remove_prefix(now);
     }
     group().begun = true;
+    if (shown()) bytes_.append(bytes);
     switch (group().where) {
-      case Where::text:
-        bytes_.append(bytes);
-        break;
       case Where::object:
         hex(bytes);
         break;
       case Where::instruction:
+        fields_.text(converted(bytes));
+        break;
       case Where::path:
-        if (short_.size() < kShort)
-          short_ += base::is_ascii(bytes) ? std::string(bytes) : ansi(bytes, group().code_page);
+      case Where::property:
+        if (short_.size() < kShort) short_ += converted(bytes);
         break;
       default:
         break;
@@ -202,28 +238,54 @@ class Rtf {
     text({&c, 1});
   }
   void code(uint32_t value) {
-    if (group().where == Where::text) {
+    if (shown()) {
       flush();
       append_code_point(pending_, value);
-    } else if ((group().where == Where::instruction || group().where == Where::path) && short_.size() < kShort) {
+    }
+    if (group().where == Where::instruction) {
+      fields_.code(value);
+    } else if ((group().where == Where::path || group().where == Where::property) && short_.size() < kShort) {
       append_code_point(short_, value);
     }
   }
+  std::string converted(std::string_view bytes) const {
+    return base::is_ascii(bytes) ? std::string(bytes) : ansi(bytes, groups_.back().code_page);
+  }
+  // shown tells whether what comes next is text that people read.
+  bool shown() const { return groups_.back().where == Where::text || groups_.back().also; }
   void flush() {
-    if (!bytes_.empty()) pending_ += base::is_ascii(bytes_) ? bytes_ : ansi(bytes_, group().code_page);
+    if (!bytes_.empty()) pending_ += converted(bytes_);
     bytes_.clear();
-    sink_.text(pending_);
+    if (group().apart) {
+      apart_ += pending_;
+      if (apart_.size() > 2 * kMostApart) give_apart();
+    } else {
+      sink_.text(pending_);
+    }
     pending_.clear();
   }
-  void line() {
-    if (group().where != Where::text) return;
+  void line() { separate('\n'); }
+  void tab() { separate('\t'); }
+  void separate(char separator) {
+    if (group().where == Where::instruction) fields_.blank();
+    if (!shown()) return;
     flush();
+    if (group().apart) return part(separator);
+    if (separator == '\t') return sink_.tab();
     sink_.line();
+    give_apart();
   }
-  void tab() {
-    if (group().where != Where::text) return;
-    flush();
-    sink_.tab();
+  // part ends a line or cell of what stands apart.
+  void part(char separator) {
+    if (!apart_.empty() && apart_.back() == '\t' && separator == '\n') apart_.pop_back();
+    if (!apart_.empty() && apart_.back() != '\t' && apart_.back() != '\n') apart_ += separator;
+    if (apart_.size() > kMostApart) give_apart();
+  }
+  // give_apart gives what stood apart, where a line is over.
+  void give_apart() {
+    const std::string_view text = base::trim(apart_);
+    if (!text.empty()) sink_.paragraph(text);
+    apart_.clear();
   }
 
   void hex(std::string_view bytes) {
@@ -278,9 +340,7 @@ class Rtf {
     group().starred = false;
     const bool first = !group().begun;
     group().begun = true;
-    if (starred || first) {
-      if (destination(name, starred)) return;
-    }
+    if (destination(name, starred, first)) return;
     if (name == "uc") {
       group().unicode_skip = std::clamp(token.number, 0, 16);
     } else if (name == "ansicpg") {
@@ -348,52 +408,87 @@ class Rtf {
     code(value);
   }
 
-  // destination enters what the first word of a group names. false: it is an ordinary word.
-  bool destination(std::string_view name, bool starred) {
+  // enter makes the group one that is read otherwise.
+  void enter(Where where, bool also = false) {
+    flush();
+    group().where = where;
+    group().owns = true;
+    group().also = also;
+    if (where == Where::path || where == Where::property) short_.clear();
+  }
+
+  // destination enters what a group's first word names, or one with a star before it. false: it is an ordinary word.
+  bool destination(std::string_view name, bool starred, bool first) {
+    const bool later = !starred && !first;
+    if (later && !among(kAnywhere, name)) return false;
     Group& now = group();
     if (now.where == Where::object) {
       // Readers drop what they do not know inside object data.
       if (starred) now.where = Where::skip;
       return false;
     }
+    if (drawing(name)) return true;
     if (now.where == Where::skip && name != "objdata") return starred;
     if (name == "objdata") {
-      flush();
-      now.where = Where::object;
+      enter(Where::object, later && shown());
       object_.clear();
       half_ = -1;
       return true;
     }
-    if (name == "fonttbl") {
-      now.where = Where::fonts;
+    if (name == "fonttbl" || name == "template") {
+      enter(name == "fonttbl" ? Where::fonts : Where::path, later && shown());
       return true;
     }
     if (name == "fldinst") {
+      // The one before is over, and nothing but the group around would say so.
+      const size_t around = groups_.size() > 1 ? groups_[groups_.size() - 2].fields : 0;
+      while (fields_.depth() > around && fields_.separated()) link(fields_.end());
+      enter(Where::instruction, later && shown());
+      fields_.begin();
+      now.fields = fields_.depth();
+      return true;
+    }
+    // A whole document is no picture.
+    const bool whole = later && groups_.size() <= 2;
+    if (among(kSkipped, name) || (name == "info" && !context_.job().want_metadata)) {
+      if (whole) return false;
+      enter(Where::skip);
+      return true;
+    }
+    if (among(kApart, name)) {
       flush();
-      now.where = Where::instruction;
-      short_.clear();
-      return true;
-    }
-    if (name == "template") {
-      flush();
-      now.where = Where::path;
-      short_.clear();
-      return true;
-    }
-    if (name == "info" && !context_.job().want_metadata) {
-      now.where = Where::skip;
-      return true;
-    }
-    if (among(kSkipped, name)) {
-      now.where = Where::skip;
+      now.apart = true;
+      part('\n');
       return true;
     }
     if (among(kKept, name)) {
-      line();
+      if (name != "fldrslt") line();
+      now.kept = !among(kInline, name);
       return true;
     }
     if (name == "rtf" || !starred) return name == "rtf";
-    now.where = Where::skip;
+    enter(Where::skip);
+    return true;
+  }
+
+  // drawing takes the properties of drawings: a name and a value each.
+  bool drawing(std::string_view name) {
+    Group& now = group();
+    if (name == "sp") {
+      enter(Where::skip);
+      now.drawn = true;
+      property_.clear();
+      return true;
+    }
+    if (!now.drawn) return false;
+    if (name == "sn") {
+      enter(Where::property);
+      return true;
+    }
+    if (name != "sv" || !among(kDrawn, property_)) return false;
+    enter(Where::text);
+    now.kept = now.apart = true;
+    part('\n');
     return true;
   }
 
@@ -447,8 +542,11 @@ class Rtf {
   std::map<int32_t, uint32_t> fonts_;
   std::string bytes_;    // text in the code page of the group
   std::string pending_;  // text in UTF-8
+  std::string apart_;    // text of notes and shapes, until the line is over that they are in
   std::string object_;
   std::string short_;
+  std::string property_;  // of a drawing: its name
+  Fields fields_;
   uint32_t default_page_ = 1252;
   uint32_t surrogate_ = 0;
   int32_t default_font_ = 0;

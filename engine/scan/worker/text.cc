@@ -9,6 +9,7 @@
 #include "engine/mime/html_entities.h"
 #include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/embedded_data.h"
+#include "engine/scan/worker/formula.h"
 #include "engine/scan/worker/text_readers.h"
 #include "engine/scan/worker/text_sink.h"
 
@@ -40,17 +41,6 @@ bool is_header_type(std::string_view mime) {
 bool may_be_text(Context& context) {
   return context.leaf().declared_mime.starts_with("text/") ||
          mime::is_wide_charset(mime::sniff_charset(context.bytes()));
-}
-
-// is_dde tells whether a cell of a table starts a program when it is opened: "=cmd|'/C calc'!A0".
-bool is_dde(std::string_view cell) {
-  constexpr size_t kLongest = 1024;
-  cell = cell.substr(0, kLongest);
-  const size_t sign = cell.find_first_not_of(" \t\"'");
-  if (sign == std::string_view::npos || std::string_view("=+-@").find(cell[sign]) == std::string_view::npos)
-    return false;
-  const size_t bar = cell.find('|', sign);
-  return bar != std::string_view::npos && bar > sign + 1 && cell.find('!', bar) != std::string_view::npos;
 }
 
 void find_dde(Context& context, std::string_view text) {
