@@ -208,7 +208,7 @@ TEST(Odt, TextOfAllKinds) {
           "table:table-cell><table:table-cell><text:p>b</text:p>"
           "</table:table-cell></table:table-row></table:table>"
           "<text:p>n<office:annotation><text:p>comment</text:p></office:annotation>ote</text:p>"));
-  EXPECT_EQ(verdict.leaves[0].text, "deleted\nFalkenflug x\na\nb\nn\ncomment\note");
+  EXPECT_EQ(verdict.leaves[0].text, "deleted\nFalkenflug x\na\nb\nnote\ncomment");
   EXPECT_TRUE(verdict.complete());
 }
 

@@ -65,6 +65,7 @@ class OoxmlHandler : public XmlHandler {
   void field_character(std::string_view kind);
   void field_text(std::string_view utf8);
   void link(const std::string& target);
+  void described(std::string_view text);
 
   OoxmlState& state_;
   Kind kind_;
@@ -75,6 +76,9 @@ class OoxmlHandler : public XmlHandler {
   bool in_shape_ = false, placeholder_ = false;
   std::string shape_;  // text of a shape in a master, until it is known to be no placeholder
   Fields fields_;
+  uint32_t paragraphs_ = 0;                // open ones
+  std::vector<std::string> descriptions_;  // of pictures in them
+  std::string description_;                // the last
   bool in_instruction_ = false, stray_ = false;
   bool in_binary_ = false;
   std::string value_, formula_, header_, type_, binary_name_, binary_text_;
@@ -99,9 +103,17 @@ class OdfHandler : public XmlHandler {
   std::function<void(std::string_view name, std::string_view base64)> binary;
 
  private:
+  void put(std::string_view utf8);
+  void line();
+  void tab();
+  void own_line(std::string_view utf8);
+  void end_asides();
+
   Context& context_;
   TextSink& sink_;
   uint32_t collecting_ = 0;
+  uint32_t asides_ = 0;  // open elements whose text stands beside the paragraph they are in
+  std::string aside_;
   bool all_ = false, metadata_ = false, spreadsheet_ = false, in_binary_ = false, in_source_ = false;
   std::string binary_text_;
   std::vector<std::string> links_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text of OpenDocument and iWork XML.
+#include <algorithm>
 #include <cstdint>
 
 #include "engine/base/text.h"
@@ -12,9 +13,11 @@ namespace postern::scan::worker {
 namespace {
 
 constexpr size_t kLinks = 10000;
+constexpr size_t kAside = 1u << 20;  // text beside one paragraph that is kept until it ends
 
 enum class Element : uint8_t {
   other,
+  aside,
   binary_data,
   cell,
   covered_cell,
@@ -25,6 +28,7 @@ enum class Element : uint8_t {
   link,
   loaded,
   metadata,
+  of_aside,
   row,
   source,
   spaces,
@@ -34,11 +38,14 @@ enum class Element : uint8_t {
   text,  // whose characters are read by people
 };
 
-constexpr NameTable<Element, 31> kElements({
+constexpr NameTable<Element, 35> kElements({
     {"a", Element::link},
+    {"annotation", Element::aside},
     {"binary-data", Element::binary_data},
     {"content-validation", Element::declared},
     {"covered-table-cell", Element::covered_cell},
+    {"creator", Element::of_aside},
+    {"date", Element::of_aside},
     {"date-time-decl", Element::text},
     {"dde-connection-decl", Element::dde},
     {"dde-source", Element::dde},
@@ -52,6 +59,7 @@ constexpr NameTable<Element, 31> kElements({
     {"line-break", Element::line_break},
     {"meta", Element::metadata},
     {"module", Element::source},
+    {"note", Element::aside},
     {"object", Element::loaded},
     {"object-ole", Element::loaded},
     {"p", Element::text},
@@ -76,32 +84,76 @@ bool is_script(std::string_view target) {
 
 }  // namespace
 
+void OdfHandler::put(std::string_view utf8) {
+  if (asides_ == 0) return sink_.text(utf8);
+  aside_.append(utf8);
+  if (aside_.size() > 2 * kAside) end_asides();
+}
+void OdfHandler::line() {
+  if (asides_ == 0) return sink_.line();
+  if (aside_.empty() || aside_.back() != '\n') aside_.push_back('\n');
+  if (aside_.size() > kAside) end_asides();
+}
+void OdfHandler::tab() {
+  if (asides_ == 0) return sink_.tab();
+  if (aside_.empty() || aside_.back() != '\t') aside_.push_back('\t');
+}
+void OdfHandler::own_line(std::string_view utf8) {
+  line();
+  put(utf8);
+  line();
+}
+
+// end_asides gives what stood beside a paragraph, after it.
+void OdfHandler::end_asides() {
+  if (aside_.empty()) return;
+  sink_.line();
+  for (size_t at = 0; at < aside_.size();) {
+    const size_t end = std::min(aside_.find_first_of("\n\t", at), aside_.size());
+    sink_.text(std::string_view(aside_).substr(at, end - at));
+    if (end < aside_.size() && aside_[end] == '\t') {
+      sink_.tab();
+    } else {
+      sink_.line();
+    }
+    at = end + 1;
+  }
+  sink_.line();
+  aside_.clear();
+}
+
 void OdfHandler::finish() {
+  end_asides();
   for (const std::string& link : links_) sink_.paragraph(link);
   links_.clear();
 }
 
 void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
   const Element element = kElements.find(name);
-  if (element == Element::text) {
-    sink_.line();
-    ++collecting_;
+  if (element == Element::text || element == Element::aside) {
+    // What a paragraph holds of others - a note, a text box - is read beside it.
+    if (element == Element::aside || collecting_ > 0) ++asides_;
+    line();
+    if (element == Element::text) ++collecting_;
     return;
   }
   if (metadata_) return sink_.line();
   switch (element) {
     case Element::spaces:
-      if (collecting_ > 0) sink_.text(" ");
+      if (collecting_ > 0) put(" ");
       return;
     case Element::tab:
-      if (collecting_ > 0) sink_.tab();
+      if (collecting_ > 0) tab();
       return;
     case Element::line_break:
-      return sink_.line();
+      return line();
     case Element::event:
       if (!attributes.get("macro-name").empty() || is_script(attributes.get("href"))) {
         context_.mark(Mark::macro_vba);
       }
+      return;
+    case Element::of_aside:
+      if (asides_ > 0) line();
       return;
     case Element::link:
       if (is_script(attributes.get("href"))) context_.mark(Mark::macro_vba);
@@ -115,7 +167,7 @@ void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
       return;
     case Element::cell:
       if (calls_dde(attributes.get("formula"))) context_.mark(Mark::macro_dde);
-      for (const std::string_view literal : formula_literals(attributes.get("formula"))) sink_.paragraph(literal);
+      for (const std::string_view literal : formula_literals(attributes.get("formula"))) own_line(literal);
       return;
     case Element::declared:
       return sink_.paragraph(attributes.get("string-value"));
@@ -141,9 +193,12 @@ void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
 
 void OdfHandler::end(std::string_view name) {
   const Element element = kElements.find(name);
-  if (element == Element::text) {
-    if (collecting_ > 0) --collecting_;
-    return sink_.line();
+  if (element == Element::text || element == Element::aside) {
+    if (element == Element::text && collecting_ > 0) --collecting_;
+    line();
+    if (asides_ > 0 && (element == Element::aside || collecting_ > 0)) --asides_;
+    if (asides_ == 0 && collecting_ == 0) end_asides();
+    return;
   }
   if (metadata_) {
     metadata_ = element != Element::metadata;
@@ -152,9 +207,12 @@ void OdfHandler::end(std::string_view name) {
   switch (element) {
     case Element::cell:
     case Element::covered_cell:
-      return sink_.tab();
+      return tab();
     case Element::row:
-      return sink_.line();
+      return line();
+    case Element::of_aside:
+      if (asides_ > 0) line();
+      return;
     case Element::binary_data:
       if (!in_binary_) return;
       in_binary_ = false;
@@ -187,7 +245,7 @@ void OdfHandler::characters(std::string_view utf8) {
   }
   if (collecting_ == 0) return;
   if (utf8.find_first_of("\r\n\t") == std::string_view::npos) {
-    sink_.text(utf8);
+    put(utf8);
     return;
   }
   // White space of the file's own layout is a blank.
@@ -195,7 +253,7 @@ void OdfHandler::characters(std::string_view utf8) {
   for (char& c : folded) {
     if (c == '\r' || c == '\n' || c == '\t') c = ' ';
   }
-  sink_.text(folded);
+  put(folded);
 }
 
 void OdfHandler::comment(std::string_view utf8) {

@@ -57,6 +57,18 @@ void read_word(Context& context, std::string_view document, std::string_view tab
 void read_workbook(Context& context, std::string_view stream);
 // read_slides reads a "PowerPoint Document" stream; `current_user` is the stream "Current User".
 void read_slides(Context& context, std::string_view stream, std::string_view current_user);
+// art_text gives the text among the properties of a shape (OfficeArtFOPT): WordArt, descriptions; `count` of them are
+// in `table`.
+void art_text(TextSink& sink, uint32_t count, std::string_view table);
+// ArtText does so for drawings that come in pieces, which may end anywhere.
+class ArtText {
+ public:
+  void feed(TextSink& sink, std::string_view bytes);
+
+ private:
+  std::string record_;  // the one that is being collected
+  uint64_t skip_ = 0;
+};
 // read_msg reads an Outlook message that is the root of `file`.
 void read_msg(Context& context, CompoundFile& file);
 // read_encrypted_package reads an encrypted OOXML package, and opens it where the default password does.
@@ -97,6 +109,12 @@ std::string plain_header(std::string_view text);
 // decrypt_workbook tries the default password on a workbook with this FILEPASS record; `clear` is the stream in clear
 // then, its FILEPASS record blanked out.
 bool decrypt_workbook(std::string_view stream, std::string_view filepass, std::string& clear);
+
+// rc4 is that cipher; the key may not be empty.
+std::string rc4(std::string_view key, std::string_view bytes);
+// decrypt_slides tries the password that PowerPoint uses for presentations which only may not be changed; `clear` is
+// the records of the stream then.
+bool decrypt_slides(std::string_view stream, std::string_view current_user, std::string& clear);
 
 // decompress_vba undoes the compression of MS-OVBA; nullopt when `bytes` is not so compressed.
 std::optional<std::string> decompress_vba(std::string_view bytes, size_t most);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Encryption of office documents (MS-OFFCRYPTO): whether the password that Excel uses where none was asked for,
-// "VelvetSweatshop", opens a document, and what is in it then. Everything else needs a password and is protected.
+// "VelvetSweatshop", opens a document (PowerPoint has one as well), and what is in it then. Everything else needs a
+// password and is protected.
 #include <openssl/evp.h>
 
 #include <array>
+#include <map>
 #include <memory>
 
 #include "engine/scan/worker/bytes.h"
@@ -13,7 +15,10 @@
 namespace postern::scan::worker {
 namespace {
 
+using namespace std::string_literals;
+
 constexpr std::string_view kPassword = "VelvetSweatshop";
+constexpr std::string_view kSlidesPassword = "/01Hannes Ruescher/01";
 // Excel writes 50,000 or 100,000 rounds; each round of a hostile file costs about half a microsecond.
 constexpr uint32_t kMostRounds = 400000;
 
@@ -126,7 +131,8 @@ struct Rc4Keys {
   }
 };
 
-std::optional<Rc4Keys> open_rc4(std::string_view filepass) {
+// open_rc4 tries a password, in UTF-16, on what a FILEPASS record holds.
+std::optional<Rc4Keys> open_rc4(std::string_view filepass, const std::string& password) {
   Rc4Keys keys;
   const uint32_t major = little16(filepass, 2);
   const uint32_t minor = little16(filepass, 4);
@@ -136,7 +142,7 @@ std::optional<Rc4Keys> open_rc4(std::string_view filepass) {
     salt = filepass.substr(6, 16);
     verifier = filepass.substr(22, 16);
     hash = filepass.substr(38, 16);
-    const std::string once = digest(EVP_md5(), password16()).substr(0, 5);
+    const std::string once = digest(EVP_md5(), password).substr(0, 5);
     std::string sixteen;
     for (int i = 0; i < 16; ++i) sixteen += once + std::string(salt);
     keys.base = digest(EVP_md5(), sixteen).substr(0, 5);
@@ -157,7 +163,7 @@ std::optional<Rc4Keys> open_rc4(std::string_view filepass) {
   salt = check.substr(4, 16);
   verifier = check.substr(20, 16);
   hash = check.substr(40, 20);
-  keys.base = digest(EVP_sha1(), std::string(salt) + password16());
+  keys.base = digest(EVP_sha1(), std::string(salt) + password);
   Rc4 cipher(keys.key(0));
   const std::string clear = cipher.apply(verifier);
   if (digest(EVP_sha1(), clear) != cipher.apply(hash)) return std::nullopt;
@@ -230,6 +236,29 @@ size_t in_clear(uint32_t type, size_t length) {
 
 // blank_filepass makes the record at `at` one that says nothing.
 void blank_filepass(std::string& clear, size_t at) { clear[at] = '\x60'; }
+
+// persisted lists the objects of a presentation by number, with their places: each save adds a list, the newest first.
+std::map<uint32_t, uint32_t> persisted(std::string_view stream, uint32_t edit, uint32_t& session) {
+  constexpr size_t kSaves = 1000, kObjects = 100000;
+  std::map<uint32_t, uint32_t> out;
+  session = 0;
+  for (size_t saves = 0; edit != 0 && saves < kSaves && little16(stream, edit + 2ull) == 0x0ff5; ++saves) {
+    const std::string_view body = slice(stream, edit + 8ull, little32(stream, edit + 4ull));
+    if (session == 0 && body.size() >= 32) session = little32(body, 28);
+    const uint64_t list = little32(body, 12);
+    if (little16(stream, list + 2) != 0x1772) break;
+    const std::string_view entries = slice(stream, list + 8, little32(stream, list + 4));
+    for (size_t at = 0; at + 4 <= entries.size() && out.size() < kObjects;) {
+      const uint32_t head = little32(entries, at);
+      at += 4;
+      for (uint32_t i = 0; i < head >> 20 && at + 4 <= entries.size(); ++i, at += 4) {
+        out.try_emplace((head & 0xfffff) + i, little32(entries, at));
+      }
+    }
+    edit = little32(body, 8);
+  }
+  return out;
+}
 
 // Agile is what the EncryptionInfo of an agile package says.
 struct Agile : XmlHandler {
@@ -344,6 +373,8 @@ std::optional<std::string> open_standard(std::string_view information, std::stri
 
 }  // namespace
 
+std::string rc4(std::string_view key, std::string_view bytes) { return Rc4(key).apply(bytes); }
+
 void prepare_office() {
   // The first use of each makes OpenSSL look for its configuration and providers.
   for (const EVP_MD* kind : {EVP_md5(), EVP_sha1(), EVP_sha256(), EVP_sha384(), EVP_sha512()}) digest(kind, "");
@@ -379,7 +410,7 @@ bool decrypt_workbook(std::string_view stream, std::string_view filepass, std::s
     blank_filepass(clear, at - 4);
     return true;
   }
-  const std::optional<Rc4Keys> keys = open_rc4(filepass);
+  const std::optional<Rc4Keys> keys = open_rc4(filepass, password16());
   if (!keys) return false;
   clear = std::string(stream);
   // The key stream runs over headers and what is in clear as well.
@@ -396,6 +427,28 @@ bool decrypt_workbook(std::string_view stream, std::string_view filepass, std::s
     record += 4 + length;
   }
   blank_filepass(clear, at - 4);
+  return true;
+}
+
+bool decrypt_slides(std::string_view stream, std::string_view current_user, std::string& clear) {
+  uint32_t session = 0;
+  const std::map<uint32_t, uint32_t> objects = persisted(stream, little32(current_user, 16), session);
+  const auto found = objects.find(session);
+  if (found == objects.end() || little16(stream, found->second + 2ull) != 0x2f14) return false;
+  const uint32_t size = std::min<uint32_t>(little32(stream, found->second + 4ull), 4096);
+  const std::string information = "\1\0"s + std::string(slice(stream, found->second + 8ull, size));
+  const std::optional<Rc4Keys> keys = open_rc4(information, name16(kSlidesPassword));
+  if (!keys || !keys->crypto_api) return false;
+  for (const auto& [number, place] : objects) {
+    if (number == session) continue;
+    // An object is encrypted as one, its head included. Together they are no longer than the stream that holds them.
+    Rc4 cipher(keys->key(number));
+    const std::string head = cipher.apply(slice(stream, place, 8));
+    const std::string_view body = slice(stream, place + 8ull, little32(head, 4));
+    if (head.size() < 8 || clear.size() + 8 + body.size() > stream.size()) continue;
+    clear += head;
+    clear += cipher.apply(body);
+  }
   return true;
 }
 

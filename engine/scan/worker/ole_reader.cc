@@ -29,6 +29,23 @@ constexpr std::array kDocuments = {"WordDocument"sv,
                                    "\x05HwpSummaryInformation"sv,
                                    "__properties_version1.0"sv};
 
+// Streams that hold a document in a form that nothing here reads: PowerPoint 4 and 95, Works, StarOffice, WordPerfect
+// Office (Quattro Pro, Presentations), Ichitaro.
+constexpr std::array kUnreadDocuments = {"PP40"sv,
+                                         "MatOST"sv,
+                                         "WksSSWorkBook"sv,
+                                         "StarWriterDocument"sv,
+                                         "StarCalcDocument"sv,
+                                         "StarDrawDocument"sv,
+                                         "StarDrawDocument3"sv,
+                                         "PerfectOffice_MAIN"sv,
+                                         "NativeContent_MAIN"sv,
+                                         "JSRV_SegmentInformation"sv};
+
+// Types that stand for a document, whether or not its form is read.
+constexpr std::array kDocumentTypes = {FileType::doc, FileType::xls, FileType::ppt,   FileType::mpp,
+                                       FileType::wps, FileType::hwp, FileType::visio, FileType::publisher};
+
 class Walk {
  public:
   Walk(Context& context, CompoundFile& file) : context_(context), file_(file) {}
@@ -62,9 +79,20 @@ class Walk {
         return;
       }
     }
+    if (!read_ && holds_document()) context_.fail(Reason::unsupported);
   }
 
  private:
+  // holds_document tells whether there is a document that was not read. Compound files that are none stay clean once
+  // they are searched for programs and files: previews of a folder, projects of macros, drawings of construction, and
+  // what documents embed as objects (formulas, charts, packages) are met every day, and none is read for its text.
+  bool holds_document() const {
+    // A presentation for two versions has the newer one in a storage, which is scanned by itself.
+    if (const auto both = file_.find(0, "PP97_DUALSTORAGE"); both && is_document(*both)) return false;
+    return std::ranges::any_of(kDocumentTypes, [this](FileType type) { return context_.leaf().is(type); }) ||
+           std::ranges::any_of(kUnreadDocuments, [this](std::string_view name) { return has(name); });
+  }
+
   CompoundStream named(std::string_view name) {
     const std::optional<uint32_t> entry = file_.find(0, name);
     return entry ? file_.read(*entry) : CompoundStream();
@@ -72,6 +100,9 @@ class Walk {
   bool has(std::string_view name) const { return file_.find(0, name).has_value(); }
 
   void root() {
+    read_ = has("EncryptedPackage") || has("WordDocument") || has("Workbook") || has("Book") ||
+            has("PowerPoint Document") || has("__properties_version1.0") || has("\x05HwpSummaryInformation") ||
+            has("BodyText") || has("VisioDocument");
     if (has("EncryptedPackage") && has("EncryptionInfo")) {
       read_encrypted_package(context_, named("EncryptionInfo").bytes(), named("EncryptedPackage").bytes());
     } else if (has("EncryptedPackage") ||
@@ -103,7 +134,10 @@ class Walk {
     if (has("VisioDocument")) read_visio(context_, named("VisioDocument").bytes());
     if (const auto quill = file_.find(0, "Quill")) {
       if (const auto sub = file_.find(*quill, "QuillSub")) {
-        if (const auto contents = file_.find(*sub, "CONTENTS")) read_publisher(context_, file_.read(*contents).bytes());
+        if (const auto contents = file_.find(*sub, "CONTENTS")) {
+          read_ = true;
+          read_publisher(context_, file_.read(*contents).bytes());
+        }
       }
     }
   }
@@ -164,6 +198,7 @@ class Walk {
   Context& context_;
   CompoundFile& file_;
   uint64_t out_ = 0;
+  bool read_ = false;  // a stream that is a document's text
   bool msg_ = false;
   bool going_ = true;
 };
@@ -176,6 +211,11 @@ void read_bare(Context& context) {
     read_workbook(context, bytes);
   } else if (first == 0xa59b || first == 0xa59c || first == 0xa5db || first == 0xa5dc) {
     read_word(context, bytes, {}, {});
+  } else if (bytes.starts_with("HWP Document File V") ||
+             (context.leaf().types.size() == 1 && !is_xml_document(bytes) &&
+              std::ranges::find(kDocumentTypes, context.leaf().types.front()) != kDocumentTypes.end())) {
+    // HWP 3, Write, Word for DOS, Works: a document by its first bytes, in a form of its own.
+    context.fail(Reason::unsupported);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/characters.h"
@@ -18,10 +19,6 @@ using namespace std::string_view_literals;
 
 constexpr size_t kAlternatives = 16;  // inside each other
 
-bool among(std::span<const std::string_view> list, std::string_view name) {
-  return std::ranges::find(list, name) != list.end();
-}
-
 uint32_t number(std::string_view text) {
   uint32_t out = 0;
   std::from_chars(text.data(), text.data() + text.size(), out);
@@ -35,6 +32,7 @@ using Element = OoxmlElement;
 enum class OoxmlElement : uint8_t {
   other,
   alternate_content,
+  art,
   attached_template,
   binary_data,
   book_properties,
@@ -89,7 +87,7 @@ enum class OoxmlElement : uint8_t {
 
 namespace {
 
-constexpr NameTable<Element, 58> kElements({
+constexpr NameTable<Element, 70> kElements({
     {"AlternateContent", Element::alternate_content},
     {"Cell", Element::cell_2003},
     {"Choice", Element::choice},
@@ -103,38 +101,50 @@ constexpr NameTable<Element, 58> kElements({
     {"Row", Element::row_2003},
     {"Text", Element::text_2003},
     {"Worksheet", Element::worksheet},
+    {"arc", Element::art},
     {"attachedTemplate", Element::attached_template},
     {"binData", Element::word_binary},
     {"binaryData", Element::binary_data},
     {"br", Element::line_break},
     {"c", Element::cell},
+    {"cNvPr", Element::art},
     {"cellXfs", Element::cell_formats},
     {"comment", Element::comment},
     {"control", Element::control},
     {"cr", Element::line_break},
+    {"curve", Element::art},
     {"dataValidation", Element::validation},
     {"ddeLink", Element::dde_link},
     {"delInstrText", Element::instruction},
     {"delText", Element::text},
+    {"docPr", Element::art},
     {"f", Element::formula},
     {"fldChar", Element::field_character},
     {"fldSimple", Element::simple_field},
+    {"group", Element::art},
     {"hlink", Element::hlink},
     {"hyperlink", Element::hyperlink},
+    {"image", Element::art},
     {"instrText", Element::instruction},
+    {"line", Element::art},
     {"macrosheet", Element::macro_sheet},
     {"noBreakHyphen", Element::no_break_hyphen},
     {"numFmt", Element::number_format},
     {"ocx", Element::ocx},
+    {"oval", Element::art},
     {"p", Element::paragraph},
     {"part", Element::part},
     {"ph", Element::placeholder},
+    {"polyline", Element::art},
     {"pt", Element::point},
     {"ptab", Element::tab},
     {"rPh", Element::phonetic},
+    {"rect", Element::art},
+    {"roundrect", Element::art},
     {"row", Element::row},
     {"s", Element::web_style},
     {"sheet", Element::sheet},
+    {"shape", Element::art},
     {"si", Element::shared_string},
     {"sp", Element::shape},
     {"sym", Element::symbol},
@@ -316,8 +326,11 @@ void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) 
       if (attributes.has("pos")) return;
       field_text(" ");
       return tab();
-    case Element::line_break:
     case Element::paragraph:
+      ++paragraphs_;
+      field_text(" ");
+      return line();
+    case Element::line_break:
       field_text(" ");
       return line();
     case Element::no_break_hyphen:
@@ -331,6 +344,10 @@ void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) 
       return;
     case Element::placeholder:
       placeholder_ = true;
+      return;
+    case Element::art:
+      // What a picture or shape is said to show; `alt` in VML.
+      for (const std::string_view name : {"title"sv, "descr"sv, "alt"sv}) described(attributes.get(name));
       return;
     case Element::text_path:
       return own_line(attributes.get("string"));
@@ -380,31 +397,6 @@ void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) 
   }
 }
 
-void OoxmlHandler::symbol(std::string_view hex) {
-  uint32_t code = 0;
-  std::from_chars(hex.data(), hex.data() + hex.size(), code, 16);
-  if (code >= 0xf020 && code < 0xf100) code -= 0xf000;
-  std::string out;
-  if (code >= 0x20) append_code_point(out, code);
-  put(out);
-}
-
-void OoxmlHandler::relationship(const XmlAttributes& attributes) {
-  if (attributes.get("TargetMode") != "External") return;
-  const std::string_view type = attributes.get("Type");
-  const std::string_view target = attributes.get("Target");
-  static constexpr std::string_view kLoaded[] = {"attachedTemplate",   "frame",   "subDocument",
-                                                 "oleObject",          "aFChunk", "externalLinkPath",
-                                                 "xlExternalLinkPath", "package"};
-  const std::string_view last = type.substr(type.rfind('/') == std::string_view::npos ? 0 : type.rfind('/') + 1);
-  if (among(kLoaded, last) && is_remote(target) && last.find("xternalLink") == std::string_view::npos) {
-    state_.context.mark(Mark::remote_template);
-  }
-  line();
-  if (last == "hyperlink") put(target);
-  line();
-}
-
 void OoxmlHandler::end_text(Element element) {
   switch (element) {
     case Element::text:
@@ -425,6 +417,10 @@ void OoxmlHandler::end_text(Element element) {
     case Element::simple_field:
       return link(fields_.end(true));
     case Element::paragraph:
+      if (paragraphs_ > 0) --paragraphs_;
+      line();
+      for (const std::string& text : std::exchange(descriptions_, {})) own_line(text);
+      return;
     case Element::text_row:
     case Element::comment:
     case Element::row_2003:

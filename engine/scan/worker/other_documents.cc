@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Documents of which text and attachments are found, little more: OneNote, WordPerfect, Access, HWP, Publisher, Visio.
+// Documents of which text and attachments are found, little more: OneNote, Access, HWP, Publisher, Visio.
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -164,69 +164,40 @@ void read_one(Context& context) {
   if (index == 0) carve(context, bytes);
 }
 
-void read_wordperfect(Context& context) {
-  const std::string_view bytes = context.bytes();
-  if (!bytes.starts_with("\xffWPC")) return;
-  if (little16(bytes, 0x0c) != 0) {
-    context.leaf().protection = Protection::yes;
-    context.fail(Reason::password);
-    return;
-  }
-  TextSink sink(context);
-  std::string text;
-  const auto line = [&] {
-    sink.text(text);
-    text.clear();
-    sink.line();
-  };
-  // Lengths of the functions 0xf0 to 0xff, code included.
-  static constexpr std::array<uint8_t, 16> kFixed = {4, 5, 3, 3, 3, 3, 4, 4, 4, 5, 5, 6, 6, 8, 8, 0};
-  for (size_t at = std::max<size_t>(little32(bytes, 4), 16); at < bytes.size();) {
-    const uint32_t code = byte_at(bytes, at);
-    if (code >= 0x20 && code < 0x7f) {
-      text.push_back(static_cast<char>(code));
-      ++at;
-    } else if (code >= 1 && code < 0x20) {
-      // Often used letters of western languages.
-      static constexpr std::array<uint16_t, 32> kLetters = {
-          0,    0xe5, 0xc5, 0xe6, 0xc6, 0xe4, 0xc4, 0xe1, 0xe0, 0xe2, 0xe3, 0xc3, 0xe7, 0xc7, 0xeb, 0xe9,
-          0xc9, 0xe8, 0xea, 0xed, 0xf1, 0xd1, 0xf8, 0xd8, 0xf5, 0xd5, 0xf6, 0xd6, 0xfc, 0xdc, 0xfa, 0xf9};
-      append_code_point(text, kLetters[code]);
-      ++at;
-    } else if (code == 0xf0) {
-      const uint32_t character = byte_at(bytes, at + 1), set = byte_at(bytes, at + 2);
-      append_code_point(text, set == 0 ? character : set == 4 && character >= 5 && character <= 34 ? 0x2022 : 0xfffd);
-      at += 4;
-    } else if (code > 0xf0) {
-      at += std::max<size_t>(kFixed[code - 0xf0], 1);
-    } else if (code >= 0xd0) {
-      // A group's code, subgroup, and length of the whole.
-      if (code == 0xd0 || code == 0xd1) line();
-      if (code == 0xe0) {
-        sink.text(text);
-        text.clear();
-        sink.tab();
-      }
-      at += std::max<size_t>(little16(bytes, at + 2), 4);
-    } else {
-      if (code == 0x80) text.push_back(' ');
-      if (code == 0x84 || code == 0x81) text.push_back('-');
-      if (code == 0x87 || code == 0xcc || code == 0xcf || code == 0xca || code == 0xcb || code == 0xce ||
-          code == 0xc7 || code == 0x99)
-        line();
-      if (code == 0xcd) text.push_back(' ');
-      ++at;
-    }
-    if (text.size() > 16384) {
-      sink.text(text);
-      text.clear();
-    }
-  }
-  line();
+// Databases up to Access 2003 (Jet 3 and 4): the head is masked, and says whether there is a password and whether
+// pages are encoded.
+namespace {
+
+std::string rc4_key(uint32_t value) {
+  std::string out;
+  for (size_t i = 0; i < 4; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+  return out;
 }
 
+struct JetHead {
+  bool password = false;
+  uint32_t key = 0;  // of the pages; 0 where they are in clear
+};
+
+JetHead jet_head(std::string_view bytes) {
+  const bool jet4 = byte_at(bytes, 0x14) != 0;
+  const std::string head = std::string(0x18, '\0') + rc4(rc4_key(0x6b39dac7), slice(bytes, 0x18, jet4 ? 128 : 126));
+  JetHead out;
+  out.key = little32(head, 0x3e);
+  // Jet 4 masks the password by the day on which the database was made.
+  const double day = little_double(head, 0x72);
+  const bool dated = jet4 && day > -2e9 && day < 2e9;
+  const std::string mask = rc4_key(dated ? static_cast<uint32_t>(static_cast<int32_t>(day)) : 0);
+  for (size_t i = 0; i < (jet4 ? 40u : 20u); ++i) {
+    if (byte_at(head, 0x42 + i) != byte_at(mask, i % 4)) out.password = true;
+  }
+  return out;
+}
+
+}  // namespace
+
 void read_access(Context& context) {
-  const std::string_view bytes = context.bytes();
+  std::string_view bytes = context.bytes();
   if (slice(bytes, 4, 12) != "Standard Jet"sv && slice(bytes, 4, 12) != "Standard ACE"sv) return;
   // Access 2007 and later describe their encryption in the first page; the key before that is in a masked head.
   const std::string_view page = slice(bytes, 0, 4096);
@@ -235,6 +206,29 @@ void read_access(Context& context) {
     context.leaf().protection = Protection::yes;
     context.fail(Reason::password);
     return;
+  }
+  std::string clear;
+  if (byte_at(bytes, 0x14) < 2) {
+    const JetHead head = jet_head(bytes);
+    if (head.password) {
+      context.leaf().protection = Protection::yes;
+      context.fail(Reason::password);
+    }
+    if (head.key != 0) {
+      // Encoded pages open for everybody: the key is in the file.
+      if (const Reason limit = context.budget().out(bytes.size(), 0, bytes.size()); limit != Reason::none) {
+        return context.fail(limit);
+      }
+      context.mark(Mark::encrypted_default);
+      const size_t step = byte_at(bytes, 0x14) == 0 ? 2048 : 4096;
+      clear.reserve(bytes.size());
+      clear = slice(bytes, 0, step);
+      for (size_t at = step; at < bytes.size(); at += step) {
+        clear += rc4(rc4_key(head.key ^ static_cast<uint32_t>(at / step)), slice(bytes, at, step));
+        if (at / step % 4096 == 0 && context.budget().expired()) return context.fail(Reason::time);
+      }
+      bytes = clear;
+    }
   }
   TextSink sink(context);
   text_runs(sink, bytes, true, 4);
@@ -245,9 +239,9 @@ void read_access(Context& context) {
 
 void read_hwp(Context& context, CompoundFile& file) {
   const auto header_entry = file.find(0, "FileHeader");
-  if (!header_entry) return;
+  if (!header_entry) return context.fail(Reason::unsupported);
   const CompoundStream header = file.read(*header_entry);
-  if (!header.bytes().starts_with("HWP Document File")) return;
+  if (!header.bytes().starts_with("HWP Document File")) return context.fail(Reason::unsupported);
   const uint32_t flags = little32(header.bytes(), 36);
   if ((flags & 2) != 0 || (flags & 0x10) != 0) {
     context.leaf().protection = Protection::yes;
@@ -299,7 +293,7 @@ void read_publisher(Context& context, std::string_view quill) {
 }
 
 void read_visio(Context& context, std::string_view stream) {
-  if (!stream.starts_with("Visio (TM) Drawing")) return;
+  if (!stream.starts_with("Visio (TM) Drawing")) return context.fail(Reason::unsupported);
   TextSink sink(context);
   // The trailer at 0x24 lists streams, which list streams in turn: type, place, length, format.
   struct Pointer {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Excel 2 to 2003 (MS-XLS, BIFF): what cells show, formulas' strings, sheet names, comments, text boxes, headers and
-// footers; macro sheets, DDE links, and workbooks encrypted with the default password.
+// Excel 2 to 2003 (MS-XLS, BIFF): what cells show, formulas' strings, sheet names, comments, text boxes, WordArt,
+// headers and footers; macro sheets, DDE links, and workbooks encrypted with the default password.
 #include <algorithm>
 #include <vector>
 
@@ -30,6 +30,8 @@ enum Type : uint32_t {
   kMulRk = 0xbd,
   kRString = 0xd6,
   kXf = 0xe0,
+  kDrawingGroup = 0xeb,
+  kDrawing = 0xec,
   kSst = 0xfc,
   kLabelSst = 0xfd,
   kExternBook = 0x1ae,
@@ -72,6 +74,11 @@ class Segments {
       at_ += now;
       count -= now;
     }
+  }
+  // each gives all of it, piece by piece.
+  template <typename Take>
+  void each(Take take) const {
+    for (const std::string_view part : parts_) take(part);
   }
   // characters reads `count` characters; where a record ends among them, the next says anew how wide they are.
   std::string characters(uint64_t count, bool wide) {
@@ -130,7 +137,8 @@ class Workbook {
       }
       Segments segments;
       segments.add(body);
-      if (type == kSst || type == kTxo || type == kString || type == kLabel) {
+      if (type == kSst || type == kTxo || type == kString || type == kLabel || type == kDrawing ||
+          type == kDrawingGroup) {
         while (at + 4 <= stream_.size() && little16(stream_, at) == kContinue) {
           const size_t more = little16(stream_, at + 2);
           segments.add(slice(stream_, at + 4, more));
@@ -229,6 +237,10 @@ class Workbook {
       case kNote:
         note(body);
         break;
+      case kDrawing:
+      case kDrawingGroup:
+        segments.each([this](std::string_view part) { art_.feed(sink_, part); });
+        break;
       case kTxo:
         text_object(body, segments);
         break;
@@ -254,6 +266,7 @@ class Workbook {
 
   void begin(uint32_t version, std::string_view body) {
     if (version_ == 0) version_ = version;
+    art_ = {};
     const uint32_t kind = little16(body, 2);
     if (kind == 0x0040) context_.mark(Mark::macro_xlm);
     if (kind == 0x0006 && version == 5) context_.mark(Mark::macro_vba);  // a module of Excel 5 and 95
@@ -498,6 +511,7 @@ class Workbook {
   TextSink sink_;
   std::string_view stream_;
   CellFormats formats_;
+  ArtText art_;
   std::vector<std::string> strings_;
   std::vector<bool> used_;
   uint32_t version_ = 0;
