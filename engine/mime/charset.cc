@@ -207,6 +207,9 @@ void append_utf8(uint32_t code, std::string& out) {
 
 constexpr uint32_t kReplacement = 0xFFFD;
 
+// room is what is reserved for an output of about `guess` that ends soon after `most`.
+size_t room(size_t guess, size_t most) { return std::min(guess, most < SIZE_MAX - 8192 ? most + 8192 : most); }
+
 // Utf16Sink turns UTF-16 units into UTF-8; halves of a pair may come in separate calls.
 struct Utf16Sink {
   Converted& out;
@@ -234,6 +237,8 @@ struct Utf16Sink {
     out.damaged = true;
     high = 0;
   }
+  // full tells whether `most` bytes came out and no half of a pair waits for the other.
+  bool full(size_t most) const { return out.utf8.size() >= most && high == 0; }
   void finish() {
     if (high != 0) fail();
   }
@@ -241,7 +246,7 @@ struct Utf16Sink {
 
 // from_utf16 reads UTF-16. A byte order mark decides over the label; without one, "UTF-16" alone is read as the order
 // that makes more of the text Latin, big end first when that does not tell (RFC 2781 4.3).
-Converted from_utf16(std::string_view in, Kind kind) {
+Converted from_utf16(std::string_view in, Kind kind, size_t from, size_t most) {
   const auto at = [&](size_t i) { return static_cast<unsigned char>(in[i]); };
   Converted out;
   bool little = kind == Kind::utf16le;
@@ -261,17 +266,26 @@ Converted from_utf16(std::string_view in, Kind kind) {
     }
     little = odd > even;
   }
-  out.utf8.reserve(in.size());
+  i = std::max(i, from);
+  out.utf8.reserve(room(in.size() - std::min(i, in.size()), most));
   Utf16Sink sink{out};
-  for (; i + 1 < in.size(); i += 2) {
+  for (; i + 1 < in.size() && !sink.full(most); i += 2) {
+    const bool damaged = out.damaged;
     sink.put(little ? at(i) | at(i + 1) << 8 : at(i) << 8 | at(i + 1));
+    if (out.damaged && !damaged) out.damaged_at = i;
   }
   sink.finish();
-  if (i < in.size()) sink.fail();
+  if (i + 1 == in.size() && !sink.full(most)) {
+    if (!out.damaged) out.damaged_at = i;
+    sink.fail();
+    ++i;
+  }
+  out.end = i;
+  out.whole = i >= in.size();
   return out;
 }
 
-Converted from_utf32(std::string_view in, Kind kind) {
+Converted from_utf32(std::string_view in, Kind kind, size_t from, size_t most) {
   const auto at = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(in[i])); };
   Converted out;
   bool little = kind == Kind::utf32le;
@@ -285,21 +299,28 @@ Converted from_utf32(std::string_view in, Kind kind) {
   } else if (kind == Kind::utf32 && in.size() >= 4) {
     little = at(0) != 0 && at(3) == 0;
   }
-  out.utf8.reserve(in.size() / 2);
-  for (; i + 3 < in.size(); i += 4) {
+  i = std::max(i, from);
+  out.utf8.reserve(room((in.size() - std::min(i, in.size())) / 2, most));
+  const auto damage = [&] {
+    append_utf8(kReplacement, out.utf8);
+    if (!out.damaged) out.damaged_at = i;
+    out.damaged = true;
+  };
+  for (; i + 3 < in.size() && out.utf8.size() < most; i += 4) {
     const uint32_t code = little ? at(i) | at(i + 1) << 8 | at(i + 2) << 16 | at(i + 3) << 24
                                  : at(i) << 24 | at(i + 1) << 16 | at(i + 2) << 8 | at(i + 3);
     if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) {
-      append_utf8(kReplacement, out.utf8);
-      out.damaged = true;
+      damage();
     } else {
       append_utf8(code, out.utf8);
     }
   }
-  if (i < in.size()) {
-    append_utf8(kReplacement, out.utf8);
-    out.damaged = true;
+  if (i < in.size() && in.size() - i < 4 && out.utf8.size() < most) {
+    damage();
+    i = in.size();
   }
+  out.end = i;
+  out.whole = i >= in.size();
   return out;
 }
 
@@ -322,11 +343,15 @@ size_t sequence_length(std::string_view in, size_t at, size_t& bad) {
   return length;
 }
 
-Converted from_utf8_bytes(std::string_view in) {
-  if (base::is_valid_utf8(in)) return {std::string(in), true, false};
+Converted from_utf8_bytes(std::string_view in, size_t most) {
+  if (in.size() <= most && base::is_valid_utf8(in)) return {std::string(in)};
   Converted out;
-  out.utf8.reserve(in.size() + in.size() / 4);
+  out.utf8.reserve(room(in.size() + in.size() / 4, most));
   for (size_t i = 0; i < in.size();) {
+    if (out.utf8.size() >= most) {
+      out.whole = false;
+      break;
+    }
     size_t bad = 0;
     const size_t length = sequence_length(in, i, bad);
     if (length == 0) {
@@ -341,22 +366,28 @@ Converted from_utf8_bytes(std::string_view in) {
   return out;
 }
 
-Converted from_latin1(std::string_view in) {
+Converted from_latin1(std::string_view in, size_t most) {
   Converted out;
-  out.utf8.reserve(in.size() + in.size() / 4);
-  for (const char c : in) append_utf8(static_cast<unsigned char>(c), out.utf8);
+  out.utf8.reserve(room(in.size() + in.size() / 4, most));
+  for (const char c : in) {
+    if (out.utf8.size() >= most) {
+      out.whole = false;
+      break;
+    }
+    append_utf8(static_cast<unsigned char>(c), out.utf8);
+  }
   return out;
 }
 
-Converted by_icu(std::string_view in, size_t index) {
+Converted by_icu(std::string_view in, size_t index, size_t most) {
   UConverter* converter = reader(index);
   if (converter == nullptr) {
-    Converted out = from_latin1(in);
+    Converted out = from_latin1(in, most);
     out.known = false;
     return out;
   }
   Converted out;
-  out.utf8.reserve(in.size() + in.size() / 2);
+  out.utf8.reserve(room(in.size() + in.size() / 2, most));
   cache().damaged = false;
   Utf16Sink sink{out};
   std::array<UChar, 2048> units;
@@ -364,13 +395,17 @@ Converted by_icu(std::string_view in, size_t index) {
   const char* const end = from + in.size();
   UErrorCode error = U_BUFFER_OVERFLOW_ERROR;
   while (error == U_BUFFER_OVERFLOW_ERROR) {
+    if (out.utf8.size() >= most) {
+      out.whole = false;
+      break;
+    }
     error = U_ZERO_ERROR;
     UChar* to = units.data();
     ucnv_toUnicode(converter, &to, units.data() + units.size(), &from, end, nullptr, true, &error);
     for (const UChar* unit = units.data(); unit < to; ++unit) sink.put(*unit);
   }
   sink.finish();
-  if (U_FAILURE(error) || cache().damaged) out.damaged = true;
+  if ((U_FAILURE(error) && out.whole) || cache().damaged) out.damaged = true;
   return out;
 }
 
@@ -384,32 +419,41 @@ std::vector<std::string_view> charset_names() {
   return out;
 }
 
-Converted to_utf8(std::string_view bytes, std::string_view charset) {
+Converted to_utf8(std::string_view bytes, std::string_view charset, size_t most) {
   const size_t index = look_up(charset);
   if (index == kUnknown) {
-    Converted out = from_latin1(bytes);
+    Converted out = from_latin1(bytes, most);
     out.known = false;
     return out;
   }
   if (index == kAscii) {
-    if (base::is_valid_utf8(bytes)) return {std::string(bytes), true, false};
-    return to_utf8(bytes, "windows-1252");
+    if (base::is_valid_utf8(bytes)) return from_utf8_bytes(bytes, most);
+    return to_utf8(bytes, "windows-1252", most);
   }
   switch (kCharsets[index].kind) {
     case Kind::utf8:
-      return from_utf8_bytes(bytes);
+      return from_utf8_bytes(bytes, most);
     case Kind::utf16:
     case Kind::utf16le:
     case Kind::utf16be:
-      return from_utf16(bytes, kCharsets[index].kind);
+      return from_utf16(bytes, kCharsets[index].kind, 0, most);
     case Kind::utf32:
     case Kind::utf32le:
     case Kind::utf32be:
-      return from_utf32(bytes, kCharsets[index].kind);
+      return from_utf32(bytes, kCharsets[index].kind, 0, most);
     case Kind::icu:
       break;
   }
-  return by_icu(bytes, index);
+  return by_icu(bytes, index, most);
+}
+
+Converted wide_to_utf8(std::string_view bytes, std::string_view charset, size_t from, size_t most) {
+  const size_t index = look_up(charset);
+  const Kind kind = index < kCount ? kCharsets[index].kind : Kind::utf8;
+  if (kind == Kind::utf32 || kind == Kind::utf32le || kind == Kind::utf32be) {
+    return from_utf32(bytes, kind, from, most);
+  }
+  return from_utf16(bytes, kind, from, most);
 }
 
 bool is_wide_charset(std::string_view charset) {

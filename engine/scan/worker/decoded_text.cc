@@ -89,6 +89,20 @@ DecodedText::DecodedText(Context& context, std::string_view bytes, std::string_v
   view_ = owned_;
 }
 
+void each_wide_piece(std::string_view bytes, std::string_view charset,
+                     const std::function<bool(std::string_view text, bool first)>& take) {
+  constexpr size_t kPiece = 64u << 10;
+  constexpr size_t kOverlap = 512;
+  std::string text;
+  for (size_t at = 0; at < bytes.size();) {
+    text.erase(0, text.size() - std::min(text.size(), kOverlap));
+    const mime::Converted piece = mime::wide_to_utf8(bytes, charset, at, kPiece);
+    text += piece.utf8;
+    if (!take(text, at == 0) || piece.end <= at) return;
+    at = piece.end;
+  }
+}
+
 size_t text_bytes_wanted(const ScanLimits& limits) {
   constexpr size_t kMostPerByte = 4;  // UTF-32
   return limits.text > SIZE_MAX / 8 ? SIZE_MAX : static_cast<size_t>(limits.text) * kMostPerByte + 64;

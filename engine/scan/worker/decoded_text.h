@@ -4,6 +4,7 @@
 // are in it. Linear; what is not valid becomes U+FFFD.
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,12 @@ class DecodedText {
   std::string owned_;  // empty where the bytes are UTF-8 already
   std::string_view view_;
 };
+
+// each_wide_piece gives text in UTF-16 or UTF-32 to `take` as UTF-8, in pieces; what is long and rarely wanted whole is
+// searched so. Each but the first begins with the end of the one before, so that nothing of 512 bytes is cut in all.
+// Ends when `take` returns false.
+void each_wide_piece(std::string_view bytes, std::string_view charset,
+                     const std::function<bool(std::string_view text, bool first)>& take);
 
 // text_bytes_wanted is how many bytes a text can have at most and still fit the limit of text as UTF-8.
 size_t text_bytes_wanted(const ScanLimits& limits);

@@ -25,6 +25,62 @@ std::string ask_magic(std::string_view bytes) {
   return answer == nullptr ? std::string() : std::string(answer);
 }
 
+// What holds other things by libmagic's word. Only marks that nothing else begins with: what is wrongly called an
+// archive is mail that nobody may see.
+constexpr std::string_view kPacked[] = {
+    "application/vnd.gentoo.xpak",
+    "application/vnd.sar",
+    "application/x-acronis-tib",
+    "application/x-aes-encrypted",
+    "application/x-amiga-disk-format",
+    "application/x-avira-qua",
+    "application/x-compress-cazip",
+    "application/x-compress-ftcomp",
+    "application/x-compress-jar",
+    "application/x-compressed-iso",
+    "application/x-dc42-floppy-image",
+    "application/x-edi-pack-lzss",
+    "application/x-installshield",
+    "application/x-installshield-compress-szdd",
+    "application/x-ms-compress-kwaj",
+    "application/x-ms-compress-sz",
+    "application/x-ms-compress-szdd",
+    "application/x-ms-dbx",
+    "application/x-nrg",
+    "application/x-os2-wpi",
+    "application/x-qpress",
+    "application/x-svr4-package",
+};
+// And what libmagic has no MIME type for: ZPAQ, LZFSE, KGB, UC2, Amiga's packers.
+constexpr std::string_view kPackedMarks[] = {"7kSt\xa0\x31\x83\xd3\x8c\xb2\x28\xb0\xd3",
+                                             "zPQ\x01\x01",
+                                             "zPQ\x02\x01",
+                                             "bvx2",
+                                             "bvxn",
+                                             "bvx1",
+                                             "KGB_arch",
+                                             "UC2\x1a",
+                                             "XPKF",
+                                             "PP20"};
+
+bool is_packed(std::string_view bytes, std::string_view mime) {
+  return std::ranges::find(kPacked, mime) != std::end(kPacked) ||
+         std::ranges::any_of(kPackedMarks, [&](std::string_view mark) { return bytes.starts_with(mark); });
+}
+
+// A mail reader shows what is called text as text, whatever else it looks like: marks of pictures and sound are short
+// enough for a text to begin so. Of what nothing is known, the name says it.
+bool is_read_as_text(Textual how, const Found& found) {
+  const auto carried = [](FileType type) {
+    return type == FileType::uuencode || type == FileType::yenc || type == FileType::binhex || type == FileType::pgp ||
+           type == FileType::pgp_keys || type == FileType::smime;
+  };
+  const auto mistaken = [](FileType type) { return info(type).in(Group::image) || info(type).in(Group::media); };
+  if (std::ranges::all_of(found.types, carried)) return how != Textual::no;
+  return how >= Textual::declared &&
+         std::ranges::all_of(found.types, [&](FileType type) { return carried(type) || mistaken(type); });
+}
+
 }  // namespace
 
 bool prepare_types() {
@@ -71,10 +127,12 @@ TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string
   add_program_signatures(bytes, plain, found);
   add_ole_types(bytes, found);
   add_zip_types(bytes, found);
-  add_text_types(bytes, plain, declared_mime, found);
+  const Textual how = textual(bytes, plain, declared_mime);
+  add_text_types(bytes, plain, declared_mime, how, found);
   const bool disk = found.has(FileType::img) || found.has(FileType::vhd) || found.has(FileType::udf);
   if (found.empty() || disk || found.any(Group::image) || found.any(Group::media) || found.has(FileType::pdf)) {
     add_appended_program(bytes, found);
+    add_appended_archives(bytes, found);
   }
   // Text of a form that only its first lines tell is that form to who goes by MIME types; what is called text is text.
   const bool form = found.types.size() == 1 && found.has(FileType::txt) && !declared_mime.starts_with("text/");
@@ -88,8 +146,10 @@ TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string
       found.mime = answer;
     }
   }
-  add_name_types(plain, found);
+  add_name_types(bytes, plain, how, found);
   TypeGuess guess;
+  guess.as_text = is_read_as_text(how, found);
+  guess.packed = found.empty() && is_packed(bytes, found.mime);
   guess.types = std::move(found.types);
   if (guess.types.empty()) guess.types.push_back(FileType::unknown);
   guess.mime = found.mime.empty() ? std::string(info(guess.types.front()).mime) : std::move(found.mime);

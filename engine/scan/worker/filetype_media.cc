@@ -27,19 +27,14 @@ constexpr Signature kMarks[] = {
     {FileType::x_wmf, 0, "\x02\0\x09\0\0\x03"sv},
     {FileType::emf, 40, " EMF"sv},
     {FileType::icns, 0, "icns\0"sv},
-    {FileType::dwg, 0, "AC10"sv},
     {FileType::dxf, 0, "AutoCAD Binary DXF"sv},
     {FileType::aiff, 8, "AIFF"sv},
     {FileType::aiff, 8, "AIFC"sv},
     {FileType::asf, 0, "\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c"sv},
     {FileType::flac, 0, "fLaC"sv},
-    {FileType::flash, 0, "FWS"sv},
-    {FileType::flash, 0, "CWS"sv},
-    {FileType::flash, 0, "ZWS"sv},
     {FileType::flv, 0, "FLV\x01"sv},
     {FileType::matroska, 0, "\x1a\x45\xdf\xa3"sv},
     {FileType::midi, 0, "MThd\0\0\0\x06"sv},
-    {FileType::mp3, 0, "ID3"sv},
     {FileType::mpeg, 0, "\0\0\x01\xba"sv},
     {FileType::mpeg, 0, "\0\0\x01\xb3"sv},
     {FileType::ogg, 0, "OggS\0"sv},
@@ -60,6 +55,17 @@ void add_riff(std::string_view bytes, Found& found) {
   if (has(bytes, 8, "AVI ")) found.add(FileType::avi);
   if (has(bytes, 8, "ACON")) found.add(FileType::cur, "application/x-navi-animation");
   if (has(bytes, 8, "RMID")) found.add(FileType::midi);
+}
+
+// Marks that words begin with count with the version that stands behind them.
+void add_versioned(std::string_view bytes, Found& found) {
+  const uint8_t third = byte_at(bytes, 3);
+  if (has(bytes, 0, "ID3") && third >= 2 && third <= 4) found.add(FileType::mp3);
+  if ((has(bytes, 0, "FWS") || has(bytes, 0, "CWS") || has(bytes, 0, "ZWS")) && third >= 1 && third <= 51) {
+    found.add(FileType::flash);
+  }
+  const auto digit = [&](uint64_t at) { return byte_at(bytes, at) >= '0' && byte_at(bytes, at) <= '9'; };
+  if (has(bytes, 0, "AC10") && digit(4) && digit(5)) found.add(FileType::dwg);
 }
 
 // Films and pictures of the ISO base format say their kind by a brand.
@@ -141,6 +147,7 @@ void add_media_signatures(std::string_view bytes, Found& found) {
     if (head.find("webm") != std::string_view::npos) found.mime = "video/webm";
   }
   if (found.has(FileType::font)) found.ask_magic = true;
+  add_versioned(bytes, found);
   add_riff(bytes, found);
   add_brand(bytes, found);
   add_sound_frames(bytes, found);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/scan/client/file_type.h"
+#include "engine/scan/worker/filetype.h"
 
 namespace postern::scan::worker {
 
@@ -38,18 +39,24 @@ void add_media_signatures(std::string_view bytes, Found& found);
 // add_program_signatures: programs of Windows, Unix, Mac and Java; also those appended to a picture.
 void add_program_signatures(std::string_view bytes, std::string_view name, Found& found);
 void add_appended_program(std::string_view bytes, Found& found);
+// add_appended_archives: RAR and 7z files behind something else, which their programs look for there.
+void add_appended_archives(std::string_view bytes, Found& found);
 // add_zip_types: ZIP files and what is made of them.
 void add_zip_types(std::string_view bytes, Found& found);
 // add_ole_types: OLE2 compound files by the streams in their root.
 void add_ole_types(std::string_view bytes, Found& found);
-// add_text_types: kinds of text; nothing when `bytes` are no text.
-void add_text_types(std::string_view bytes, std::string_view name, std::string_view declared_mime, Found& found);
+// add_text_types: kinds of text, as far as `how` lets them be some, and what stands in text.
+void add_text_types(std::string_view bytes, std::string_view name, std::string_view declared_mime, Textual how,
+                    Found& found);
 // script_types returns the script languages that text is written in, judged by its first lines.
 std::vector<FileType> script_types(std::string_view text);
 // is_json tells whether `text` is one JSON value that is an object or array; `lines` whether it is one for each line.
 bool is_json(std::string_view text, bool& lines);
 // add_name_types: programs and scripts that nothing but their name makes one.
-void add_name_types(std::string_view name, Found& found);
+void add_name_types(std::string_view bytes, std::string_view name, Textual how, Found& found);
+// begins_as_text tells whether the first line has no bytes that text does not have: what runs scripts takes them line
+// by line.
+bool begins_as_text(std::string_view bytes);
 
 // find_mime returns the type whose MIME type is `mime`, or unknown.
 FileType find_mime(std::string_view mime);

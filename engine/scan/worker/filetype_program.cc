@@ -79,14 +79,16 @@ void add_program_signatures(std::string_view bytes, std::string_view name, Found
   }
   if (has(bytes, 0, "\xca\xfe\xd0\x0d")) found.add(FileType::java, "application/x-java-pack200");
   // Programs that unpack themselves are archives too.
-  if (found.has(FileType::exe) || found.has(FileType::elf)) {
-    if (find_7z(bytes) != std::string_view::npos) found.add(FileType::type_7z);
-    if (find_rar(bytes) != std::string_view::npos) found.add(FileType::rar);
-  }
+  if (found.has(FileType::exe) || found.has(FileType::elf)) add_appended_archives(bytes, found);
   if (has(bytes, 0, "#@~^")) {
     found.add(FileType::vbs);
     found.add(FileType::js);
   }
+}
+
+void add_appended_archives(std::string_view bytes, Found& found) {
+  if (find_7z(bytes) != std::string_view::npos) found.add(FileType::type_7z);
+  if (find_rar(bytes) != std::string_view::npos) found.add(FileType::rar);
 }
 
 void add_appended_program(std::string_view bytes, Found& found) {
@@ -141,14 +143,20 @@ std::string plain_name(std::string_view name) {
   return out;
 }
 
-void add_name_types(std::string_view name, Found& found) {
+void add_name_types(std::string_view bytes, std::string_view name, Textual how, Found& found) {
   const std::optional<FileType> named = type_of_extension(name);
   if (!named || !info(*named).in(Group::executable) || found.has(*named)) return;
-  // Text or nothing known: what Windows does with it is what its name says. Anything else is what its content is.
+  // Text or nothing known: what Windows does with it is what its name says. Anything else is what its content is; but a
+  // script runs from its first line on, whatever the mark in it or what is behind it.
   const bool text = std::ranges::all_of(found.types, [](FileType type) {
     return info(type).in(Group::text) || info(type).in(Group::executable) || type == FileType::rfc822;
   });
-  if (!text) return;
+  constexpr FileType kScripts[] = {FileType::js,  FileType::vbs,    FileType::ps1,  FileType::bat,
+                                   FileType::sh,  FileType::python, FileType::perl, FileType::wsf,
+                                   FileType::hta, FileType::reg,    FileType::url};
+  const bool script =
+      std::ranges::find(kScripts, *named) != std::end(kScripts) && (how == Textual::looks || begins_as_text(bytes));
+  if (!text && !script) return;
   if (*named == FileType::jar || *named == FileType::chm || *named == FileType::java) return;
   found.add(*named, info(found.empty() ? *named : found.types.front()).mime);
 }

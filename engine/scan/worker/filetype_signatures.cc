@@ -210,47 +210,87 @@ void add_pkcs7(std::string_view bytes, Found& found) {
   }
 }
 
-// OpenPGP packets (RFC 4880 section 4.2) that begin a key or a message: tag, length and version must go together.
-void add_pgp(std::string_view bytes, Found& found) {
-  const uint8_t head = byte_at(bytes, 0);
-  if ((head & 0x80) == 0 || bytes.size() < 8) return;
+// Packet is the head of an OpenPGP packet (RFC 4880 section 4.2); tag 0 is none.
+struct Packet {
   uint8_t tag = 0;
   uint64_t body = 0;
-  uint64_t length = 0;
-  if ((head & 0x40) != 0) {
-    tag = head & 0x3f;
-    const uint8_t first = byte_at(bytes, 1);
-    if (first < 192) {
-      length = first;
-      body = 2;
-    } else if (first < 224) {
-      length = static_cast<uint64_t>(first - 192) * 256 + byte_at(bytes, 2) + 192;
-      body = 3;
-    } else if (first == 255) {
-      length = big32(bytes, 2);
-      body = 6;
-    } else {
-      return;
-    }
-  } else {
-    tag = static_cast<uint8_t>((head & 0x3c) >> 2);
+  uint64_t length = 0;  // of its first part, where it comes in several
+  uint64_t end = 0;     // of the packet; past the bytes where it does not fit
+};
+
+Packet pgp_packet(std::string_view bytes) {
+  Packet packet;
+  const uint8_t head = byte_at(bytes, 0);
+  if ((head & 0x80) == 0) return packet;
+  if ((head & 0x40) == 0) {
     const uint8_t kind = head & 3;
-    if (kind == 3) return;
-    length = kind == 0 ? byte_at(bytes, 1) : kind == 1 ? big16(bytes, 1) : big32(bytes, 1);
-    body = kind == 0 ? 2 : kind == 1 ? 3 : 5;
+    if (kind == 3) return packet;
+    packet.tag = static_cast<uint8_t>((head & 0x3c) >> 2);
+    packet.length = kind == 0 ? byte_at(bytes, 1) : kind == 1 ? big16(bytes, 1) : big32(bytes, 1);
+    packet.body = kind == 0 ? 2 : kind == 1 ? 3 : 5;
+    packet.end = packet.body + packet.length;
+    return packet;
   }
-  if (length < 6 || length > 16384 || body + length > bytes.size()) return;
+  packet.tag = head & 0x3f;
+  // Each part but the last says of itself that it is one, by a length of 2^n.
+  for (uint64_t at = 1; at < bytes.size();) {
+    const uint8_t first = byte_at(bytes, at);
+    const bool part = first >= 224 && first < 255;
+    const uint64_t size = first < 192 ? 1 : first < 224 ? 2 : first == 255 ? 5 : 1;
+    const uint64_t length = first < 192    ? first
+                            : first < 224  ? (first - 192u) * 256u + byte_at(bytes, at + 1) + 192u
+                            : first == 255 ? big32(bytes, at + 1)
+                                           : 1ull << (first & 0x1f);
+    if (packet.body == 0) {
+      packet.body = at + size;
+      packet.length = length;
+    }
+    at += size + length;
+    packet.end = at;
+    if (!part) return packet;
+  }
+  packet.end = UINT64_MAX;
+  return packet;
+}
+
+// Packets that begin a key or a message: tag, length and version must go together.
+void add_pgp(std::string_view bytes, Found& found) {
+  const Packet packet = pgp_packet(bytes);
+  if (packet.tag == 0 || packet.end > bytes.size()) return;
+  const uint64_t body = packet.body;
+  const uint64_t length = packet.length;
   const uint8_t version = byte_at(bytes, body);
   const auto algorithm = [&](uint64_t at) {
     const uint8_t value = byte_at(bytes, at);
     return (value >= 1 && value <= 3) || (value >= 16 && value <= 28);
   };
-  const bool old_key = (version == 2 || version == 3) && algorithm(body + 7);
-  const bool new_key = (version >= 4 && version <= 6) && algorithm(body + 5);
-  if ((tag == 5 || tag == 6) && (old_key || new_key)) found.add(FileType::pgp_keys);
-  const bool session = (tag == 1 && version == 3 && algorithm(body + 9)) ||
-                       (tag == 3 && version >= 4 && version <= 6 && byte_at(bytes, body + 1) <= 13);
-  if (session) found.add(FileType::pgp);
+  constexpr uint64_t kLongest = 16384;
+  // Encrypted data without a session key before it: what is in it looks like nothing, so it must be all there is.
+  constexpr uint64_t kShortest = 12;
+  const bool all = packet.end == bytes.size() && length >= kShortest;
+  if (all && (packet.tag == 9 || (packet.tag == 18 && (version == 1 || version == 2)))) found.add(FileType::pgp);
+  if (length > kLongest) return;
+  const bool old_key = (version == 2 || version == 3) && length >= 8 && algorithm(body + 7);
+  const bool new_key = version >= 4 && version <= 6 && length >= 6 && algorithm(body + 5);
+  if ((packet.tag == 5 || packet.tag == 6) && (old_key || new_key)) found.add(FileType::pgp_keys);
+  // By a public key: version, key, algorithm, a number; by a password: version, cipher, how to make a key of it, hash.
+  const bool public_key = packet.tag == 1 && length >= 10 && version == 3 && algorithm(body + 9);
+  const bool password = packet.tag == 3 && length >= 4 && version >= 4 && version <= 6 &&
+                        byte_at(bytes, body + 1) <= 13 && (length >= 6 || (byte_at(bytes, packet.end) & 0x80) != 0);
+  if (public_key || password) found.add(FileType::pgp);
+}
+
+// A workbook of Excel before compound files, or without one, begins with its first record: what it is and its length, a
+// version, and a kind of sheet.
+void add_bare_workbook(std::string_view bytes, Found& found) {
+  const uint32_t record = little16(bytes, 0);
+  const uint32_t length = little16(bytes, 2);
+  const uint32_t kind = little16(bytes, 6);
+  if (record != 0x0009 && record != 0x0209 && record != 0x0409 && record != 0x0809) return;
+  if (length < 4 || length > 16 || bytes.size() < length + 8) return;
+  if (kind == 0x05 || kind == 0x06 || kind == 0x10 || kind == 0x20 || kind == 0x40 || kind == 0x100) {
+    found.add(FileType::xls);
+  }
 }
 
 }  // namespace
@@ -298,6 +338,7 @@ void add_signatures(std::string_view bytes, std::string_view, Found& found) {
   }
   add_disks(bytes, found);
   add_pkcs7(bytes, found);
+  if (found.empty()) add_bare_workbook(bytes, found);
   if (found.empty()) add_pgp(bytes, found);
 }
 

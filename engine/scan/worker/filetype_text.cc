@@ -6,6 +6,7 @@
 #include "engine/base/text.h"
 #include "engine/mime/charset.h"
 #include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/filetype_parts.h"
 
 namespace postern::scan::worker {
@@ -14,8 +15,6 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr size_t kHead = 64u << 10;
-// Marks of things in text are looked for this far: what is behind is found when the text is read.
-constexpr size_t kMarks = 16u << 20;
 
 // is_text tells whether the beginning has no bytes that text does not have.
 bool is_text(std::string_view head) {
@@ -244,46 +243,53 @@ bool is_csv(std::string_view text, std::string_view name, std::string_view decla
   return lines >= 10;
 }
 
-// at_line_start finds `mark` at the begin of a line.
-bool at_line_start(std::string_view text, std::string_view mark) {
-  size_t at = 0;
-  while ((at = text.find(mark, at)) != std::string_view::npos) {
-    if (at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r') return true;
-    at += mark.size();
-  }
-  return false;
+// The longest line that a mark is told by.
+constexpr size_t kMarkLine = 300;
+
+bool is_uuencode(std::string_view line) {
+  line.remove_prefix(5);
+  if (line.starts_with("-base64 ")) return true;
+  if (!line.starts_with(' ')) return false;
+  line.remove_prefix(1);
+  const size_t digits = line.find_first_not_of("01234567");
+  return (digits == 3 || digits == 4) && line[digits] == ' ';
 }
 
-bool has_uuencode(std::string_view text) {
-  size_t at = 0;
-  while ((at = text.find("begin", at)) != std::string_view::npos) {
-    const bool start = at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r';
-    std::string_view line = first_line(text.substr(at, 300));
-    at += 5;
-    if (!start) continue;
-    line.remove_prefix(5);
-    if (line.starts_with("-base64 ")) return true;
-    if (!line.starts_with(' ')) continue;
-    line.remove_prefix(1);
-    const size_t digits = line.find_first_not_of("01234567");
-    if (digits == 3 || digits == 4) {
-      if (line[digits] == ' ') return true;
-    }
-  }
-  return false;
-}
-
-void add_carriers(std::string_view text, Found& found) {
-  if (has_uuencode(text)) found.add(FileType::uuencode);
-  if (at_line_start(text, "=ybegin ")) found.add(FileType::yenc);
-  if (at_line_start(text, "(This file must be converted with BinHex")) found.add(FileType::binhex);
-  if (at_line_start(text, "-----BEGIN PGP MESSAGE")) found.add(FileType::pgp);
-  if (at_line_start(text, "-----BEGIN PGP PUBLIC KEY") || at_line_start(text, "-----BEGIN PGP PRIVATE KEY")) {
+// add_carrier adds what the line that begins `text` begins.
+void add_carrier(std::string_view text, Found& found) {
+  if (text.starts_with("begin")) {
+    if (is_uuencode(first_line(text))) found.add(FileType::uuencode);
+  } else if (text.starts_with("=ybegin ")) {
+    found.add(FileType::yenc);
+  } else if (text.starts_with("(This file must be converted with BinHex")) {
+    found.add(FileType::binhex);
+  } else if (text.starts_with("-----BEGIN PGP MESSAGE")) {
+    found.add(FileType::pgp);
+  } else if (text.starts_with("-----BEGIN PGP PUBLIC KEY") || text.starts_with("-----BEGIN PGP PRIVATE KEY")) {
     found.add(FileType::pgp_keys);
-  }
-  if (at_line_start(text, "-----BEGIN PKCS7-----") || at_line_start(text, "-----BEGIN CMS-----")) {
+  } else if (text.starts_with("-----BEGIN PKCS7-----") || text.starts_with("-----BEGIN CMS-----")) {
     found.add(FileType::smime);
   }
+}
+
+// add_carriers looks at each line of `text`, in one pass; `start` tells whether one begins where it does.
+void add_carriers(std::string_view text, bool start, Found& found) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (start && (c == 'b' || c == '=' || c == '(' || c == '-')) add_carrier(text.substr(at, kMarkLine), found);
+    start = c == '\n' || c == '\r';
+  }
+}
+
+void add_all_carriers(std::string_view bytes, std::string_view charset, Found& found) {
+  if (!mime::is_wide_charset(charset)) {
+    add_carriers(bytes.substr(bytes.starts_with("\xef\xbb\xbf") ? 3 : 0), true, found);
+    return;
+  }
+  each_wide_piece(bytes, charset, [&](std::string_view text, bool first) {
+    add_carriers(text, first, found);
+    return true;
+  });
 }
 
 void add_plain_kinds(std::string_view text, std::string_view name, std::string_view declared_mime, Found& found) {
@@ -315,32 +321,75 @@ void add_plain_kinds(std::string_view text, std::string_view name, std::string_v
   if (found.empty() && is_csv(text, name, declared_mime)) found.add(FileType::csv);
 }
 
+// is_called_text tells whether a name is one of text: of a kind of it, or of what editors show. Nobody reads XML that
+// is none; in documents with a password it is what is encrypted.
+bool is_called_text(std::string_view name) {
+  const std::optional<FileType> type = type_of_extension(name);
+  if (type == FileType::xml || type == FileType::xhtml || type == FileType::svg) return false;
+  if (type && info(*type).in(Group::text)) return true;
+  constexpr std::string_view kOthers[] = {"log", "text", "md",  "asc", "ini",  "cfg",   "conf", "tsv", "tab",
+                                          "yml", "yaml", "sql", "lst", "diff", "patch", "tex",  "nfo", "prn"};
+  const size_t dot = name.rfind('.');
+  return dot != std::string_view::npos && std::ranges::find(kOthers, name.substr(dot + 1)) != std::end(kOthers);
+}
+
+// Where a mark makes something of text, so that it is not that and text as well: these are text by themselves.
+bool is_textual_format(FileType type) { return type == FileType::rtf || type == FileType::ps || type == FileType::pdf; }
+
 }  // namespace
 
-void add_text_types(std::string_view bytes, std::string_view name, std::string_view declared_mime, Found& found) {
-  if (bytes.empty()) return;
+Textual textual(std::string_view bytes, std::string_view name, std::string_view declared_mime) {
+  if (bytes.empty()) return Textual::no;
+  const std::string_view charset = mime::sniff_charset(bytes);
+  const bool wide = mime::is_wide_charset(charset);
+  constexpr size_t kWideHead = 4096;
+  if (wide) {
+    const std::string text = mime::to_utf8(bytes.substr(0, kWideHead * 4), charset).utf8;
+    const std::string_view head = std::string_view(text).substr(0, kWideHead);
+    // Every pair of bytes is some character; text has few that are none.
+    if (is_text(head) && head.find("\xef\xbf\xbd") == std::string_view::npos) return Textual::looks;
+  } else if (is_text(bytes.substr(0, kHead)) || is_text(bytes.substr(0, 512))) {
+    // Something may still be behind that text begins with: a mail with binary parts, a page with a picture.
+    return Textual::looks;
+  }
+  if (declared_mime.starts_with("text/")) return Textual::declared;
+  if (is_called_text(name)) return Textual::named;
+  return wide ? Textual::maybe : Textual::no;
+}
+
+bool begins_as_text(std::string_view bytes) {
+  const std::string_view line = first_line(bytes.substr(0, 512));
+  return !line.empty() && is_text(line);
+}
+
+void add_text_types(std::string_view bytes, std::string_view name, std::string_view declared_mime, Textual how,
+                    Found& found) {
+  if (how == Textual::no || (how == Textual::maybe && !found.empty())) return;
+  const std::string_view charset = mime::sniff_charset(bytes);
+  if (how != Textual::looks) return add_all_carriers(bytes, charset, found);
   std::string converted;
   std::string_view text = bytes;
-  const std::string_view charset = mime::sniff_charset(bytes);
   if (mime::is_wide_charset(charset)) {
     converted = mime::to_utf8(bytes.substr(0, kHead * 4), charset).utf8;
     text = converted;
-    // Every pair of bytes is some character; text has few that are none.
-    if (!is_text(text.substr(0, 4096)) || text.substr(0, 4096).find("\xef\xbf\xbd") != std::string_view::npos) return;
-  } else if (!is_text(bytes.substr(0, kHead))) {
-    // Something may still be behind that text begins with: a mail with binary parts, a page with a picture.
-    if (!is_text(bytes.substr(0, 512))) return;
   }
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  // What begins with the mark of something else and goes on as text is that text, too.
   const size_t before = found.types.size();
-  const bool other = before > 0;
+  constexpr size_t kLongestMark = 8;
+  const bool marked = before > 0 && text.size() > kLongestMark &&
+                      std::ranges::none_of(found.types, is_textual_format) && is_text(text.substr(0, kHead));
+  const bool other = before > 0 && !marked;
   add_mail(text, name, declared_mime, found);
   const bool mail = found.has(FileType::rfc822) || found.has(FileType::mbox);
   // What a mail holds is looked at when its parts are.
   if (!mail) {
     if (!found.has(FileType::rtf)) add_markup(text, found);
+    if (marked && (type_of_extension(name) == FileType::html || declared_mime == "text/html")) {
+      found.add(FileType::html);
+    }
     if (!other && found.types.size() == before) add_plain_kinds(text, name, declared_mime, found);
-    add_carriers(text.substr(0, kMarks), found);
+    add_all_carriers(bytes, charset, found);
   }
   const bool plain =
       found.types.size() == before ||

@@ -155,10 +155,8 @@ void read_archive(Context& context) {
 }
 
 size_t find_7z(std::string_view bytes) {
-  constexpr size_t kWithin = 4u << 20;
   constexpr std::string_view kMark = "7z\xbc\xaf\x27\x1c"sv;
-  const std::string_view head = bytes.substr(0, kWithin);
-  for (size_t at = head.find(kMark); at != std::string_view::npos; at = head.find(kMark, at + 1)) {
+  for (size_t at = bytes.find(kMark); at != std::string_view::npos; at = bytes.find(kMark, at + 1)) {
     const std::string_view start = slice(bytes, at + 12, 20);
     const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(start.data()), static_cast<uInt>(start.size()));
     if (start.size() == 20 && crc == little32(bytes, at + 8)) return at;

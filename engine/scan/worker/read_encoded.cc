@@ -11,6 +11,7 @@
 #include "engine/mime/transfer_coding.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/containers.h"
+#include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/unpack.h"
 
 namespace postern::scan::worker {
@@ -203,6 +204,8 @@ void read_binhex(Context& context, std::string_view rest, Unpack& unpack) {
 constexpr std::string_view kEncodingField = "content-transfer-encoding";
 constexpr int kMostParts = 1000;
 constexpr size_t kHeaderBytes = 8192;
+// Text in UTF-16 and UTF-32 is converted up to this size where something may be in it.
+constexpr size_t kMostWide = 32u << 20;
 
 // next_encoding finds the next line that names a transfer encoding of a file; npos when there is none.
 size_t next_encoding(std::string_view text, size_t at) {
@@ -220,6 +223,16 @@ size_t next_encoding(std::string_view text, size_t at) {
     if (at == std::string_view::npos) break;
   }
   return std::string_view::npos;
+}
+
+// has_encoding tells whether that stands anywhere in text in UTF-16 or UTF-32.
+bool has_encoding(std::string_view bytes, std::string_view charset) {
+  bool found = false;
+  each_wide_piece(bytes, charset, [&](std::string_view text, bool) {
+    found = next_encoding(text, 0) != std::string_view::npos;
+    return !found;
+  });
+  return found;
 }
 
 // header_begin goes up from `at` over lines that can be a header's, not beyond `from`.
@@ -262,14 +275,19 @@ void read_text_carriers(Context& context) {
   std::string_view text = context.bytes();
   std::string converted;
   const std::string_view charset = mime::sniff_charset(text);
+  const Leaf& leaf = context.leaf();
+  const bool carrier = leaf.is(FileType::uuencode) || leaf.is(FileType::yenc) || leaf.is(FileType::binhex);
   if (mime::is_wide_charset(charset)) {
-    converted = mime::to_utf8(text, charset).utf8;
+    if (!carrier && !has_encoding(text, charset)) return;
+    mime::Converted whole = mime::to_utf8(text, charset, kMostWide);
+    if (!whole.whole) context.fail(Reason::size);
+    converted = std::move(whole.utf8);
     text = converted;
   }
   Unpack unpack(context);
-  if (context.leaf().is(FileType::uuencode)) read_uuencode(context, text, unpack);
-  if (context.leaf().is(FileType::yenc)) read_yenc(text, unpack);
-  if (context.leaf().is(FileType::binhex)) read_binhex(context, text, unpack);
+  if (leaf.is(FileType::uuencode)) read_uuencode(context, text, unpack);
+  if (leaf.is(FileType::yenc)) read_yenc(text, unpack);
+  if (leaf.is(FileType::binhex)) read_binhex(context, text, unpack);
   read_parts(context, text);
 }
 

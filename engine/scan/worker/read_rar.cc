@@ -241,12 +241,11 @@ void read_rar(Context& context) {
 }
 
 size_t find_rar(std::string_view bytes) {
-  constexpr size_t kWithin = 4u << 20;
+  constexpr uint64_t kMostSummed = 16u << 20;
   constexpr size_t kHeader = 2u << 20;  // longer ones are none
   constexpr std::string_view kMark = "Rar!\x1a\x07"sv;
-  const std::string_view head = bytes.substr(0, kWithin);
   uint64_t summed = 0;
-  for (size_t at = head.find(kMark); at != std::string_view::npos; at = head.find(kMark, at + 1)) {
+  for (size_t at = bytes.find(kMark); at != std::string_view::npos; at = bytes.find(kMark, at + 1)) {
     uint64_t begin = 0;
     uint64_t size = 0;
     const bool five = has(bytes, at, kRar5);
@@ -266,7 +265,7 @@ size_t find_rar(std::string_view bytes) {
     const std::string_view covered = slice(bytes, begin, size);
     // Marks without end, each before a header as long as may be: what took that trouble is taken at its word.
     summed += covered.size();
-    if (summed > 4 * kWithin) return at;
+    if (summed > kMostSummed) return at;
     const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(covered.data()), static_cast<uInt>(covered.size()));
     if (five ? crc == little32(bytes, begin - 4) : (crc & 0xffff) == little16(bytes, begin - 2)) return at;
   }

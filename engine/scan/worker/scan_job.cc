@@ -145,12 +145,8 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
     if (std::ranges::any_of(guess.types, may_need_password)) context.leaf().protection = Protection::unknown;
     return;
   }
-  // A mail reader shows what is called text as text, whatever else it looks like; signatures of pictures and sound are
-  // short enough for a text to begin so.
-  const auto mistaken = [](FileType type) { return info(type).in(Group::image) || info(type).in(Group::media); };
-  if (context.leaf().declared_mime.starts_with("text/") && std::ranges::all_of(guess.types, mistaken)) {
-    guess.types.push_back(FileType::txt);
-  }
+  if (guess.packed) context.fail(Reason::unsupported);
+  if (guess.as_text) guess.types.push_back(FileType::txt);
   if (lacks_pdf(context.leaf())) context.fail(Reason::corrupt);
   std::vector<Reader> done;
   for (const FileType type : guess.types) {

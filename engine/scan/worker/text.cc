@@ -37,12 +37,6 @@ bool is_header_type(std::string_view mime) {
   return std::ranges::find(kTypes, mime) != kTypes.end();
 }
 
-// may_be_text tells whether bytes of no known type are shown as text: those of a text part, and UTF-16 and UTF-32.
-bool may_be_text(Context& context) {
-  return context.leaf().declared_mime.starts_with("text/") ||
-         mime::is_wide_charset(mime::sniff_charset(context.bytes()));
-}
-
 void find_dde(Context& context, std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t bar = text.find('|', at);
@@ -102,7 +96,6 @@ std::string json_text(std::string_view json) {
 void read_text(Context& context) {
   const Leaf& leaf = context.leaf();
   if (is_read_elsewhere(leaf)) return;
-  if (leaf.is(FileType::unknown) && !may_be_text(context)) return;
   if (is_header_type(leaf.declared_mime)) return read_headers(context);
   const bool script = is_script(leaf);
   const bool table = leaf.is(FileType::csv) || leaf.name.ends_with(".csv") || leaf.declared_mime == "text/csv";
