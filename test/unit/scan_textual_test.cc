@@ -155,6 +155,71 @@ TEST(ScanTextual, ContentThatCallsItselfDetachedIsRead) {
   EXPECT_EQ(detached.leaves[0].reason, Reason::none);
 }
 
+// The attributes of TNEF: a level, what it is, its length, itself, a checksum that nobody looks at.
+std::string attribute(char level, uint32_t id, std::string_view data) {
+  return level + le32(id) + le32(data.size()) + std::string(data) + le16(0);
+}
+std::string property(uint32_t tag, std::string_view value) {
+  std::string padded(value);
+  padded.resize((padded.size() + 3) / 4 * 4);
+  return le32(tag) + ((tag & 0xffff) == 3 ? std::string() : le32(1) + le32(value.size())) + padded;
+}
+const std::string kTnef = "\x78\x9f\x3e\x22"s + le16(1);
+
+TEST(ScanTextual, TnefIsReadInTheCodePageThatItStates) {
+  const std::string word = "\xf1\xe5\xea\xf0\xe5\xf2"s;  // in windows-1251
+  const std::string page = attribute(1, 0x00069007, le32(1251) + le32(0));
+  for (const std::string& tnef : {
+           kTnef + page + attribute(1, 0x0002800c, word),
+           kTnef + attribute(1, 0x0002800c, word) + page,
+           kTnef + attribute(1, 0x00069003, le32(2) + property(0x3fde0003, le32(1251)) + property(0x1000001e, word)),
+           kTnef + attribute(1, 0x00069007, le32(1252) + le32(0)) +
+               attribute(1, 0x00069003, le32(2) + property(0x1000001e, word) + property(0x3fde0003, le32(1251))),
+       }) {
+    const Verdict verdict = scan(tnef, "winmail.dat", "application/ms-tnef");
+    ASSERT_EQ(verdict.leaves.size(), 2u);
+    EXPECT_EQ(verdict.leaves[1].text, "секрет");
+  }
+  const Verdict japanese =
+      scan(kTnef + attribute(1, 0x00069007, le32(932) + le32(0)) + attribute(1, 0x0002800c, "\x94\xe9\x96\xa7"s) +
+               attribute(2, 0x00069002, "") + attribute(2, 0x00018010, "\x94\xe9.txt"s) + attribute(2, 0x0006800f, "x"),
+           "winmail.dat");
+  ASSERT_EQ(japanese.leaves.size(), 3u);
+  EXPECT_EQ(japanese.leaves[1].text, "秘密");
+  EXPECT_EQ(japanese.leaves[2].name, "秘.txt");
+}
+
+TEST(ScanTextual, SubjectAndPeopleOfTnefAreItsText) {
+  const std::string row = le32(2) + property(0x3001001e, "A Recipient") + property(0x39fe001e, "r@example.org");
+  const Verdict verdict = scan(
+      kTnef + attribute(1, 0x00018004, "old subject\0"s) +
+          attribute(1, 0x00008000, le16(4) + le16(36) + le16(8) + le16(20) + "A Sender" + "SMTP:s@example.org\0\0"s) +
+          attribute(1, 0x00069004, le32(1) + row) +
+          attribute(1, 0x00069003, le32(1) + property(0x0037001f, "n\0e\0w\0"s)),
+      "winmail.dat");
+  EXPECT_EQ(verdict.leaves[0].text, "old subject\nA Sender\nSMTP:s@example.org\nA Recipient\nr@example.org\nnew");
+  EXPECT_EQ(verdict.leaves[0].reason, Reason::none);
+}
+
+TEST(ScanTextual, LongJsonAndDamagedWideTextAreReadInPieces) {
+  std::string json = "[\"";
+  while (json.size() < 100000) json += "\\u00e4ö ";
+  json += "pass\\u0077ord\"]";
+  const Verdict verdict = scan(json, "a.json");
+  EXPECT_TRUE(has(verdict.leaves[0].text, "ää") || has(verdict.leaves[0].text, "äö äö"));
+  EXPECT_TRUE(has(verdict.leaves[0].text, "password\"]"));
+  EXPECT_FALSE(has(verdict.leaves[0].text, "\xef\xbf\xbd"));
+  // Called UTF-16, and UTF-32 without a mark behind its beginning.
+  std::string wide;
+  for (int i = 0; i < 200000; ++i) wide += std::string("\0\1\xf6", 3) + static_cast<char>(0xd8 + i % 8);
+  Job job;
+  job.bytes = wide;
+  job.name = "a.txt";
+  job.declared_mime = "text/plain";
+  job.charset = "utf-16le";
+  EXPECT_TRUE(has(scan_job(job).leaves[0].text, "\xf0\x9f\x9b\x98"));
+}
+
 TEST(ScanTextual, ArchivesBehindPictures) {
   const std::string picture = "\xff\xd8\xff\xe0\0\x10JFIF\0"s + std::string(5u << 20, '\1');
   // The CRC-32 of twenty zero bytes makes a header.

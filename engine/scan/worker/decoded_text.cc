@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "engine/base/text.h"
 #include "engine/mime/charset.h"
@@ -12,6 +14,7 @@ namespace postern::scan::worker {
 namespace {
 
 constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
+constexpr size_t kMostPerByte = 4;  // UTF-32
 
 bool has_mark(std::string_view bytes) {
   using namespace std::string_view_literals;
@@ -33,16 +36,33 @@ size_t replacements(std::string_view utf8) {
   return count;
 }
 
-// better_reading is the text in another order or width of units than the label says, where that damages less of it.
-std::string better_reading(std::string_view bytes, std::string_view read) {
-  std::string best;
-  size_t least = replacements(read);
+// better_charset is another order or width of units than the label says, where that damages less of the text; empty
+// where none does. Of long text it sees the beginning, the middle, the end, and where the damage begins.
+std::string_view better_charset(std::string_view bytes, std::string_view label, size_t damaged_at) {
+  constexpr size_t kWindow = 64u << 10;
+  constexpr size_t kUnits = ~size_t{3};
+  std::vector<std::pair<size_t, size_t>> windows = {{0, bytes.size()}};
+  if (bytes.size() > 4 * kWindow) {
+    const size_t last = bytes.size() - kWindow;
+    windows.clear();
+    for (const size_t at : {size_t{0}, std::min(damaged_at, last) & kUnits, (last / 2) & kUnits, last & kUnits}) {
+      windows.emplace_back(at, at + kWindow);
+    }
+  }
+  const auto count = [&](std::string_view charset) {
+    size_t damage = 0;
+    for (const auto& [from, end] : windows) {
+      damage += replacements(mime::wide_to_utf8(bytes.substr(0, end), charset, from, SIZE_MAX).utf8);
+    }
+    return damage;
+  };
+  std::string_view best;
+  size_t least = count(label);
   for (const std::string_view charset : {"utf-32be", "utf-32le", "utf-16be", "utf-16le"}) {
-    std::string other = mime::to_utf8(bytes, charset).utf8;
-    const size_t count = replacements(other);
-    if (count >= least) continue;
-    least = count;
-    best = "\n" + std::move(other);
+    const size_t damage = count(charset);
+    if (damage >= least) continue;
+    least = damage;
+    best = charset;
   }
   return best;
 }
@@ -82,10 +102,24 @@ DecodedText::DecodedText(Context& context, std::string_view bytes, std::string_v
       return;
     }
   }
-  mime::Converted decoded = mime::to_utf8(bytes, charset);
+  // Who asks for no more than some bytes wants text, of which there is a limit; who asks for all is told of the rest.
+  constexpr size_t kMostDecoded = 28u << 20;
+  constexpr size_t kMostOther = 8u << 20;
+  const bool all = most == SIZE_MAX;
+  const size_t of_text = text_bytes_wanted(context.job().limits) / kMostPerByte;
+  mime::Converted decoded = mime::to_utf8(bytes, charset, all ? kMostDecoded : of_text);
   owned_ = std::move(decoded.utf8);
-  if (decoded.damaged && mime::is_wide_charset(charset)) owned_ += better_reading(bytes, owned_);
-  if (!other.empty()) owned_ += "\n" + mime::to_utf8(bytes, other).utf8;
+  if (all && !decoded.whole) context.fail(Reason::size);
+  const auto add = [&](std::string_view reading) {
+    const mime::Converted more = mime::to_utf8(bytes, reading, all ? kMostOther : of_text);
+    owned_.append("\n").append(more.utf8);
+    if (all && !more.whole) context.fail(Reason::size);
+  };
+  if (decoded.damaged && mime::is_wide_charset(charset)) {
+    const std::string_view better = better_charset(bytes, charset, decoded.damaged_at);
+    if (!better.empty()) add(better);
+  }
+  if (!other.empty()) add(other);
   view_ = owned_;
 }
 
@@ -104,7 +138,6 @@ void each_wide_piece(std::string_view bytes, std::string_view charset,
 }
 
 size_t text_bytes_wanted(const ScanLimits& limits) {
-  constexpr size_t kMostPerByte = 4;  // UTF-32
   return limits.text > SIZE_MAX / 8 ? SIZE_MAX : static_cast<size_t>(limits.text) * kMostPerByte + 64;
 }
 

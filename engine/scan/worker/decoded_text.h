@@ -14,8 +14,9 @@ namespace postern::scan::worker {
 
 class DecodedText {
  public:
-  // `stated` is the charset that the document states in itself; at most `most` bytes are decoded. A charset we do not
-  // decode is reported to the context, its bytes are read as UTF-8 or windows-1252.
+  // `stated` is the charset that the document states in itself; at most `most` bytes are decoded; by who asks for all,
+  // so much as memory allows, which is reported where it is not all. A charset we do not decode is reported to the
+  // context, its bytes are read as UTF-8 or windows-1252.
   DecodedText(Context& context, std::string_view bytes, std::string_view stated = {}, size_t most = SIZE_MAX);
   DecodedText(const DecodedText&) = delete;
   DecodedText& operator=(const DecodedText&) = delete;

@@ -81,7 +81,13 @@ class LeafContext : public Context {
     const uint64_t fits = scan_.budget.take_text(utf8.size());
     uint64_t whole = fits;
     while (whole > 0 && whole < utf8.size() && (utf8[whole] & 0xC0) == 0x80) --whole;
-    leaf().text.append(utf8.substr(0, whole));
+    std::string& text = leaf().text;
+    const uint64_t size = text.size() + whole;
+    // The last growth goes to the limit, and not to twice what is there.
+    if (size > text.capacity()) {
+      text.reserve(std::max(size, std::min<uint64_t>(2 * text.capacity(), scan_.job.limits.text)));
+    }
+    text.append(utf8.substr(0, whole));
     if (fits == utf8.size()) return true;
     text_full_ = true;
     fail(Reason::text);

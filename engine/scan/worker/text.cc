@@ -57,12 +57,29 @@ void find_dde(Context& context, std::string_view text) {
   }
 }
 
-// json_text resolves the escapes of strings, so that "pass\u0077ord" is a word.
-std::string json_text(std::string_view json) {
+// In pieces, of which one at a time is kept; no character is cut.
+constexpr size_t kPiece = 1 << 15;
+bool is_inside(char c) { return (c & 0xC0) == 0x80; }
+
+void give_plain(TextSink& sink, std::string_view text) {
+  while (!text.empty() && sink.wanted()) {
+    size_t size = std::min(text.size(), kPiece);
+    while (size > kPiece - 4 && size < text.size() && is_inside(text[size])) --size;
+    sink.text(text.substr(0, size));
+    text.remove_prefix(size);
+  }
+}
+
+// give_json resolves the escapes of strings, so that "pass\u0077ord" is a word.
+void give_json(TextSink& sink, std::string_view json) {
   std::string out;
-  out.reserve(json.size());
   uint32_t high = 0;
   for (size_t i = 0; i < json.size(); ++i) {
+    if (out.size() >= kPiece && !is_inside(json[i])) {
+      sink.text(out);
+      if (!sink.wanted()) return;
+      out.clear();
+    }
     if (json[i] != '\\' || i + 1 >= json.size()) {
       out += json[i];
       continue;
@@ -88,7 +105,7 @@ std::string json_text(std::string_view json) {
     }
     out += c == 'n' || c == 'r' ? '\n' : c == 't' ? '\t' : c;
   }
-  return out;
+  sink.text(out);
 }
 
 }  // namespace
@@ -106,19 +123,12 @@ void read_text(Context& context) {
   if (context.wants_text()) {
     TextSink sink(context);
     if (leaf.is(FileType::json)) {
-      sink.paragraph(json_text(decoded.view().substr(0, text_bytes_wanted(context.job().limits))));
-    } else {
-      // In pieces, of which one at a time is kept.
-      constexpr size_t kPiece = 1 << 15;
-      for (std::string_view rest = decoded.view(); !rest.empty() && sink.wanted();) {
-        size_t size = std::min(rest.size(), kPiece);
-        // No character is cut.
-        while (size > kPiece - 4 && size < rest.size() && (rest[size] & 0xC0) == 0x80) --size;
-        sink.text(rest.substr(0, size));
-        rest.remove_prefix(size);
-      }
       sink.line();
+      give_json(sink, decoded.view());
+    } else {
+      give_plain(sink, decoded.view());
     }
+    sink.line();
   }
   if (script) find_embedded(context, decoded.view(), true);
 }

@@ -82,12 +82,14 @@ bool Unpack::count(uint64_t bytes) {
   return charge(bytes);
 }
 
-bool Unpack::give(std::string_view name, std::string_view label, std::string_view declared_mime) {
+bool Unpack::give(std::string_view name, std::string_view label, std::string_view declared_mime,
+                  std::string_view charset) {
   Child found;
   found.bytes = bytes();
   found.name = name;
   found.label = label;
   found.declared_mime = declared_mime;
+  found.charset = charset;
   found.lost = reason_;
   const bool more = context_.child(found);
   if (stopped_) context_.fail(reason_);

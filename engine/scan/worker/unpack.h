@@ -44,7 +44,8 @@ class Unpack {
   bool stopped() const { return stopped_; }
 
   // give hands the thing over as a child; what was not read of it is its reason. false: stop.
-  bool give(std::string_view name, std::string_view label = {}, std::string_view declared_mime = {});
+  bool give(std::string_view name, std::string_view label = {}, std::string_view declared_mime = {},
+            std::string_view charset = {});
   // give_view is give for bytes that stand in the container as they are. They cost nothing, but count.
   bool give_view(std::string_view bytes, std::string_view name, Reason reason = Reason::none);
   // unread adds a member that cannot be read; false: stop.
