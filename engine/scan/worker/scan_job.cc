@@ -83,9 +83,11 @@ class LeafContext : public Context {
     while (whole > 0 && whole < utf8.size() && (utf8[whole] & 0xC0) == 0x80) --whole;
     std::string& text = leaf().text;
     const uint64_t size = text.size() + whole;
-    // The last growth goes to the limit, and not to twice what is there.
+    // Much text grows in few steps, as each holds old and new; pages that nothing is written to take no memory.
+    constexpr uint64_t kMuch = 4u << 20;
     if (size > text.capacity()) {
-      text.reserve(std::max(size, std::min<uint64_t>(2 * text.capacity(), scan_.job.limits.text)));
+      const uint64_t wanted = (size > kMuch ? 4 : 2) * uint64_t{text.capacity()};
+      text.reserve(std::max(size, std::min(wanted, scan_.job.limits.text)));
     }
     text.append(utf8.substr(0, whole));
     if (fits == utf8.size()) return true;
