@@ -11,6 +11,7 @@
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/characters.h"
 #include "engine/scan/worker/containers.h"
+#include "engine/scan/worker/looked_at.h"
 #include "engine/scan/worker/unpack.h"
 
 namespace postern::scan::worker {
@@ -33,19 +34,26 @@ bool is_fat(std::string_view volume) {
 
 class Fat {
  public:
-  Fat(Context& context, std::string_view volume) : context_(context), volume_(volume), unpack_(context) {
+  Fat(Context& context, std::string_view volume)
+      : context_(context), volume_(volume), unpack_(context), looked_at_(context, volume.size()) {
     const uint64_t sector = little16(volume, 11);
     cluster_ = sector * byte_at(volume, 13);
     table_ = sector * little16(volume, 14);
-    const uint64_t table_sectors = little16(volume, 22) != 0 ? little16(volume, 22) : little32(volume, 36);
+    // Which kind it is systems tell by this field first: FAT32 may have any number of clusters.
+    const bool wide = little16(volume, 22) == 0;
+    const uint64_t table_sectors = wide ? little32(volume, 36) : little16(volume, 22);
     const uint64_t roots = little16(volume, 17);
     root_ = table_ + sector * table_sectors * byte_at(volume, 16);
     root_size_ = roots * kRow;
     data_ = root_ + (root_size_ + sector - 1) / sector * sector;
     const uint64_t sectors = little16(volume, 19) != 0 ? little16(volume, 19) : little32(volume, 32);
     clusters_ = sectors * sector > data_ ? (sectors * sector - data_) / cluster_ : 0;
-    bits_ = clusters_ < 4085 ? 12 : clusters_ < 65525 ? 16 : 32;
+    bits_ = wide ? 32 : clusters_ < 4085 ? 12 : 16;
+    // No system reads such a volume, or each another way.
+    if (!wide && (root_size_ == 0 || clusters_ >= 65525)) context_.fail(Reason::corrupt);
     if (sectors * sector > volume.size()) context_.fail(Reason::corrupt);
+    // A chain has no links that are not there.
+    clusters_ = std::min(clusters_, volume.size() > data_ ? (volume.size() - data_) / cluster_ + 1 : 0);
   }
 
   void read() {
@@ -54,13 +62,11 @@ class Fat {
       std::string path;
     };
     std::vector<Open> open{{bits_ == 32 ? little32(volume_, 44) : 0, ""}};
-    std::unordered_set<uint32_t> seen;
+    std::unordered_set<uint32_t> seen{open.front().first};
     while (!open.empty()) {
       const Open directory = std::move(open.back());
       open.pop_back();
-      if (!seen.insert(directory.first).second) continue;
-      if (seen.size() > kDirectories) return context_.fail(Reason::members);
-      const bool fixed = directory.first == 0;
+      const bool fixed = bits_ != 32 && directory.first == 0;
       std::string rows;
       if (fixed) {
         rows = slice(volume_, root_, root_size_);
@@ -68,6 +74,7 @@ class Fat {
         context_.fail(Reason::corrupt);
       }
       if (context_.budget().expired()) return context_.fail(Reason::time);
+      if (!looked_at_.take(rows.size())) return;
       std::string name;
       for (uint64_t at = 0; at < rows.size() && byte_at(rows, at) != 0; at += kRow) {
         const std::string_view row = slice(rows, at, kRow);
@@ -84,11 +91,18 @@ class Fat {
         }
         const std::string shown = name.empty() ? short_name(row) : std::exchange(name, {});
         name.clear();
-        if ((attributes & 0x08) != 0 || row[0] == '.') continue;
+        if ((attributes & 0x08) != 0) continue;
         const uint32_t first = little16(row, 26) | (bits_ == 32 ? little16(row, 20) << 16 : 0);
         const std::string path = directory.path + shown;
         if ((attributes & 0x10) != 0) {
-          if (path.size() < kMaxPath && first != 0) open.push_back({first, path + "/"});
+          // "." and ".." lead to where the walk was already.
+          if (first == 0 || !seen.insert(first).second) continue;
+          if (seen.size() > kDirectories) return context_.fail(Reason::members);
+          if (path.size() < kMaxPath) {
+            open.push_back({first, path + "/"});
+          } else {
+            context_.fail(Reason::members);
+          }
           continue;
         }
         if (!give(path, first, little32(row, 28))) return;
@@ -134,8 +148,9 @@ class Fat {
   bool collect(uint32_t first, uint64_t most, std::string& out) {
     uint64_t steps = 0;
     for (uint32_t at = first; at != 0; at = next(at)) {
-      if (++steps > clusters_ || out.size() > most) return false;
-      out += cluster_bytes(at);
+      const std::string_view bytes = cluster_bytes(at);
+      if (++steps > clusters_ || out.size() > most || bytes.empty()) return false;
+      out += bytes;
     }
     return !out.empty();
   }
@@ -156,6 +171,7 @@ class Fat {
   Context& context_;
   std::string_view volume_;
   Unpack unpack_;
+  LookedAt looked_at_;
   uint64_t cluster_ = 0, table_ = 0, root_ = 0, root_size_ = 0, data_ = 0, clusters_ = 0;
   uint32_t bits_ = 12;
 };

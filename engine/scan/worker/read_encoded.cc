@@ -12,6 +12,7 @@
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/containers.h"
 #include "engine/scan/worker/decoded_text.h"
+#include "engine/scan/worker/looked_at.h"
 #include "engine/scan/worker/unpack.h"
 
 namespace postern::scan::worker {
@@ -300,6 +301,7 @@ void read_apple(Context& context) {
     if (big32(bytes, row) == 3) name = slice(bytes, big32(bytes, row + 4), std::min(big32(bytes, row + 8), 255u));
   }
   Unpack unpack(context);
+  LookedAt forks(context, bytes.size());
   for (uint32_t i = 0; i < count; ++i) {
     const uint64_t row = 26 + 12ull * i;
     const uint32_t kind = big32(bytes, row);
@@ -309,6 +311,7 @@ void read_apple(Context& context) {
     const std::string_view fork = slice(bytes, big32(bytes, row + 4), size);
     const Reason lost = fork.size() == size ? Reason::none : Reason::corrupt;
     if (fork.empty() && size == 0) continue;
+    if (!forks.take(fork.size())) return;
     if (!unpack.give_view(fork, kind == 1 ? name : std::string_view("resource fork"), lost)) return;
   }
 }

@@ -2,7 +2,8 @@
 // ISO 9660 (ECMA-119) with Joliet and Rock Ridge names: directories are walked here, files are pieces of the image and
 // cost nothing. An image may have several volume descriptors that show different files: each is walked.
 #include <algorithm>
-#include <set>
+#include <map>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "engine/mime/charset.h"
 #include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/containers.h"
+#include "engine/scan/worker/filetype.h"
+#include "engine/scan/worker/looked_at.h"
 #include "engine/scan/worker/unpack.h"
 
 namespace postern::scan::worker {
@@ -24,7 +27,12 @@ constexpr size_t kDirectories = 20000;
 // Iso is the image as its sectors are: 2048 bytes each, or raw ones of 2352 with a header before the content.
 class Iso {
  public:
-  Iso(Context& context) : context_(context), bytes_(context.bytes()), unpack_(context) {}
+  Iso(Context& context)
+      : context_(context),
+        bytes_(context.bytes()),
+        unpack_(context),
+        walked_(context, bytes_.size()),
+        files_(context, bytes_.size()) {}
 
   void read() {
     if (!has(bytes_, 32769, "CD001")) {
@@ -74,7 +82,7 @@ class Iso {
   void walk(uint64_t root) {
     std::vector<Open> open = {{little32(bytes_, root + 2) * block_, little32(bytes_, root + 10), "", 0}};
     std::unordered_set<uint64_t> seen;
-    walked_ = 0;
+    walked_.again();
     while (!open.empty() && !stopped_) {
       const Open directory = std::move(open.back());
       open.pop_back();
@@ -88,14 +96,9 @@ class Iso {
     }
   }
 
-  // spend counts what a walk looks at. Directories, extents and names that share bytes could keep it for hours; what
-  // writers make is looked at once.
   bool spend(uint64_t bytes) {
-    walked_ += bytes;
-    if (walked_ <= 2 * uint64_t{bytes_.size()} + kSector) return true;
-    context_.fail(Reason::overlap);
-    stopped_ = true;
-    return false;
+    stopped_ |= !walked_.take(bytes);
+    return !stopped_;
   }
 
   void read_directory(const Open& directory, std::vector<Open>& open) {
@@ -140,7 +143,24 @@ class Iso {
     }
   }
 
-  // give hands a file over once, whatever number of descriptors show it under whatever names.
+  // Shown is how a file was handed over: as what its name called it.
+  struct Shown {
+    std::optional<FileType> type;
+    std::string extension;
+    bool wide;
+  };
+
+  // is_news tells whether a name tells more of the bytes than those they were handed over under: nothing but their name
+  // makes a script of some. Names that were cut to three letters behind the dot tell less.
+  bool is_news(const std::vector<Shown>& before, const Shown& name) const {
+    if (before.empty()) return true;
+    return name.type && std::ranges::none_of(before, [&](const Shown& each) {
+             const bool cut = each.wide && !name.wide && name.extension.size() == 3;
+             return each.type == name.type || (cut && each.extension.starts_with(name.extension));
+           });
+  }
+
+  // give hands a file over once for each type that its names call it, whatever number of descriptors show it.
   bool give(const std::string& path, uint64_t begin, uint64_t size, bool more_extents, std::string& joined) {
     const std::string_view piece = slice(bytes_, begin, size);
     const Reason reason = piece.size() < size ? Reason::corrupt : Reason::none;
@@ -156,9 +176,15 @@ class Iso {
       joined.clear();
       return more;
     }
-    if (!given_.emplace(begin, size).second && size > 0) return true;
-    if (!given_.empty() && wide_seen_ && !wide_) mismatch_ = true;
+    const std::string plain = plain_name(path);
+    const size_t dot = plain.rfind('.');
+    Shown name{type_of_extension(plain), dot == std::string::npos ? std::string() : plain.substr(dot + 1), wide_};
+    std::vector<Shown>& before = given_[{begin, size}];
+    if (size > 0 && !is_news(before, name)) return true;
+    if (before.empty() && wide_seen_ && !wide_) mismatch_ = true;
     wide_seen_ |= wide_;
+    before.push_back(std::move(name));
+    if (!files_.take(piece.size())) return false;
     return unpack_.give_view(piece, path, reason);
   }
 
@@ -200,13 +226,14 @@ class Iso {
   std::string_view bytes_;
   Unpack unpack_;
   std::string raw_;
+  LookedAt walked_;  // of directories, for one descriptor
+  LookedAt files_;   // for all
   uint64_t block_ = kSector;
-  uint64_t walked_ = 0;
   bool wide_ = false;
   bool wide_seen_ = false;
   bool mismatch_ = false;
   bool stopped_ = false;
-  std::set<std::pair<uint64_t, uint64_t>> given_;
+  std::map<std::pair<uint64_t, uint64_t>, std::vector<Shown>> given_;  // by where they are
 };
 
 }  // namespace
