@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/pdf_structure.h"
+#include "engine/scan/worker/scan_job.h"
 #include "test/unit/scan_support.h"
 
 namespace postern::scan::worker {
@@ -184,6 +184,74 @@ TEST(ScanPdf, BombsEndAtOnce) {
   top(pdf(objects));
   const std::string bytes = pdf(page(stream(words("Needle"))));
   top(pdf(page(stream(words("Needle"))), "/Prev " + std::to_string(bytes.find("xref\n0"))));
+}
+
+std::string times(size_t count, const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) out += text;
+  return out;
+}
+
+TEST(ScanPdf, PagesThatWereNotCountedAreNotDrawn) {
+  // Nodes without pages before the page; its cost is found, but not looked at.
+  std::vector<std::string> objects = page(stream(words("Needle")));
+  std::string kids;
+  for (int i = 0; i < 20001; ++i) kids += std::to_string(i + 6) + " 0 R ";
+  objects[1] = "<</Type/Pages/Kids[" + kids + "3 0 R]/Count 1>>";
+  for (int i = 0; i < 20001; ++i) objects.push_back("<</Type/Pages/Kids[]/Count 0/Parent 2 0 R>>");
+  const Leaf leaf = top(pdf(objects));
+  EXPECT_EQ(leaf.reason, Reason::members);
+  EXPECT_FALSE(has(leaf.text, "Needle"));
+  // A page that is shown twice is one of two.
+  objects = page(stream(words("Needle")));
+  objects[1] = "<</Type/Pages/Kids[3 0 R 3 0 R]/Count 2>>";
+  EXPECT_TRUE(has(top(pdf(objects)).text, "Needle"));
+  EXPECT_EQ(top(pdf(objects)).reason, Reason::none);
+  // A number that is not right.
+  for (const char* const wrong : {"0", "1", "99999"}) {
+    objects[1] = "<</Type/Pages/Kids[3 0 R 3 0 R]/Count "s + wrong + ">>";
+    const Leaf other = top(pdf(objects));
+    EXPECT_EQ(other.text, "Needle\nNeedle") << wrong;
+    EXPECT_EQ(other.reason, Reason::none) << wrong;
+  }
+  // More pages than are drawn.
+  kids.clear();
+  for (int i = 0; i < 1100; ++i) {
+    kids += std::to_string(i + 6) + " 0 R ";
+    objects.push_back(objects[2]);
+  }
+  objects[1] = "<</Type/Pages/Kids[" + kids + "]/Count 1100>>";
+  EXPECT_TRUE(has(top(pdf(objects)).text, "Needle"));
+  EXPECT_EQ(top(pdf(objects)).reason, Reason::text);
+}
+
+TEST(ScanPdf, WhatIsTooMuchIsTold) {
+  const std::vector<std::string> plain = page(stream(words("Needle")));
+  const auto reason = [](const std::vector<std::string>& objects) { return top(pdf(objects)).reason; };
+  const auto catalogue = [](const std::string& more) { return "<</Type/Catalog/Pages 2 0 R" + more + ">>"; };
+  // An action behind more numbers than in most arrays is found.
+  std::vector<std::string> objects = plain;
+  objects.push_back("[" + times(150000, "0 ") + "<</S/JavaScript/JS(a)>>]");
+  EXPECT_TRUE(top(pdf(objects)).has(Mark::active_content));
+  EXPECT_EQ(reason(objects), Reason::none);
+  objects[5] = "[" + times(200001, "<<>>") + "]";
+  EXPECT_EQ(reason(objects), Reason::members);
+  // Fields, the options of one, notes, parts of a form.
+  objects = plain;
+  objects[0] = catalogue("/AcroForm<</Fields[" + times(20001, "<</FT/Tx/V(a)>>") + "]>>");
+  EXPECT_EQ(reason(objects), Reason::members);
+  objects[0] = catalogue("/AcroForm<</Fields[<</FT/Ch/Opt[" + times(20001, "(a)") + "]>>]>>");
+  EXPECT_EQ(reason(objects), Reason::members);
+  objects = plain;
+  objects[2].insert(objects[2].size() - 2, "/Annots[" + times(20001, "null ") + "]");
+  EXPECT_EQ(reason(objects), Reason::members);
+  objects = plain;
+  objects[0] = catalogue("/AcroForm<</XFA[" + times(257, "(a)") + "]>>");
+  EXPECT_EQ(reason(objects), Reason::members);
+  objects[0] = catalogue("/AcroForm<</XFA[6 0 R 6 0 R 7 0 R]>>");
+  objects.push_back(flate(times(9000, "<a>" + std::string(1000, 'x') + "</a>")));
+  objects.push_back(stream("<script>"));
+  EXPECT_EQ(reason(objects), Reason::size);
 }
 
 // Each damaged document has a verdict. POSTERN_MUTATIONS says how many.

@@ -88,9 +88,11 @@ Document open_document(std::string_view bytes) {
   return Document(poppler::document::load_from_raw_data(bytes.data(), static_cast<int>(bytes.size())));
 }
 
-// A copy with pages and what they need, and nothing else.
-std::string rewrite(QPDF& pdf) {
+// A copy with `pages` pages and what they need, and nothing else. Where their number is not right poppler shows none.
+std::string rewrite(QPDF& pdf, size_t pages) {
   QPDFObjectHandle root = pdf.getRoot();
+  QPDFObjectHandle tree = root.getKey("/Pages");
+  if (tree.isDictionary()) tree.replaceKey("/Count", QPDFObjectHandle::newInteger(static_cast<long long>(pages)));
   for (const char* key : {"/AcroForm", "/Names", "/Outlines", "/OpenAction", "/AA", "/StructTreeRoot", "/Metadata",
                           "/OCProperties", "/PageLabels", "/Dests"}) {
     root.removeKey(key);
@@ -166,12 +168,15 @@ class PdfReader {
     const bool too_much =
         std::ranges::any_of(costs, [](const PdfPageCost& cost) { return cost.reason != Reason::none; });
     const auto count = static_cast<int>(costs.size());
-    // Which page is which is only known where both count the same.
-    const bool unsure = too_much && (document_ == nullptr || document_->pages() != count);
-    if (structure_.opened == Opened::yes && !objects.pages.empty() &&
+    // Which page is which is only known where both count the same, and what a page costs that only poppler knows of is
+    // not known at all.
+    const bool known = structure_.opened == Opened::yes;
+    const bool unsure = (too_much && (document_ == nullptr || document_->pages() != count)) ||
+                        (known && document_ != nullptr && document_->pages() != count && costs.size() < kMostPdfPages);
+    if (known && !objects.pages.empty() &&
         (objects.tangled || unsure || document_ == nullptr || document_->pages() == 0)) {
       document_.reset();
-      copy = rewrite(structure_.pdf);
+      copy = rewrite(structure_.pdf, objects.pages.size());
       document_ = open_document(copy);
     }
     if (document_ == nullptr || document_->is_locked()) return context_.fail(Reason::corrupt);
@@ -182,18 +187,20 @@ class PdfReader {
       }
       return;
     }
+    if (known && pages < count) context_.fail(Reason::corrupt);
     TextSink sink(context_);
     for (int i = 0; i < pages; ++i) {
       if (i >= static_cast<int>(kMostPdfPages)) return context_.fail(Reason::text);
       if (context_.budget().expired()) return context_.fail(Reason::time);
       if (!sink.wanted()) return;
       const auto index = static_cast<size_t>(i);
-      const PdfPageCost cost = index < costs.size() ? costs[index] : PdfPageCost();
+      if (known && index >= costs.size()) return context_.fail(Reason::members);
+      const PdfPageCost cost = known ? costs[index] : PdfPageCost();
       if (cost.reason != Reason::none) {
         context_.fail(cost.reason);
         continue;
       }
-      page(i, cost.characters <= kMostOrdered && structure_.opened == Opened::yes, sink);
+      page(i, cost.characters <= kMostOrdered && known, sink);
     }
   }
 

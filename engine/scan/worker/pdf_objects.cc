@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kMostObjects = 60000;  // that are looked at
 constexpr size_t kMostParts = 200000;   // dictionaries and arrays in all of them
 constexpr size_t kMostXfa = 16u << 20;
+constexpr size_t kMostXfaParts = 256;
 constexpr size_t kMostNodes = 20000;  // of pages, fields, outlines
 
 struct Stop : std::runtime_error {
@@ -86,24 +87,26 @@ class Walk {
     size_t count = 0;
     for (const auto& [id, entry] : pdf_.getXRefTable()) {
       if (entry.getType() == 0) continue;
-      if (++count > kMostObjects || parts_ > kMostParts) return context_.fail(Reason::members);
+      if (++count > kMostObjects) return context_.fail(Reason::members);
       if (count % 64 == 0 && context_.budget().expired()) return context_.fail(Reason::time);
-      if (!going_) return;
-      look(pdf_.getObject(id));
+      if (!going_ || !look(pdf_.getObject(id))) return;
     }
   }
 
-  // Looks at an object and what stands directly in it.
-  void look(QPDFObjectHandle top) {
+  // Looks at an object and what stands directly in it; false: there is too much of it.
+  bool look(QPDFObjectHandle top) {
     std::vector<QPDFObjectHandle> todo{top};
     while (!todo.empty() && going_) {
       QPDFObjectHandle each = todo.back();
       todo.pop_back();
-      if (++parts_ > kMostParts) return;
+      if (++parts_ > kMostParts) {
+        context_.fail(Reason::members);
+        return false;
+      }
       if (each.isArray()) {
         // Arrays of numbers hold nothing.
         const int size = each.getArrayNItems();
-        for (int i = 0; i < size && i < 100000; ++i) {
+        for (int i = 0; i < size; ++i) {
           QPDFObjectHandle item = each.getArrayItem(i);
           if (!item.isIndirect() && (item.isArray() || item.isDictionary())) todo.push_back(item);
         }
@@ -119,6 +122,15 @@ class Walk {
         if (!item.isIndirect() && (item.isArray() || item.isDictionary())) todo.push_back(item);
       }
     }
+    return true;
+  }
+
+  // at_most is the size of an array, or what is looked at of it.
+  int at_most(QPDFObjectHandle array, size_t most) {
+    const int size = array.getArrayNItems();
+    if (size < 0 || static_cast<size_t>(size) <= most) return size;
+    context_.fail(Reason::members);
+    return static_cast<int>(most);
   }
 
   void action(QPDFObjectHandle dictionary) {
@@ -180,34 +192,35 @@ class Walk {
     }
     std::set<QPDFObjGen> seen;
     std::vector<QPDFObjectHandle> todo{top};
+    size_t count = 0;
     while (!todo.empty()) {
       QPDFObjectHandle node = todo.back();
       todo.pop_back();
+      if (++count > kMostNodes) return context_.fail(Reason::members);
       if (!node.isDictionary()) continue;
-      if (node.isIndirect() && !seen.insert(node.getObjGen()).second) continue;
-      if (seen.size() > kMostNodes) {
-        out_.more_pages = true;
-        return;
-      }
+      const bool is_new = !node.isIndirect() || seen.insert(node.getObjGen()).second;
       QPDFObjectHandle kids = node.getKey("/Kids");
       if (kids.isArray()) {
-        for (int i = std::min(kids.getArrayNItems(), static_cast<int>(kMostNodes)); i > 0; --i) {
+        if (!is_new) continue;
+        // One more than is looked at, so that it is told.
+        for (int i = std::min(kids.getArrayNItems(), static_cast<int>(kMostNodes) + 1); i > 0; --i) {
           todo.push_back(kids.getArrayItem(i - 1));
         }
         continue;
       }
       if (out_.pages.size() >= kMostPdfPages) {
-        out_.more_pages = true;
+        if (texts_) context_.fail(Reason::text);
         return;
       }
+      // A page that is shown twice counts twice, as for who draws it.
       out_.pages.push_back(node);
-      if (texts_) notes(node.getKey("/Annots"));
+      if (texts_ && is_new) notes(node.getKey("/Annots"));
     }
   }
 
   void notes(QPDFObjectHandle annotations) {
     if (!annotations.isArray()) return;
-    const int size = std::min(annotations.getArrayNItems(), static_cast<int>(kMostNodes));
+    const int size = at_most(annotations, kMostNodes);
     for (int i = 0; i < size && sink_.wanted(); ++i) {
       QPDFObjectHandle each = annotations.getArrayItem(i);
       if (!each.isDictionary()) continue;
@@ -232,6 +245,7 @@ class Walk {
       todo.pop_back();
       if (++count > kMostNodes) {
         out_.tangled = true;
+        if (texts_) context_.fail(Reason::members);
         return;
       }
       if (node.isIndirect() && !seen.insert(node.getObjGen()).second) {
@@ -239,7 +253,7 @@ class Walk {
         continue;
       }
       if (node.isArray()) {
-        for (int i = std::min(node.getArrayNItems(), static_cast<int>(kMostNodes)); i > 0; --i) {
+        for (int i = at_most(node, kMostNodes); i > 0; --i) {
           todo.push_back(node.getArrayItem(i - 1));
         }
         continue;
@@ -254,7 +268,7 @@ class Walk {
     for (const char* key : {"/V", "/TU", "/RV", "/Opt"}) {
       QPDFObjectHandle value = field.getKey(key);
       if (value.isArray()) {
-        const int size = std::min(value.getArrayNItems(), static_cast<int>(kMostNodes));
+        const int size = at_most(value, kMostNodes);
         for (int i = 0; i < size && sink_.wanted(); ++i) {
           QPDFObjectHandle item = value.getArrayItem(i);
           if (item.isArray() && item.getArrayNItems() > 1) item = item.getArrayItem(1);
@@ -274,9 +288,14 @@ class Walk {
     if (xfa.isStream()) {
       whole = stream_text(xfa);
     } else if (xfa.isArray()) {
-      const int size = std::min(xfa.getArrayNItems(), 256);
-      for (int i = 0; i < size && whole.size() < kMostXfa; ++i) {
-        if (xfa.getArrayItem(i).isStream()) whole += stream_text(xfa.getArrayItem(i));
+      const int size = at_most(xfa, kMostXfaParts);
+      for (int i = 0; i < size; ++i) {
+        if (!xfa.getArrayItem(i).isStream()) continue;
+        if (whole.size() >= kMostXfa) {
+          context_.fail(Reason::size);
+          break;
+        }
+        whole += stream_text(xfa.getArrayItem(i));
       }
     }
     if (whole.empty()) return;

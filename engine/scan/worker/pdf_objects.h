@@ -10,9 +10,8 @@ namespace postern::scan::worker {
 
 // PdfObjects is what was found in the objects of a document.
 struct PdfObjects {
-  std::vector<QPDFObjectHandle> pages;  // each once, at most kMostPdfPages
-  bool more_pages = false;
-  bool tangled = false;  // form fields that are no tree: poppler follows every way through them
+  std::vector<QPDFObjectHandle> pages;  // in their order, at most kMostPdfPages
+  bool tangled = false;                 // form fields that are no tree: poppler follows every way through them
 };
 inline constexpr size_t kMostPdfPages = 1000;
 
