@@ -107,14 +107,14 @@ std::string stored_vba(std::string_view bytes) {
   return out;
 }
 
-// A project of which every module is the stream "M".
-std::string project(const std::string& module, size_t modules, uint32_t offset) {
+// A project of which every module is the stream "M", each with its source `step` further on.
+std::string project(const std::string& module, size_t modules, uint32_t offset, uint32_t step = 0) {
   const auto record = [](uint32_t id, std::string_view body) {
     return le16(id) + le32(body.size()) + std::string(body);
   };
   std::string dir = record(3, le16(1252));
   for (size_t i = 0; i < modules; ++i) {
-    dir += record(0x1a, "M") + record(0x32, "M\0"s) + record(0x31, le32(offset));
+    dir += record(0x1a, "M") + record(0x32, "M\0"s) + record(0x31, le32(offset + i * step));
   }
   CompoundWriter writer;
   writer.stream(0, name16("dir"), stored_vba(dir));
@@ -141,8 +141,20 @@ TEST(ScanCrafted, ModulesOfAProjectThatAreTheSame) {
   compiled += constant("powershell");
   leaf = read(project(compiled + stored_vba(source), 1, static_cast<uint32_t>(compiled.size())));
   EXPECT_TRUE(leaf.has(Mark::inconsistent));
-  // One large module again and again.
-  leaf = read(project(stored_vba(source + std::string(1u << 20, '\n')), 4000, 0));
+  // One large module again and again, from the same place and from others.
+  const std::string large = stored_vba(source + std::string(1u << 20, '\n'));
+  leaf = read(project(large, 4000, 0));
+  EXPECT_EQ(leaf.reason, Reason::none);
+  EXPECT_TRUE(leaf.has(Mark::macro_vba));
+  leaf = read(project(large, 4000, 1u << 30, 1));
+  EXPECT_EQ(leaf.reason, Reason::size);
+  EXPECT_TRUE(leaf.has(Mark::macro_vba));
+  // Beginnings that all go on to sixteen megabytes of one letter, and end in a token that leads nowhere.
+  std::string bombs;
+  for (int i = 0; i < 60; ++i) bombs += "\1" + le16(0x3000 | ((60 - i) * 12 - 3 - 1)) + "\0Attribut"s;
+  for (int i = 0; i < 4080; ++i) bombs += le16(0xb003) + "\2a\xff\x0f"s;
+  bombs += le16(0xb003) + "\1\xff\xff\xff"s;
+  leaf = read(project(bombs, 4000, 1u << 30, 1));
   EXPECT_EQ(leaf.reason, Reason::size);
   EXPECT_TRUE(leaf.has(Mark::macro_vba));
   // Beginnings of source without any, where nothing says where it is.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // VBA projects (MS-OVBA): the source of their modules as text, and whether source and compiled code tell the same.
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "engine/base/text.h"
@@ -18,7 +20,8 @@ using namespace std::string_view_literals;
 constexpr size_t kMostSource = 16u << 20;
 constexpr uint64_t kMostRead = 256u << 20;      // of streams, which may all be the same bytes
 constexpr int kBeginnings = 64;                 // of source in one stream
-constexpr uint64_t kMostSearched = 256u << 20;  // for constants that are no literals
+constexpr uint64_t kMostSearched = 256u << 20;  // for constants that are no literals, of one module
+constexpr uint64_t kMostSearchedInAll = 4 * kMostSearched;
 
 struct Module {
   std::string stream;
@@ -48,16 +51,16 @@ Project read_dir(std::string_view dir) {
 }
 
 // find_source looks for compressed source in a module stream: every one begins with the word Attribute. `given_up` is
-// set when there were too many beginnings to be tried.
-std::optional<std::string> find_source(std::string_view stream, bool& given_up) {
+// set when there were too many beginnings to be tried, `made` grows by what came out of all of them.
+std::optional<std::string> find_source(std::string_view stream, bool& given_up, uint64_t& made) {
   size_t at = stream.find("\0Attribut"sv);
   for (int tried = 0; at != std::string_view::npos; ++tried) {
-    if (tried >= kBeginnings) {
+    if (tried >= kBeginnings || made > kMostSource) {
       given_up = true;
       break;
     }
     if (at >= 3) {
-      if (auto source = decompress_vba(stream.substr(at - 3), kMostSource)) return source;
+      if (auto source = decompress_vba(stream.substr(at - 3), kMostSource, &made)) return source;
     }
     at = stream.find("\0Attribut"sv, at + 1);
   }
@@ -80,8 +83,8 @@ std::string without_attributes(std::string_view source) {
 }
 
 // is_stomped tells whether compiled code holds string constants that the source lacks. A constant is stored as the
-// instruction 0x00b9, its length, its bytes.
-bool is_stomped(std::string_view compiled, std::string_view source) {
+// instruction 0x00b9, its length, its bytes. `searched` grows by what was searched for them.
+bool is_stomped(std::string_view compiled, std::string_view source, uint64_t& searched) {
   size_t at = compiled.find("\xb9\0"sv);
   if (at == std::string_view::npos) return false;
   // Most are literals, which are looked up; only for others the source is searched.
@@ -93,7 +96,7 @@ bool is_stomped(std::string_view compiled, std::string_view source) {
     if (literal.size() >= 6 && literals.size() < kLiterals) literals.insert(literal);
     rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
   }
-  uint64_t searched = 0;
+  const uint64_t before = searched;
   for (; at != std::string_view::npos; at = compiled.find("\xb9\0"sv, at + 1)) {
     const size_t length = little16(compiled, at + 2);
     const std::string_view text = slice(compiled, at + 4, length);
@@ -102,16 +105,18 @@ bool is_stomped(std::string_view compiled, std::string_view source) {
     if (literals.contains(text)) continue;
     searched += source.size();
     // What no compiler makes of this source, whatever a longer search would say.
-    if (searched > kMostSearched || source.find(text) == std::string_view::npos) return true;
+    if (searched - before > kMostSearched || source.find(text) == std::string_view::npos) return true;
   }
   return false;
 }
 
 }  // namespace
 
-std::optional<std::string> decompress_vba(std::string_view bytes, size_t most) {
-  if (byte_at(bytes, 0) != 1) return std::nullopt;
-  std::string out;
+namespace {
+
+// expand adds what comes out to `out`; false when `bytes` is not so compressed.
+bool expand(std::string_view bytes, size_t most, std::string& out) {
+  if (byte_at(bytes, 0) != 1) return false;
   size_t at = 1;
   while (at + 2 <= bytes.size() && out.size() < most) {
     const uint32_t header = little16(bytes, at);
@@ -131,7 +136,7 @@ std::optional<std::string> decompress_vba(std::string_view bytes, size_t most) {
           continue;
         }
         const size_t written = out.size() - begin;
-        if (written == 0 || place + 2 > chunk.size()) return std::nullopt;
+        if (written == 0 || place + 2 > chunk.size()) return false;
         uint32_t bits = 4;
         while (bits < 12 && (size_t{1} << bits) < written) ++bits;
         const uint32_t token = little16(chunk, place);
@@ -139,13 +144,21 @@ std::optional<std::string> decompress_vba(std::string_view bytes, size_t most) {
         const uint32_t mask = 0xffffu >> bits;
         const size_t length = (token & mask) + 3;
         const size_t back = (token >> (16 - bits)) + 1;
-        if (back > written) return std::nullopt;
+        if (back > written) return false;
         for (size_t i = 0; i < length && out.size() - begin < 4096; ++i) out.push_back(out[out.size() - back]);
       }
     }
   }
-  if (out.empty()) return std::nullopt;
-  return out;
+  return !out.empty();
+}
+
+}  // namespace
+
+std::optional<std::string> decompress_vba(std::string_view bytes, size_t most, uint64_t* made) {
+  std::string out;
+  const bool good = expand(bytes, most, out);
+  if (made != nullptr) *made += out.size();
+  return good ? std::optional(std::move(out)) : std::nullopt;
 }
 
 namespace {
@@ -160,7 +173,7 @@ struct Told {
 };
 
 template <typename Take>
-Told look_at(CompoundFile& file, uint32_t storage, Take take) {
+Told look_at(Context& context, CompoundFile& file, uint32_t storage, Take take) {
   const auto dir_entry = file.find(storage, "dir");
   Told told;
   Project project;
@@ -174,18 +187,21 @@ Told look_at(CompoundFile& file, uint32_t storage, Take take) {
   }
   uint64_t made = 0;
   uint64_t read = 0;
+  uint64_t searched = 0;
   // What a module costs beyond its bytes is bounded as well.
-  const auto enough = [&] { return made > kMostSource || read > kMostRead; };
+  const auto enough = [&] {
+    return made > kMostSource || read > kMostRead || searched > kMostSearchedInAll || context.budget().expired();
+  };
   const auto module = [&](std::string_view stream, uint32_t offset, bool known) {
     read += stream.size();
     std::optional<std::string> source;
-    if (known && offset < stream.size()) source = decompress_vba(stream.substr(offset), kMostSource);
-    if (!source) source = find_source(stream, told.unreadable);
-    made += source ? source->size() : 0;
+    if (known && offset < stream.size()) source = decompress_vba(stream.substr(offset), kMostSource, &made);
+    if (!source) source = find_source(stream, told.unreadable, made);
     // Compiled code may be left while the source is gone.
     const std::string_view compiled = known ? slice(stream, 0, offset) : std::string_view();
-    if ((!source && compiled.size() > 2048) || is_stomped(compiled, source ? *source : std::string()))
+    if ((!source && compiled.size() > 2048) || is_stomped(compiled, source ? *source : std::string(), searched)) {
       told.stomped = true;
+    }
     const std::string text = source ? without_attributes(*source) : std::string();
     if (text.empty()) return;
     told.code = true;
@@ -195,9 +211,11 @@ Told look_at(CompoundFile& file, uint32_t storage, Take take) {
   for (const uint32_t child : file.entries()[storage].children) {
     streams.emplace(base::lower(file.entries()[child].name), child);
   }
+  // Rows may all name the same stream, which tells the same again.
+  std::set<std::pair<uint32_t, uint32_t>> looked_at;
   for (const Module& one : project.modules) {
     const auto entry = streams.find(base::lower(one.stream));
-    if (entry == streams.end()) continue;
+    if (entry == streams.end() || !looked_at.emplace(entry->second, one.offset).second) continue;
     const CompoundStream stream = file.read(entry->second);
     module(stream.bytes(), one.offset, true);
     if (enough()) break;
@@ -211,6 +229,7 @@ Told look_at(CompoundFile& file, uint32_t storage, Take take) {
     }
     told.unreadable = told.unreadable || !told.code;
   }
+  if (context.budget().expired()) context.fail(Reason::time);
   told.cut = enough();
   told.unreadable = told.unreadable || told.cut;
   return told;
@@ -218,14 +237,14 @@ Told look_at(CompoundFile& file, uint32_t storage, Take take) {
 
 }  // namespace
 
-bool has_vba_code(CompoundFile& file, uint32_t storage) {
-  const Told told = look_at(file, storage, [](const std::string&) {});
+bool has_vba_code(Context& context, CompoundFile& file, uint32_t storage) {
+  const Told told = look_at(context, file, storage, [](const std::string&) {});
   return told.code || told.stomped || told.unreadable;
 }
 
 void read_vba(Context& context, CompoundFile& file, uint32_t storage) {
   TextSink sink(context);
-  const Told told = look_at(file, storage, [&](const std::string& text) { sink.paragraph(text); });
+  const Told told = look_at(context, file, storage, [&](const std::string& text) { sink.paragraph(text); });
   if (told.code || told.stomped || told.unreadable) context.mark(Mark::macro_vba);
   if (told.stomped || told.broken_dir) context.mark(Mark::inconsistent);
   if (told.cut) context.fail(Reason::size);

@@ -79,7 +79,7 @@ void read_properties(Context& context, std::string_view stream);
 void read_vba(Context& context, CompoundFile& file, uint32_t storage);
 // has_vba_code tells whether a project has any code, or what is left of some; mark_vba marks the leaf if the project in
 // `file` has.
-bool has_vba_code(CompoundFile& file, uint32_t storage);
+bool has_vba_code(Context& context, CompoundFile& file, uint32_t storage);
 void mark_vba(Context& context, CompoundFile& file);
 // read_ole10native reads an "\1Ole10Native" stream: what is packed in it is a child.
 bool read_ole10native(Context& context, std::string_view stream);
@@ -116,8 +116,9 @@ std::string rc4(std::string_view key, std::string_view bytes);
 // the records of the stream then.
 bool decrypt_slides(std::string_view stream, std::string_view current_user, std::string& clear);
 
-// decompress_vba undoes the compression of MS-OVBA; nullopt when `bytes` is not so compressed.
-std::optional<std::string> decompress_vba(std::string_view bytes, size_t most);
+// decompress_vba undoes the compression of MS-OVBA; nullopt when `bytes` is not so compressed. `made` grows by what
+// came out, also where it was all for nothing.
+std::optional<std::string> decompress_vba(std::string_view bytes, size_t most, uint64_t* made = nullptr);
 
 // is_remote tells whether a target lies elsewhere: a URL, or a share.
 bool is_remote(std::string_view target);

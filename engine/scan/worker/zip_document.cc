@@ -309,7 +309,7 @@ bool is_opc(ZipDirectory& package) { return package.find("[Content_Types].xml") 
 void mark_vba(Context& context, CompoundFile& file) {
   for (uint32_t i = 0; i < file.entries().size(); ++i) {
     if (file.entries()[i].is_storage && file.find(i, "dir")) {
-      if (has_vba_code(file, i)) context.mark(Mark::macro_vba);
+      if (has_vba_code(context, file, i)) context.mark(Mark::macro_vba);
       return;
     }
   }
