@@ -15,7 +15,9 @@ namespace postern::scan::test {
 using Members = std::vector<std::pair<std::string, std::string>>;
 
 inline std::string content_types(std::string_view overrides) {
-  return "<?xml version=\"1.0\"?><Types><Default Extension=\"rels\" ContentType=\"application/relationships+xml\"/>"
+  return "<?xml version=\"1.0\"?><Types "
+         "xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"><Default Extension=\"rels\" "
+         "ContentType=\"application/relationships+xml\"/>"
          "<Default Extension=\"xml\" ContentType=\"application/xml\"/>" +
          std::string(overrides) + "</Types>";
 }

@@ -283,8 +283,17 @@ TEST(Vba, CompressedSourceIsText) {
 
 TEST(Parts, AreTheDocumentsOwnOnlyIfTheyLookSo) {
   using worker::is_document_part;
-  EXPECT_TRUE(is_document_part("word/document.xml", "<?xml version=\"1.0\"?><w:document>"));
-  EXPECT_TRUE(is_document_part("_rels/.rels", "<Relationships/>"));
+  const std::string word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main";
+  EXPECT_TRUE(is_document_part("word/document.xml", "<?xml version=\"1.0\"?><w:document xmlns:w=\"" + word + "\">"));
+  EXPECT_TRUE(is_document_part("word/document.xml", "<document xmlns='" + word + "'/>"));
+  EXPECT_FALSE(is_document_part("word/document.xml", "<document xmlns:w='" + word + "'/>"));
+  EXPECT_FALSE(is_document_part("word/document.xml", "<document/>"));
+  EXPECT_FALSE(is_document_part("word/document.xml",
+                                "<w:wordDocument xmlns:w='http://schemas.microsoft.com/office/word/2003/wordml'>"));
+  EXPECT_FALSE(
+      is_document_part("content.xml", "<o:document xmlns:o='urn:oasis:names:tc:opendocument:xmlns:office:1.0'>"));
+  EXPECT_TRUE(is_document_part("customXml/item1.xml", "<any/>"));
+  EXPECT_FALSE(is_document_part("customXml/item1.xml", "<html xmlns='http://www.w3.org/1999/xhtml'>"));
   EXPECT_FALSE(is_document_part("word/document.xml", program()));
   EXPECT_FALSE(is_document_part("word/embeddings/oleObject1.bin", worker::kCompoundFileMagic));
   EXPECT_FALSE(is_document_part("word/media/image1.svg", "<svg>"));

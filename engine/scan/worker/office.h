@@ -32,14 +32,13 @@ void read_access(Context& context);
 // Pieces of the archive reader's work.
 
 // read_zip_document reads OOXML, ODF and iWork packages: text, marks, protection. What is embedded in them comes from
-// the archive reader, and so do parts that are not what the tables say. Parts that are it are marked as `own`.
+// the archive reader, and so do parts that are not what the tables say or that were not read. Others are marked as
+// `own`.
 void read_zip_document(Context& context, ZipDirectory& directory);
-// is_document_package tells whether read_zip_document reads the parts of this archive.
-bool is_document_package(ZipDirectory& directory);
 
-// is_document_part tells whether a member of an OOXML or ODF package is one of the document's own parts, which the
-// document's reader reads, and so no leaf of its own; `head` is the member's first bytes (64 are enough), since a name
-// proves nothing. Only to be asked for archives of which an office type is plausible.
+// is_document_part tells whether a member of an OOXML or ODF package that the document's reader has read is one of the
+// document's own parts, and so no leaf of its own. `head` is the member's first bytes, since a name proves nothing: XML
+// must be of a kind that such parts are, and nothing that programs open by itself.
 bool is_document_part(std::string_view name, std::string_view head);
 // is_xml_document tells whether read_xml_document reads these bytes.
 bool is_xml_document(std::string_view bytes);

@@ -21,7 +21,6 @@ namespace {
 // More members that share bytes than this are a bomb; a few are in files of careless programs.
 constexpr size_t kOverlaps = 5;
 constexpr size_t kChunk = 64u << 10;
-constexpr size_t kHead = 256;  // of a member, to tell what it is
 
 void inflate_member(const ZipMember& member, Unpack& unpack) {
   MemberReader reader(member);
@@ -103,8 +102,8 @@ void read_member(const ZipMember& member, Unpack& unpack) {
 }
 
 void read_members(Context& context, ZipDirectory& directory) {
-  // A document's own parts are read by its reader, and are no leaves.
-  const bool office = std::ranges::any_of(context.leaf().types, is_office) && is_document_package(directory);
+  // A document's own parts are no leaves, if its reader has read them.
+  const bool office = std::ranges::any_of(context.leaf().types, is_office);
   Unpack unpack(context);
   for (const ZipMember& member : directory.members) {
     if (member.name.find('\0') != std::string_view::npos) context.mark(Mark::inconsistent);
@@ -118,16 +117,13 @@ void read_members(Context& context, ZipDirectory& directory) {
     } else {
       unpack.count_protection(false);
       if (member.method == 0) {
+        if (office && member.own) continue;
         const bool right = member.own || is_right(member, member.data);
-        if (office && right && is_document_part(member.name, member.data.substr(0, kHead))) continue;
         more = unpack.give_view(member.data, member.name, right ? Reason::none : Reason::corrupt);
       } else if (member.method == 8 || member.method == 93 || is_read_by_archive(member.method)) {
         // What it unpacks to counts here as well, so that limits are the same whoever read it.
         if (office && member.own && unpack.count(member.size)) continue;
         read_member(member, unpack);
-        const bool own =
-            office && unpack.reason() == Reason::none && is_document_part(member.name, unpack.bytes().substr(0, kHead));
-        if (own) continue;
         more = unpack.give(member.name);
       } else {
         more = unpack.unread(member.name, member.size, Reason::unsupported);
@@ -160,9 +156,11 @@ Reason read_document(Context& context, ZipDirectory& directory) {
 void read_zip(Context& context) {
   if (is_xml_document(context.bytes())) return;  // a flat document has its archive's type
   Leaf& leaf = context.leaf();
-  ZipDirectory directory = read_zip_directory(context.bytes(), size_t{context.budget().limits().members} + 1);
+  const size_t most = size_t{context.budget().limits().members} + 1;
+  ZipDirectory directory = read_zip_directory(context.bytes(), most, &context.budget());
   if (directory.inconsistent) context.mark(Mark::inconsistent);
   if (directory.damaged) context.fail(Reason::corrupt);
+  if (directory.late) context.fail(Reason::time);
   const bool document = leaf.is(FileType::zip) || std::ranges::any_of(leaf.types, is_office);
   const Reason unread = document ? read_document(context, directory) : Reason::none;
   const bool whole = leaf.protection == Protection::yes;  // the document's, which all its parts are behind

@@ -8,6 +8,7 @@
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/bytes.h"
+#include "engine/scan/worker/filetype.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -89,9 +90,63 @@ std::vector<End> find_ends(std::string_view bytes) {
   return ends;
 }
 
+// NextMark finds the next of one mark. Places that are asked for only grow, so that each byte is looked at once,
+// however many members end at the same one; by memmem, which is as fast where a mark's first letter is everywhere.
+class NextMark {
+ public:
+  NextMark(std::string_view bytes, std::string_view mark) : bytes_(bytes), mark_(mark) {}
+  // next is where the mark stands at `at` or behind; npos when it does not.
+  size_t next(size_t at) {
+    if (searched_ && (found_ == std::string_view::npos || found_ >= at)) return found_;
+    searched_ = true;
+    const std::string_view rest = slice(bytes_, at);
+    const void* found = ::memmem(rest.data(), rest.size(), mark_.data(), mark_.size());
+    found_ = found == nullptr ? std::string_view::npos
+                              : static_cast<size_t>(static_cast<const char*>(found) - bytes_.data());
+    return found_;
+  }
+
+ private:
+  std::string_view bytes_;
+  std::string_view mark_;
+  size_t found_ = 0;
+  bool searched_ = false;
+};
+
+// unicode_name is the name in an Info-ZIP Unicode Path field (header ID 0x7075), which is good as long as the name it
+// was made for is still there; empty when there is none.
+std::string_view unicode_name(const ZipMember& member) {
+  for (uint64_t at = 0; at + 4 <= member.extra.size();) {
+    const uint64_t length = little16(member.extra, at + 2);
+    if (little16(member.extra, at) == 0x7075) {
+      const std::string_view field = slice(member.extra, at + 4, length);
+      const bool good = field.size() > 5 && byte_at(field, 0) == 1 && little32(field, 1) == checksum(member.name);
+      return good ? field.substr(5) : std::string_view();
+    }
+    at += 4 + length;
+  }
+  return {};
+}
+
+// is_spelling tells whether a name is another only in another code page. What is ASCII stays so in every one; letters
+// that are not, and those with an accent (U+0300 to U+036F) behind them, have others in their place, a question mark,
+// or an escape.
+bool is_spelling(std::string_view name, std::string_view unicode) {
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::ranges::all_of(unicode, is_ascii)) return name == unicode;
+  size_t at = 0;
+  for (size_t i = 0; i < unicode.size(); ++i) {
+    if (!is_ascii(unicode[i]) || byte_at(unicode, i + 1) == 0xcc || byte_at(unicode, i + 1) == 0xcd) continue;
+    at = name.find(unicode[i], at);
+    if (at == std::string_view::npos) return false;
+    ++at;
+  }
+  return type_of_extension(plain_name(name)) == type_of_extension(plain_name(unicode));
+}
+
 class Walk {
  public:
-  Walk(std::string_view bytes, size_t most) : bytes_(bytes), most_(most) {}
+  Walk(std::string_view bytes, size_t most, const Budget* budget) : bytes_(bytes), most_(most), budget_(budget) {}
 
   ZipDirectory run() {
     const std::vector<End> ends = find_ends(bytes_);
@@ -111,6 +166,7 @@ class Walk {
     match_local();
     count_overlaps();
     read_gaps();
+    read_unicode_names();
     // Without a directory only readers of streams find anything.
     if (!out_.central && !out_.members.empty()) out_.inconsistent = true;
     return std::move(out_);
@@ -121,6 +177,12 @@ class Walk {
     if (out_.members.size() < most_) return false;
     out_.cut = true;
     return true;
+  }
+
+  // late asks the clock now and then.
+  bool late() {
+    if (budget_ != nullptr && ++steps_ % 256 == 0) out_.late |= budget_->expired();
+    return out_.late;
   }
 
   void read_central(const End& end) {
@@ -141,7 +203,7 @@ class Walk {
       central_begin_.push_back(start);
       uint64_t at = start;
       uint64_t entries = 0;
-      while (has(bytes_, at, kCentral) && !full()) {
+      while (has(bytes_, at, kCentral) && !full() && !late()) {
         at = read_central_entry(at, shift);
         ++entries;
       }
@@ -281,7 +343,7 @@ class Walk {
   // comes out, there are two members.
   void match_local() {
     const size_t count = out_.members.size();
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count && !late(); ++i) {
       const uint64_t header = out_.members[i].header;
       if (!has(bytes_, header, kLocal)) {
         out_.members[i].readable = false;
@@ -302,7 +364,7 @@ class Walk {
                              : local.packed != packed_[i] || local.member.size != member.size;
       const bool crc = local.member.crc != member.crc && !(streamed && local.member.crc == 0);
       const bool method = local.member.method != member.method || local.member.encrypted() != member.encrypted();
-      const bool name = local.member.name != member.name;
+      const bool name = local.member.name != member.name || other_unicode_name(local.member, member);
       if (!sizes && !crc && !method && !name && (member.flags & 8) == (local.member.flags & 8)) continue;
       out_.inconsistent = true;
       if (!method && !name && (!sizes || local.packed == packed_[i])) continue;
@@ -311,6 +373,32 @@ class Walk {
       set_data(other, local.data, sizes || method ? local.packed : packed_[i]);
       if (streamed && local.packed == 0) set_data(other, local.data, packed_[i]);
       other.crc_known = !streamed;
+      out_.members.push_back(other);
+    }
+  }
+
+  // other_unicode_name tells whether a local header gives a member a name that its entry in the directory does not.
+  static bool other_unicode_name(const ZipMember& local, const ZipMember& entry) {
+    const std::string_view unicode = unicode_name(local);
+    return !unicode.empty() && unicode != unicode_name(entry) && !is_spelling(local.name, unicode);
+  }
+
+  // read_unicode_names gives members the names that archive programs show. Where that is not the same name in another
+  // code page, some will call the member one thing and some another, and there are two.
+  void read_unicode_names() {
+    const size_t count = out_.members.size();
+    for (size_t i = 0; i < count && !late(); ++i) {
+      const std::string_view unicode = unicode_name(out_.members[i]);
+      if (unicode.empty() || unicode == out_.members[i].name) continue;
+      if (is_spelling(out_.members[i].name, unicode)) {
+        out_.members[i].name = unicode;
+        continue;
+      }
+      out_.inconsistent = true;
+      if (full()) continue;
+      ZipMember other = out_.members[i];
+      other.name = unicode;
+      other.central = false;
       out_.members.push_back(other);
     }
   }
@@ -341,11 +429,10 @@ class Walk {
   }
 
   void read_gap(uint64_t begin, uint64_t stop) {
-    const std::string_view gap = slice(bytes_, 0, stop);
     uint64_t at = begin;
     while (true) {
-      const size_t found = gap.find(kLocal, at);
-      if (found == std::string_view::npos || full()) return;
+      const size_t found = next_local_.next(at);
+      if (found == std::string_view::npos || found + kLocal.size() > stop || full() || late()) return;
       Local local = read_local(found);
       ZipMember& member = local.member;
       // Four bytes may stand anywhere by chance: a header has a name and a version that exist.
@@ -355,7 +442,7 @@ class Walk {
       }
       const bool streamed = (member.flags & 8) != 0;
       if (streamed && local.packed == 0) {
-        local.packed = find_end(slice(gap, local.data, gap.size()), member.method);
+        local.packed = find_end(local.data, stop, member.method);
         member.crc_known = false;
       }
       set_data(member, local.data, local.packed);
@@ -365,21 +452,28 @@ class Walk {
     }
   }
 
-  // find_end tells where the bytes of a member end that does not say: where its stream does, or before the next record.
-  uint64_t find_end(std::string_view rest, uint32_t method) {
+  // find_end tells how many bytes a member has that does not say: where its stream ends, or before the next record, or
+  // all until `stop`.
+  uint64_t find_end(uint64_t begin, uint64_t stop, uint32_t method) {
     if (method == 8) {
-      Inflater inflater(rest, Inflater::Format::raw);
+      Inflater inflater(slice(bytes_, begin, stop - begin), Inflater::Format::raw);
       std::array<char, 32768> sink;
       while (inflater.going() && probed_ < kMostProbe) probed_ += inflater.next(sink.data(), sink.size());
       if (inflater.ended()) return inflater.used();
     }
-    size_t end = rest.size();
-    for (const std::string_view mark : {kDescriptor, kLocal, kCentral}) end = std::min(end, rest.find(mark));
-    return std::min(end, rest.size());
+    for (NextMark* mark : {&next_descriptor_, &next_local_, &next_central_}) {
+      stop = std::min<uint64_t>(stop, mark->next(begin));
+    }
+    return stop - begin;
   }
 
   std::string_view bytes_;
   size_t most_;
+  const Budget* budget_;
+  uint32_t steps_ = 0;
+  NextMark next_descriptor_{bytes_, kDescriptor};
+  NextMark next_local_{bytes_, kLocal};
+  NextMark next_central_{bytes_, kCentral};
   ZipDirectory out_;
   std::vector<uint64_t> packed_;                      // of the central members, in their order
   std::vector<std::pair<uint64_t, uint64_t>> taken_;  // byte ranges that members and directories have
@@ -405,7 +499,9 @@ bool is_zip(std::string_view bytes) {
   return false;
 }
 
-ZipDirectory read_zip_directory(std::string_view bytes, size_t most) { return Walk(bytes, most).run(); }
+ZipDirectory read_zip_directory(std::string_view bytes, size_t most, const Budget* budget) {
+  return Walk(bytes, most, budget).run();
+}
 
 std::span<ZipMember> ZipDirectory::listed() {
   const auto end = std::ranges::find(members, false, &ZipMember::central);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/scan/worker/budget.h"
 #include "engine/scan/worker/inflater.h"
 
 namespace postern::scan::worker {
@@ -39,6 +40,7 @@ struct ZipDirectory {
   bool inconsistent = false;       // the tables do not agree
   bool cut = false;                // there are more members than were asked for
   bool damaged = false;            // a table ends before it should
+  bool late = false;               // the time was over before all was read
   size_t overlaps = 0;             // members whose bytes are another's too
 
   // listed are the members that a directory names; without any such, all: what programs that open documents go by.
@@ -77,8 +79,8 @@ uint32_t checksum(std::string_view bytes, uint32_t before = 0);
 // the end.
 bool is_zip(std::string_view bytes);
 
-// read_zip_directory finds at most `most` members.
-ZipDirectory read_zip_directory(std::string_view bytes, size_t most);
+// read_zip_directory finds at most `most` members, and no more when the time of the budget, if any, is over.
+ZipDirectory read_zip_directory(std::string_view bytes, size_t most, const Budget* budget = nullptr);
 
 // inflate_head returns the first bytes of a stored or deflated member, at most `most`; for a look, never the whole.
 std::string inflate_head(const ZipMember& member, size_t most);

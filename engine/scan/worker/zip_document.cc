@@ -6,8 +6,11 @@
 #include <map>
 
 #include "engine/base/text.h"
+#include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/document_xml.h"
 #include "engine/scan/worker/office.h"
+#include "engine/scan/worker/text_readers.h"
+#include "engine/scan/worker/xml_root.h"
 #include "engine/scan/worker/zip_directory.h"
 
 namespace postern::scan::worker {
@@ -16,6 +19,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr size_t kBinaryPart = 50u << 20;
+constexpr size_t kPartHead = 16u << 10;  // of a part, to tell what it is
 
 // ContentTypes is what "[Content_Types].xml" says.
 struct ContentTypes : XmlHandler {
@@ -63,7 +67,7 @@ class Part {
       out_ += got;
       filled += got;
     }
-    if (first_) is_part_ = is_document_part(member_.name, {room, std::min(filled, kHead)});
+    if (first_) is_part_ = is_document_part(member_.name, {room, std::min(filled, kPartHead)});
     first_ = false;
     return filled;
   }
@@ -71,13 +75,13 @@ class Part {
   // end returns why not all came. A part that is what the tables say need not be read again.
   Reason end() {
     if (limit_ != Reason::none) return limit_;
-    member_.own = member_.crc_known && is_part_ && reader_.right();
+    member_.own = is_part_ && reader_.right();
+    if (!member_.crc_known) member_.size = out_;
     return reader_.reason();
   }
 
  private:
   static constexpr size_t kChunk = 64u << 10;
-  static constexpr size_t kHead = 256;
 
   Context& context_;
   ZipMember& member_;
@@ -106,6 +110,7 @@ Reason feed(Context& context, ZipMember& member, XmlHandler& handler, bool docty
     if (!more) return reason;
     size = kStep;
   } while (true);
+  member.own = false;
   return parser.reason();
 }
 
@@ -118,12 +123,16 @@ class Ooxml {
     ZipMember* types = package_.find("[Content_Types].xml");
     if (types != nullptr) report(feed(context_, *types, types_, false));
     // What cells refer to comes before them.
+    const size_t listed = package_.listed().size();
     for (int pass = 0; pass < 2; ++pass) {
-      for (ZipMember& member : package_.listed()) {
+      for (size_t i = 0; i < package_.members.size(); ++i) {
         if (context_.budget().expired()) {
           context_.fail(Reason::time);
           return;
         }
+        ZipMember& member = package_.members[i];
+        // Parts that no directory names are those of packages in another file, or hidden; they may be anything.
+        quiet_ = i >= listed;
         if (&member != types) part(member, pass);
       }
     }
@@ -137,7 +146,7 @@ class Ooxml {
   using Kind = OoxmlHandler::Kind;
 
   void report(Reason reason) {
-    if (reason != Reason::none) context_.fail(reason);
+    if (reason != Reason::none && !quiet_) context_.fail(reason);
   }
 
   void part(ZipMember& member, int pass) {
@@ -154,6 +163,10 @@ class Ooxml {
     if ((type.find("macrosheet") != std::string::npos || name.starts_with("xl/macrosheets/")) && pass == 0 &&
         !name.ends_with(".rels")) {
       context_.mark(Mark::macro_xlm);
+    }
+    if (name.ends_with(".vml") || type.find("vmldrawing") != std::string::npos) {
+      if (pass == 1) drawing(member);
+      return;
     }
     const bool relationships = name.ends_with(".rels");
     const bool binary = name.ends_with(".bin") &&
@@ -184,18 +197,33 @@ class Ooxml {
     } else if (contains_any(type, kSheets) || name.starts_with("xl/worksheets/")) {
       kind = Kind::sheet;
     } else if (contains_any(type, kProperties) || name.starts_with("docprops/")) {
-      if (!context_.job().want_metadata) return;
-      kind = Kind::properties;
+      // As text it has none; it is read all the same, for what else it may be.
+      kind = context_.job().want_metadata ? Kind::properties : Kind::text;
     } else if (name.starts_with("customxml/")) {
       kind = Kind::properties;
     } else if (contains_any(type, kMasters)) {
       kind = Kind::master;
-    } else if (contains_any(type, kSilent)) {
-      return;
     }
     OoxmlHandler handler(state_, kind);
-    report(feed(context_, member, handler, false));
+    // Files in base64 are found by who reads it by itself.
+    bool files = false;
+    handler.binary = [&](std::string_view, std::string_view) { files = true; };
+    const Reason reason = feed(context_, member, handler, false);
+    // Of a part that shows nothing more is told where it is a leaf.
+    if (!contains_any(type, kSilent)) report(reason);
+    if (files) member.own = false;
     sink_.line();
+  }
+
+  // drawing reads VML, which programs write as they do HTML: often it is no XML.
+  void drawing(ZipMember& member) {
+    const std::string bytes = whole(member);
+    OoxmlHandler handler(state_, Kind::text);
+    const Reason reason = parse_xml(bytes, handler, false);
+    sink_.line();
+    if (reason != Reason::corrupt && reason != Reason::unsupported) return report(reason);
+    sink_.flush();
+    markup_text(context_, DecodedText(context_, bytes).view());
   }
 
   std::string whole(ZipMember& member) {
@@ -204,7 +232,7 @@ class Ooxml {
     Part part(context_, member);
     while (part.going() && bytes.size() < kBinaryPart)
       bytes.append(piece.data(), part.next(piece.data(), piece.size()));
-    if (!part.going()) report(part.end());
+    report(part.going() ? Reason::size : part.end());
     return bytes;
   }
 
@@ -225,15 +253,17 @@ class Ooxml {
   static constexpr std::array kSheets = {"worksheet"sv, "macrosheet"sv, "dialogsheet"sv, "chartsheet"sv};
   static constexpr std::array kProperties = {"core-properties"sv, "extended-properties"sv, "custom-properties"sv};
   static constexpr std::array kMasters = {"slidelayout"sv, "slidemaster"sv, "notesmaster"sv, "handoutmaster"sv};
+
   static constexpr std::array kSilent = {"theme"sv,           "styles"sv,    "fonttable"sv, "websettings"sv,
                                          "calcchain"sv,       "presprops"sv, "viewprops"sv, "numbering"sv,
-                                         "printersettings"sv, "vbadata"sv,   "thumbnail"sv};
+                                         "printersettings"sv, "vbadata"sv};
 
   Context& context_;
   ZipDirectory& package_;
   TextSink sink_;
   OoxmlState state_;
   ContentTypes types_;
+  bool quiet_ = false;  // what cannot be read is told where it is a leaf
 };
 
 // Manifest is what an OpenDocument package says about encryption.
@@ -250,14 +280,28 @@ bool ends_with_part(std::string_view name, std::string_view part) {
   return name == part || (name.ends_with(part) && name[name.size() - part.size() - 1] == '/');
 }
 
+// is_xml_name tells whether a name (in lower case) is one that parts which are XML have.
+bool is_xml_name(std::string_view lower) {
+  static constexpr std::array kNames = {".xml"sv,   ".rels"sv, ".vml"sv, ".fpage"sv, ".fdoc"sv,
+                                        ".fdseq"sv, ".rdf"sv,  ".xlb"sv, ".xba"sv};
+  return std::ranges::any_of(kNames, [&](std::string_view end) { return lower.ends_with(end); });
+}
+
 void read_odf(Context& context, ZipDirectory& package) {
   const auto report = [&](Reason reason) {
     if (reason != Reason::none) context.fail(reason);
   };
-  if (ZipMember* member = package.find("META-INF/manifest.xml")) {
-    Manifest manifest;
-    report(feed(context, *member, manifest, true));
-    if (manifest.encrypted) {
+  if (ZipMember* member = package.find("mimetype")) {
+    std::array<char, 256> room;
+    Part part(context, *member);
+    while (part.going()) part.next(room.data(), room.size());
+    report(part.end());
+  }
+  ZipMember* const manifest = package.find("META-INF/manifest.xml");
+  if (manifest != nullptr) {
+    Manifest entries;
+    report(feed(context, *manifest, entries, true));
+    if (entries.encrypted) {
       context.leaf().protection = Protection::yes;
       context.fail(Reason::password);
       return;
@@ -265,23 +309,37 @@ void read_odf(Context& context, ZipDirectory& package) {
   }
   TextSink sink(context);
   bool found = false;
-  for (ZipMember& member : package.listed()) {
+  const size_t listed = package.listed().size();
+  for (size_t i = 0; i < package.members.size(); ++i) {
     if (context.budget().expired()) {
       context.fail(Reason::time);
       return;
     }
+    ZipMember& member = package.members[i];
     const std::string_view name = member.name;
-    const bool basic = (name.starts_with("Basic/") || name.starts_with("Dialogs/")) && name.ends_with(".xml");
     if (name.starts_with("Scripts/") && !name.ends_with('/')) context.mark(Mark::macro_vba);
+    // Settings of the program that holds none are empty files.
+    if (&member == manifest || !is_xml_name(base::lower(name)) || (member.size == 0 && member.crc_known)) continue;
+    found = found || (name == "content.xml" && i < listed);
+    const bool basic = (name.starts_with("Basic/") || name.starts_with("Dialogs/")) && name.ends_with(".xml");
     const bool meta = ends_with_part(name, "meta.xml");
-    if (meta && !context.job().want_metadata) continue;
-    if (!basic && !meta && !ends_with_part(name, "content.xml") && !ends_with_part(name, "styles.xml")) continue;
-    found = found || name == "content.xml";
+    if (meta && !context.job().want_metadata) {
+      Manifest nothing;
+      const Reason reason = feed(context, member, nothing, true);
+      if (i < listed) report(reason);
+      continue;
+    }
     OdfHandler handler(context, sink);
     // A module of Basic names a public identifier and nothing else.
     if (basic) handler.code();
     if (meta) handler.metadata();
-    report(feed(context, member, handler, true));
+    bool files = false;
+    handler.binary = [&](std::string_view, std::string_view) { files = true; };
+    const Reason reason = feed(context, member, handler, true);
+    // What is wrong with settings, or with what no directory names, is told where it is a leaf.
+    const bool shown = basic || meta || ends_with_part(name, "content.xml") || ends_with_part(name, "styles.xml");
+    if (shown && i < listed) report(reason);
+    if (files) member.own = false;
     handler.finish();
     sink.line();
   }
@@ -303,6 +361,19 @@ bool is_odf(ZipDirectory& package) {
 }
 
 bool is_opc(ZipDirectory& package) { return package.find("[Content_Types].xml") != nullptr; }
+
+// is_flat tells whether this is the root of a document that is one file, which programs open by itself.
+bool is_flat(const XmlRoot& root) {
+  return root.space.starts_with("http://schemas.microsoft.com/office/word/2003/") ||
+         root.space == "http://schemas.microsoft.com/office/2006/xmlPackage" ||
+         root.space == "urn:schemas-microsoft-com:office:spreadsheet" ||
+         (root.name == "document" &&
+          (root.space.starts_with("urn:oasis:") || root.space.starts_with("http://openoffice.org/")));
+}
+
+bool is_shown_by_browsers(const XmlRoot& root) {
+  return root.space == "http://www.w3.org/1999/xhtml" || root.space == "http://www.w3.org/2000/svg";
+}
 
 }  // namespace
 
@@ -340,31 +411,32 @@ void read_zip_document(Context& context, ZipDirectory& directory) {
   }
 }
 
-bool is_document_package(ZipDirectory& directory) { return is_opc(directory) || is_odf(directory); }
-
 bool is_document_part(std::string_view name, std::string_view head) {
   const std::string lower = base::lower(name);
   if (lower == "mimetype") return head.size() < 128 && head.starts_with("application/");
-  std::string_view start = head;
-  if (start.starts_with("\xef\xbb\xbf")) start.remove_prefix(3);
-  const bool wide = start.starts_with("\xff\xfe<\0"sv) || start.starts_with("\xfe\xff\0<"sv);
-  const bool xml = wide || base::trim(start).starts_with("<?xml") ||
-                   (base::trim(start).starts_with('<') && !base::istarts_with(base::trim(start), "<html") &&
-                    !base::istarts_with(base::trim(start), "<!doctype html"));
   if (lower.ends_with(".bin")) {
     // Parts of an .xlsb begin with a record of no length.
     return (lower.starts_with("xl/worksheets/") || lower == "xl/workbook.bin" || lower == "xl/sharedstrings.bin" ||
             lower == "xl/styles.bin" || lower.starts_with("xl/comments")) &&
            !has_known_head(head);
   }
-  if (!xml) return false;
-  if (lower.ends_with(".rels") || lower == "[content_types].xml") return true;
-  if (lower.ends_with(".vml")) return true;
-  if (!lower.ends_with(".xml") && !lower.ends_with(".fpage") && !lower.ends_with(".fdoc") &&
-      !lower.ends_with(".fdseq") && !lower.ends_with(".rdf") && !lower.ends_with(".xlb") && !lower.ends_with(".xba")) {
-    return false;
-  }
-  return true;
+  if (!is_xml_name(lower)) return false;
+  const XmlRoot root = root_of(head);
+  if (lower.ends_with(".vml")) return root.name == "xml";
+  if (root.name.empty() || is_flat(root)) return false;
+  // What is kept for other programs is of any kind, and read whatever it is.
+  if (lower.starts_with("customxml/")) return !is_shown_by_browsers(root);
+  if (lower.starts_with("_xmlsignatures/") && root.space == "http://www.w3.org/2000/09/xmldsig#") return true;
+  if (lower.ends_with(".rdf") && root.space == "http://www.w3.org/1999/02/22-rdf-syntax-ns#") return true;
+  static constexpr std::array kSpaces = {"http://schemas.openxmlformats.org/"sv,
+                                         "http://purl.oclc.org/ooxml/"sv,
+                                         "http://schemas.microsoft.com/office/"sv,
+                                         "http://schemas.microsoft.com/xps/"sv,
+                                         "http://schemas.microsoft.com/windows/2003/08/printing/"sv,
+                                         "http://schemas.openxps.org/"sv,
+                                         "urn:oasis:names:tc:opendocument:"sv,
+                                         "http://openoffice.org/"sv};
+  return std::ranges::any_of(kSpaces, [&](std::string_view space) { return root.space.starts_with(space); });
 }
 
 }  // namespace postern::scan::worker
