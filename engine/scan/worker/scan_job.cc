@@ -170,6 +170,8 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
       }
     }
   }
+  // Readers stop in many places when the time is over.
+  if (!done.empty() && scan.budget.expired()) context.fail(Reason::time);
 }
 
 }  // namespace

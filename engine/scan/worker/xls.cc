@@ -316,7 +316,10 @@ class Workbook {
         if (context_.wants_text()) context_.fail(Reason::text);
         break;
       }
-      if ((strings_.size() & 0xfff) == 0 && context_.budget().expired()) break;
+      if ((strings_.size() & 0xfff) == 0 && context_.budget().expired()) {
+        context_.fail(Reason::time);
+        break;
+      }
     }
     used_.resize(strings_.size());
   }
