@@ -194,7 +194,10 @@ class PdfReader {
       if (context_.budget().expired()) return context_.fail(Reason::time);
       if (!sink.wanted()) return;
       const auto index = static_cast<size_t>(i);
-      if (known && index >= costs.size()) return context_.fail(Reason::members);
+      if (known && index >= costs.size()) {
+        const std::unique_ptr<poppler::page> uncounted(document_->create_page(i));
+        return context_.fail(uncounted == nullptr ? Reason::corrupt : Reason::members);
+      }
       const PdfPageCost cost = known ? costs[index] : PdfPageCost();
       if (cost.reason != Reason::none) {
         context_.fail(cost.reason);
