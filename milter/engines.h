@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "engine/inspect/engine.h"
-#include "milter/settings.h"
 #include "milter/rule_engines.h"
+#include "milter/settings.h"
 
 namespace postern::milter {
 

@@ -19,6 +19,7 @@
 #include "milter/settings_dkim.h"
 #include "milter/settings_engines.h"
 #include "milter/settings_files.h"
+#include "milter/settings_limits.h"
 #include "milter/settings_mail.h"
 #include "milter/settings_masquerade.h"
 #include "milter/settings_scan.h"
@@ -146,7 +147,7 @@ class Loader {
     read_quarantines(root);
     check_masquerade(read_, root, settings_);
     read_scan(read_, root, folder_, settings_);
-    read_limits(root);
+    read_limits(read_, root, settings_);
     read_on_unknown(root);
     read_logging(read_, root, folder_, settings_);
     check_hostname(root);
@@ -396,37 +397,6 @@ class Loader {
       read_.duration(value, "quarantines.*.retention", quarantine.retention);
       read_.size(value, "quarantines.*.size", quarantine.size);
       read_.text(value, "quarantines.*.default-action", quarantine.default_action);
-    }
-  }
-
-  void read_limits(const Node& root) {
-    if (const Node* limits = read_.map(root, "limits")) {
-      base::Limits& to = settings_.limits;
-      settings_.message_size_given = limits->get("message-size") != nullptr;
-      read_.size(*limits, "limits.message-size", to.message_size);
-      read_.size(*limits, "limits.memory", to.memory);
-      const Node* given = limits->get("memory") != nullptr ? limits->get("memory") : limits->get("message-size");
-      if (given != nullptr && to.memory / 2 < to.message_size) {
-        read_.warning(*given, "a message of " + base::format_size(to.message_size) + " with attachments needs twice its size of "
-                      "'memory' where rules read them: it would be deferred for ever",
-                      "at least " + base::format_size(2 * to.message_size) + " of 'memory', or less of 'message-size'");
-      }
-      read_.size(*limits, "limits.spool-memory", to.spool_memory);
-      read_.size(*limits, "limits.header-size", to.header_size);
-      read_.integer(*limits, "limits.header-count", to.header_count);
-      read_.integer(*limits, "limits.recipients", to.recipients);
-      read_.integer(*limits, "limits.mime-depth", to.mime_depth);
-      read_.integer(*limits, "limits.mime-parts", to.mime_parts);
-      read_.integer(*limits, "limits.addresses", to.addresses);
-      read_.size(*limits, "limits.decoded-text", to.decoded_text);
-    }
-    if (const Node* regex = read_.map(root, "regex")) {
-      read_.integer(*regex, "regex.match-limit", settings_.regex.match);
-      read_.integer(*regex, "regex.depth-limit", settings_.regex.depth);
-      read_.integer(*regex, "regex.milliseconds", settings_.regex.milliseconds);
-      uint64_t heap = uint64_t{settings_.regex.heap_kib} << 10;
-      read_.size(*regex, "regex.heap-limit", heap);
-      settings_.regex.heap_kib = static_cast<uint32_t>(heap >> 10);
     }
   }
 

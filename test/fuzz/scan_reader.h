@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "engine/base/text.h"
-#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/filetype.h"
 #include "engine/scan/worker/readers.h"
+#include "engine/scan/worker/scan_job.h"
 #include "test/support/scan_alone.h"
 
 namespace postern::scan::worker {

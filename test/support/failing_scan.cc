@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/memory_note.h"
+#include "engine/scan/worker/scan_job.h"
 #include "engine/scan/worker/serve.h"
 
 namespace {

@@ -15,7 +15,7 @@ void read_archive(Context& context);  // what libarchive reads: tar, 7z, cab, cp
 void read_rar(Context& context);
 void read_arj(Context& context);
 void read_iso(Context& context);
-void read_disk(Context& context);        // FAT, fixed VHD
+void read_disk(Context& context);  // FAT, fixed VHD
 void read_chm(Context& context);
 void read_mscompress(Context& context);  // SZDD, KWAJ
 void read_sis(Context& context);
