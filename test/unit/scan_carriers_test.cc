@@ -3,6 +3,8 @@
 // here.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "engine/base/text.h"
 #include "engine/mime/transfer_coding.h"
 #include "engine/scan/worker/bytes.h"

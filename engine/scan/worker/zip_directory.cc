@@ -100,7 +100,7 @@ class NextMark {
     if (searched_ && (found_ == std::string_view::npos || found_ >= at)) return found_;
     searched_ = true;
     const std::string_view rest = slice(bytes_, at);
-    const void* found = ::memmem(rest.data(), rest.size(), mark_.data(), mark_.size());
+    const void* found = rest.empty() ? nullptr : ::memmem(rest.data(), rest.size(), mark_.data(), mark_.size());
     found_ = found == nullptr ? std::string_view::npos
                               : static_cast<size_t>(static_cast<const char*>(found) - bytes_.data());
     return found_;
