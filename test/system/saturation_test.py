@@ -246,7 +246,8 @@ class Saturation(unittest.TestCase):
     def wait_idle(self):
         def idle():
             status = self.daemon.status()
-            return status["in_flight"] == 0 and status["memory"]["used"] == 0
+            # Workers beyond the usual number, and what they share with the daemon, go after a while.
+            return status["in_flight"] == 0 and status["memory"]["used"] == 0 and status["scan"]["idle"] <= os.cpu_count() + 1
         wait_until(idle, "messages in flight to end", 120)
         return memory_of(self.daemon.pid)
 
@@ -278,13 +279,13 @@ class Saturation(unittest.TestCase):
         if sanitized():
             return
         self.assertLessEqual(max(own for _, own, _ in self.samples), MEMORY + OWN)
-        self.assertLessEqual(after, before + GROWTH)
         if QUICK:
-            return
+            return self.assertLessEqual(after, before + GROWTH)
         for name, which in (("posternd", lambda own, others: own), ("together", lambda own, others: own + others)):
             grown, error = slope([(at - begin, which(own, others)) for at, own, others in self.samples if at - begin > took / 10])
             print(f"{name} grows by {grown / MEBIBYTE:.1f} MiB/h, standard error {error / MEBIBYTE:.1f}")
             self.assertLessEqual(grown, 2 * error + GROWTH, name)
+        self.assertLessEqual(after, before + GROWTH)
         start = max(self.times.pop("--version"))
         self.assertLess(max(max(times) for times in self.times.values()), 1 + start)
 
