@@ -173,6 +173,10 @@ class PdfReader {
     const bool known = structure_.opened == Opened::yes;
     const bool unsure = (too_much && (document_ == nullptr || document_->pages() != count)) ||
                         (known && document_ != nullptr && document_->pages() != count && costs.size() < kMostPdfPages);
+    // The number of its pages is broken: what is in them was read, and many readers show none.
+    if (known && !objects.pages.empty() && document_ != nullptr && document_->pages() == 0) {
+      context_.fail(Reason::corrupt);
+    }
     if (known && !objects.pages.empty() &&
         (objects.tangled || unsure || document_ == nullptr || document_->pages() == 0)) {
       document_.reset();
