@@ -232,7 +232,6 @@ CAPABILITIES = dict.fromkeys(("filetype", "archives", "protected", "vcard", "cor
 KNOWN = {
     ("archives", "inconsistent"): 2,
     ("corrupt", "result"): 5,
-    ("embedded-exe", "embedded_exe"): 1,
     ("text-extract", "text_contains"): 1,
 }
 MIMES = {}
