@@ -84,6 +84,11 @@ std::string octet_string(std::string_view point) {
   return out.append(point);
 }
 
+CK_RV create(const Calls& calls, Template& what, CK_OBJECT_HANDLE& handle) {
+  std::lock_guard listing(calls.listing);
+  return calls.pkcs11.C_CreateObject(calls.session, what.data(), what.size(), &handle);
+}
+
 // OneTimeKey is an AES key in the token that lasts as long as this object.
 class OneTimeKey {
  public:
@@ -108,7 +113,7 @@ class OneTimeKey {
         .flag(CKA_EXTRACTABLE, false)
         .flag(CKA_WRAP, true)
         .bytes(CKA_VALUE, value_.view());
-    CK_RV rv = calls_.pkcs11.C_CreateObject(calls_.session, what.data(), what.size(), &handle_);
+    CK_RV rv = create(calls_, what, handle_);
     if (rv != CKR_OK) {
       handle_ = CK_INVALID_HANDLE;
       return call_failed("C_CreateObject", rv);
@@ -136,8 +141,12 @@ Outcome<PublicKey> generate_pair(const Calls& calls, const KeyPlan& plan, KeyTyp
   }
   CK_MECHANISM mechanism{generation(type), nullptr, 0};
   CK_OBJECT_HANDLE pub_handle = CK_INVALID_HANDLE, priv_handle = CK_INVALID_HANDLE;
-  CK_RV rv = calls.pkcs11.C_GenerateKeyPair(calls.session, &mechanism, pub.data(), pub.size(), priv.data(), priv.size(),
-                                            &pub_handle, &priv_handle);
+  CK_RV rv = CKR_OK;
+  {
+    std::lock_guard listing(calls.listing);
+    rv = calls.pkcs11.C_GenerateKeyPair(calls.session, &mechanism, pub.data(), pub.size(), priv.data(), priv.size(),
+                                        &pub_handle, &priv_handle);
+  }
   if (rv != CKR_OK) return call_failed("C_GenerateKeyPair", rv);
   auto key = read_public(calls, pub_handle);
   if (!key) return std::unexpected(key.error());
@@ -165,7 +174,7 @@ Outcome<CK_OBJECT_HANDLE> create_private(const Calls& calls, const KeyPlan& plan
     what.bytes(CKA_EC_PARAMS, curve_parameters(type)).bytes(CKA_VALUE, key.parts.value.view());
   }
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-  CK_RV rv = calls.pkcs11.C_CreateObject(calls.session, what.data(), what.size(), &handle);
+  CK_RV rv = create(calls, what, handle);
   if (rv != CKR_OK) return call_failed("C_CreateObject", rv);
   if (auto checked = as_asked(calls, handle, plan); !checked) return std::unexpected(checked.error());
   return handle;
@@ -181,7 +190,7 @@ Outcome<void> create_public(const Calls& calls, const KeyPlan& plan, const Publi
     what.bytes(CKA_EC_PARAMS, curve_parameters(key.type())).bytes(CKA_EC_POINT, point);
   }
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-  CK_RV rv = calls.pkcs11.C_CreateObject(calls.session, what.data(), what.size(), &handle);
+  CK_RV rv = create(calls, what, handle);
   if (rv != CKR_OK) return call_failed("C_CreateObject", rv);
   return {};
 }

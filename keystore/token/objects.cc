@@ -106,6 +106,7 @@ std::string_view curve_parameters(KeyType type) {
 }
 
 Outcome<std::vector<CK_OBJECT_HANDLE>> find_objects(const Calls& calls, Template& what, size_t most) {
+  std::lock_guard listing(calls.listing);
   CK_RV rv = calls.pkcs11.C_FindObjectsInit(calls.session, what.data(), what.size());
   if (rv != CKR_OK) return call_failed("C_FindObjectsInit", rv);
   std::vector<CK_OBJECT_HANDLE> found;

@@ -5,6 +5,7 @@
 #pragma once
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,10 +18,13 @@
 
 namespace postern::keystore {
 
-// Calls is a module and an open session in it.
+// Calls is a module and an open session in it. Whoever searches token objects or makes some holds `listing` for that
+// call: SoftHSM2 (2.6.1, OSToken::index) reads its directory anew in a search without a lock of its own, loses the
+// object that another thread is making then, and two searches at once change one list.
 struct Calls {
   const CK_FUNCTION_LIST& pkcs11;
   CK_SESSION_HANDLE session;
+  std::mutex& listing;
 };
 
 // Template collects attributes; bytes() ones must outlive it.

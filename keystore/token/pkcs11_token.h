@@ -110,6 +110,7 @@ class Pkcs11Token final : public Token {
   Module module_;  // (gate)
   Gate gate_;
   std::mutex writing_;
+  std::mutex listing_;                            // inside the gate, innermost; see Calls
   Secret pin_;                                    // (gate) empty: nobody is to be logged in
   CK_SLOT_ID slot_ = 0;                           // (gate)
   CK_SESSION_HANDLE keeper_ = CK_INVALID_HANDLE;  // (gate) keeps the login; used for nothing else

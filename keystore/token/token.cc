@@ -70,7 +70,7 @@ Outcome<Calls> Pkcs11Token::ready(Pkcs11Session& session) {
     session.handle_ = handle;
     session.generation_ = generation_;
   }
-  return Calls{module_.calls(), session.handle_};
+  return Calls{module_.calls(), session.handle_, listing_};
 }
 
 void Pkcs11Token::close_session(Pkcs11Session& session) {

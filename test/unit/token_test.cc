@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 #include "token_fixture.h"
@@ -305,14 +306,16 @@ TEST_F(TokenTest, ATokenMadeAnewBySomebodyElseIsNotMistakenForOurs) {
   signs(*key);
 }
 
-TEST_F(TokenTest, FourThreadsSignWhileOneMakesKeys) {
+// Each new key is looked for as soon as it is there, while the next one is being made.
+TEST_F(TokenTest, FourThreadsFindKeysAndSignWhileOneMakesKeys) {
   open_token();
   std::vector<KeyRef> keys;
   for (uint8_t n = 0; n < 4; ++n) {
     auto key = token_->generate(key_id(n), "k", n == 0 ? KeyType::rsa : kTypes[n % 4], 2048, false);
-    ASSERT_TRUE(key);
+    ASSERT_TRUE(key) << key.error().text();
     keys.push_back(*key);
   }
+  std::mutex keys_mutex;
   std::atomic<bool> stop = false;
   std::atomic<int> good = 0, bad = 0;
   std::vector<std::thread> threads;
@@ -320,18 +323,26 @@ TEST_F(TokenTest, FourThreadsSignWhileOneMakesKeys) {
     threads.emplace_back([&, n] {
       auto session = token_->session();
       for (size_t turn = n; !stop; ++turn) {
-        const KeyRef& key = keys[turn % keys.size()];
+        KeyRef key;
+        {
+          std::lock_guard lock(keys_mutex);
+          key = turn % 2 == 0 ? keys.back() : keys[turn % keys.size()];
+        }
         auto signature = token_->sign(*session, key, algorithm_of(key.type), hash_of(key.type), input_);
         bool fine = signature && verifies(key, algorithm_of(key.type), hash_of(key.type), input_, *signature);
         ++(fine ? good : bad);
       }
     });
   }
-  for (uint8_t n = 10; n < 30; ++n) {
+  for (uint8_t n = 10; n < 50; ++n) {
     auto key = token_->generate(key_id(n), "more", KeyType::ec_p256, 0, false);
-    EXPECT_TRUE(key);
+    EXPECT_TRUE(key) << key.error().text();
     if (n % 2 == 0) {
-      EXPECT_TRUE(token_->destroy(key_id(n)));
+      auto gone = token_->destroy(key_id(n));
+      EXPECT_TRUE(gone) << gone.error().text();
+    } else if (key) {
+      std::lock_guard lock(keys_mutex);
+      keys.push_back(*key);
     }
   }
   stop = true;
