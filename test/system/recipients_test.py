@@ -44,8 +44,8 @@ class Recipients(unittest.TestCase):
         self.slapd.start()
         self.addCleanup(self.slapd.kill)
 
-    def world(self, flow, rules=None, servers=None, **config):
-        profile = {"servers": servers or [self.slapd.url], "base": slapd.BASE, "starttls": "off", "timeout": "1s", "connect-timeout": "1s",
+    def world(self, flow, rules=None, servers=None, timeout="5s", **config):
+        profile = {"servers": servers or [self.slapd.url], "base": slapd.BASE, "starttls": "off", "timeout": timeout, "connect-timeout": timeout,
                    "retry": "1s", "cache-size": 0, "queries": QUERIES}
         world = World(config={"ldap": {"one": profile}, "flows": [{"name": "in", **flow}], "on-unknown": {}, **config}, rules=rules)
         self.addCleanup(world.close)
@@ -91,7 +91,7 @@ class Recipients(unittest.TestCase):
         """A directory that takes connections and says nothing costs a recipient 451, in time."""
         silent = fake_ldap.FakeLdap(fake_ldap.silent)
         self.addCleanup(silent.close)
-        world = self.world({"accept": {"queries": ["one.there"]}}, servers=[silent.url])
+        world = self.world({"accept": {"queries": ["one.there"]}}, servers=[silent.url], timeout="1s")
         self.assertIn("451 4.4.3", self.rcpt(world, "anna@in.example")[0])
 
     def test_route(self):
