@@ -53,8 +53,8 @@ base::Result<void> connect_socket(int fd, const std::string& path, crypto::Deadl
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   for (;;) {
+    // Tried once at least: the time that a caller lost before says nothing about fipsd.
     const auto rest = left(deadline);
-    if (rest.count() == 0) break;
     // Where the backlog is full, connect() waits as long as a send may.
     const auto microseconds = std::max<int64_t>(1, rest.count() / 1000);
     const timeval limit{microseconds / 1000000, microseconds % 1000000};
@@ -62,7 +62,10 @@ base::Result<void> connect_socket(int fd, const std::string& path, crypto::Deadl
       return std::unexpected(base::system_error("setsockopt", errno));
     }
     if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return {};
-    if (errno == EINTR || errno == EAGAIN) continue;
+    if (errno == EINTR || errno == EAGAIN) {
+      if (rest.count() == 0) break;
+      continue;
+    }
     base::Error error = base::system_error(path, errno);
     const Cause cause = error.cause() == Cause::denied                           ? Cause::denied
                         : errno == ENOENT || error.cause() == Cause::unavailable ? Cause::unavailable

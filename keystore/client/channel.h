@@ -18,7 +18,7 @@ enum class Wire : uint8_t { done, again, lost };
 // new_socket makes a socket that connect_socket may connect; apart, so that its owner can note the descriptor first.
 base::Result<int> new_socket();
 // connect_socket connects `fd` to `path`: unavailable when nobody listens there, denied without permission; `timed_out`
-// tells that somebody listens who did not take the connection by `deadline`.
+// tells that somebody listens who did not take the connection by `deadline`. It is tried once however late it is.
 base::Result<void> connect_socket(int fd, const std::string& path, crypto::Deadline deadline, bool& timed_out);
 
 // send_now sends one frame or nothing.

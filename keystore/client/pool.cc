@@ -19,6 +19,7 @@ constexpr uint32_t kTimeouts = 3;
 constexpr auto kProbeEvery = std::chrono::seconds(2);
 constexpr size_t kWindow = 32;        // requests in flight of one exchange; fipsd allows twice as many
 constexpr uint32_t kConnectings = 3;  // connections one exchange may try: a stale one, a lost one, the last
+constexpr const char* kNoTime = "no time was left to ask fipsd";
 
 }  // namespace
 
@@ -171,7 +172,7 @@ Client::Pool::Ending Client::Pool::converse(Slot& slot, Exchange& exchange, bool
     while (sent < count && !blocked && !lost && sent - (before - exchange.unanswered) < kWindow) {
       Exchange::Item& item = exchange.items[exchange.open[sent]];
       const uint32_t milliseconds = milliseconds_left(exchange.deadline);
-      if (milliseconds == 0) return Ending::no_answer;
+      if (milliseconds == 0) return sent == 0 ? Ending::not_asked : Ending::no_answer;
       frame = encode_request({item.call->verb, exchange.first_id + sent, milliseconds}, item.call->body);
       const Wire result = send_now(fd, frame);
       wipe_bytes(frame);
@@ -217,6 +218,8 @@ Client::Pool::Ending Client::Pool::run(Slot& slot, Exchange& exchange) {
     const Ending ending = converse(slot, exchange, lost);
     if (ending == Ending::no_answer) {
       exchange.fail_all({Cause::unavailable, "fipsd at " + options_.socket + " did not answer in time"});
+    } else if (ending == Ending::not_asked) {
+      exchange.fail_all({Cause::unavailable, kNoTime});
     }
     if (exchange.unanswered == 0) return ending;
     slot.close();
@@ -243,7 +246,7 @@ std::vector<base::Result<std::string>> Client::Pool::exchange(std::span<const Ca
     }
   }
   if (exchange.unanswered > 0 && milliseconds_left(deadline) == 0) {
-    exchange.fail_all({Cause::unavailable, "no time was left to ask fipsd"});
+    exchange.fail_all({Cause::unavailable, kNoTime});
   }
   if (exchange.unanswered > 0) {
     State& mine = state();

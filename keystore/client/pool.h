@@ -39,8 +39,9 @@ class Client::Pool {
     void close();
   };
 
-  // Ending is how an exchange left its connection.
-  enum class Ending : uint8_t { answered, no_answer, refused, other };
+  // Ending is how an exchange left its connection. `no_answer` counts against fipsd; `not_asked`, where the caller's
+  // time was over before a request went out, does not.
+  enum class Ending : uint8_t { answered, no_answer, not_asked, refused, other };
 
   struct State {
     explicit State(uint32_t connections, State* before);
