@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// getaddrinfo() knows no deadline, so it runs on a thread of its own, which is left behind when it takes too long; how
-// many may be left is bounded.
+// getaddrinfo() knows no deadline, so it runs on a thread of its own, which is left behind when it takes too long. How
+// many such threads there are is bounded, and one name is asked for once however many wait for it: a burst of mail, or
+// an answer that is late, must not look like a server that is down.
 #include "engine/base/connect.h"
 
 #include <netdb.h>
@@ -10,7 +11,6 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <condition_variable>
@@ -19,6 +19,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "engine/base/io.h"
 
@@ -29,18 +30,36 @@ using Clock = std::chrono::steady_clock;
 using Deadline = Clock::time_point;
 using Addresses = Handle<addrinfo, freeaddrinfo>;
 
-constexpr int kMaxLookups = 8;
 constexpr int kQueuePause = 20;  // milliseconds
-std::atomic<int> lookups{0};
 
+// Lookup is one question for the addresses of a name, shared by all who have it at that time. All but the names is
+// under the mutex of Lookups until `done`; what follows never changes.
 struct Lookup {
   std::string host;
   std::string port;
-  std::mutex mutex;
-  std::condition_variable done_changed;
   bool done = false;
   int error = 0;
   Addresses addresses;
+};
+
+// Lookups are the questions under way, at most kMost. It is never destroyed: threads that getaddrinfo() holds outlive
+// everything else.
+class Lookups {
+ public:
+  // resolve returns a look-up that is done and has addresses. Where all places are taken it waits for one.
+  Result<std::shared_ptr<const Lookup>> resolve(const std::string& host, const std::string& port, Deadline deadline);
+
+ private:
+  static constexpr size_t kMost = 8;
+
+  // With mutex_ held.
+  std::shared_ptr<Lookup> under_way(const std::string& host, const std::string& port) const;
+  bool start(const std::shared_ptr<Lookup>& lookup);
+  void end(const std::shared_ptr<Lookup>& lookup);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::shared_ptr<Lookup>> running_;
 };
 
 int resolve_now(const std::string& host, const std::string& port, int flags, Addresses& out) {
@@ -53,41 +72,60 @@ int resolve_now(const std::string& host, const std::string& port, int flags, Add
   return error;
 }
 
-Result<Addresses> resolve(const Endpoint& server, Deadline deadline) {
-  Addresses addresses;
-  const std::string port = std::to_string(server.port);
-  if (resolve_now(server.host, port, AI_NUMERICHOST, addresses) == 0) return addresses;
-  if (lookups.fetch_add(1) >= kMaxLookups) {
-    lookups.fetch_sub(1);
-    return fail(Cause::unavailable, "too many name look-ups are waiting");
-  }
-  auto lookup = std::make_shared<Lookup>();
-  lookup->host = server.host;
-  lookup->port = port;
-  const auto ask = [lookup] {
-    Addresses found;
-    const int error = resolve_now(lookup->host, lookup->port, AI_ADDRCONFIG, found);
-    const std::lock_guard<std::mutex> guard(lookup->mutex);
-    lookup->error = error;
-    lookup->addresses = std::move(found);
-    lookup->done = true;
-    lookup->done_changed.notify_all();
-    lookups.fetch_sub(1);
-  };
+std::shared_ptr<Lookup> Lookups::under_way(const std::string& host, const std::string& port) const {
+  const auto at = std::ranges::find_if(
+      running_, [&](const std::shared_ptr<Lookup>& other) { return other->host == host && other->port == port; });
+  return at == running_.end() ? nullptr : *at;
+}
+
+bool Lookups::start(const std::shared_ptr<Lookup>& lookup) {
+  running_.push_back(lookup);
   try {
-    std::thread(ask).detach();
+    std::thread([this, lookup] {
+      Addresses found;
+      const int error = resolve_now(lookup->host, lookup->port, AI_ADDRCONFIG, found);
+      const std::lock_guard guard(mutex_);
+      lookup->error = error;
+      lookup->addresses = std::move(found);
+      lookup->done = true;
+      end(lookup);
+    }).detach();
   } catch (const std::system_error&) {
-    lookups.fetch_sub(1);
-    return fail(Cause::unavailable, "no thread for the name look-up of " + server.host);
+    end(lookup);
+    return false;
   }
-  std::unique_lock<std::mutex> lock(lookup->mutex);
-  if (!lookup->done_changed.wait_until(lock, deadline, [&] { return lookup->done; })) {
-    return fail(Cause::unavailable, "name look-up of " + server.host + ": no answer in time");
+  return true;
+}
+
+void Lookups::end(const std::shared_ptr<Lookup>& lookup) {
+  std::erase(running_, lookup);
+  changed_.notify_all();
+}
+
+Result<std::shared_ptr<const Lookup>> Lookups::resolve(const std::string& host, const std::string& port,
+                                                       Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  std::shared_ptr<Lookup> lookup;
+  const auto placed = [&] {
+    lookup = under_way(host, port);
+    return lookup != nullptr || running_.size() < kMost;
+  };
+  if (!changed_.wait_until(lock, deadline, placed)) {
+    return fail(Cause::unavailable, "name look-up of " + host + ": too many others wait for an answer");
+  }
+  if (lookup == nullptr) {
+    lookup = std::make_shared<Lookup>();
+    lookup->host = host;
+    lookup->port = port;
+    if (!start(lookup)) return fail(Cause::unavailable, "no thread for the name look-up of " + host);
+  }
+  if (!changed_.wait_until(lock, deadline, [&] { return lookup->done; })) {
+    return fail(Cause::unavailable, "name look-up of " + host + ": no answer in time");
   }
   if (lookup->error != 0) {
-    return fail(Cause::unavailable, "name look-up of " + server.host + ": " + ::gai_strerror(lookup->error));
+    return fail(Cause::unavailable, "name look-up of " + host + ": " + ::gai_strerror(lookup->error));
   }
-  return std::move(lookup->addresses);
+  return lookup;
 }
 
 Result<UniqueFd> connect_address(const sockaddr* address, socklen_t size, int family, Deadline deadline) {
@@ -153,10 +191,17 @@ Result<UniqueFd> connect_to(const Endpoint& server, Deadline deadline) {
     std::memcpy(address.sun_path, server.path.data(), server.path.size());
     return connect_address(reinterpret_cast<const sockaddr*>(&address), sizeof address, AF_UNIX, deadline);
   }
-  auto addresses = resolve(server, deadline);
-  if (!addresses) return std::unexpected(std::move(addresses.error()));
+  const std::string port = std::to_string(server.port);
+  Addresses literal;
+  std::shared_ptr<const Lookup> named;
+  if (resolve_now(server.host, port, AI_NUMERICHOST, literal) != 0) {
+    static Lookups& lookups = *new Lookups;
+    auto found = lookups.resolve(server.host, port, deadline);
+    if (!found) return std::unexpected(std::move(found.error()));
+    named = std::move(*found);
+  }
   Result<UniqueFd> last = fail(Cause::unavailable, "no address");
-  for (const addrinfo* at = addresses->get(); at != nullptr; at = at->ai_next) {
+  for (const addrinfo* at = named ? named->addresses.get() : literal.get(); at != nullptr; at = at->ai_next) {
     // An address that swallows what is sent to it must leave time for the next one.
     const auto left = deadline - Clock::now();
     last = connect_address(at->ai_addr, at->ai_addrlen, at->ai_family,

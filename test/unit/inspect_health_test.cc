@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a server answers, where it listens, and decimal numbers.
+// Whether a server answers, and decimal numbers.
 #include <gtest/gtest.h>
 
-#include "engine/base/connect.h"
 #include "engine/base/decimal.h"
 #include "engine/base/health.h"
 
@@ -74,24 +73,6 @@ TEST(Health, WhatAnEarlierLoadKnewStaysKnownAndIsTriedAtOnce) {
   EXPECT_FALSE(health.up());
   EXPECT_EQ(health.status().reason, "away");
   EXPECT_TRUE(health.enter(Health::Clock::now()));
-}
-
-TEST(Connect, PlacesOfServers) {
-  EXPECT_EQ(read_endpoint("unix:/run/x.sock")->path, "/run/x.sock");
-  EXPECT_EQ(read_endpoint("scanner.example.org:3310")->host, "scanner.example.org");
-  EXPECT_EQ(read_endpoint("scanner.example.org:3310")->port, 3310);
-  EXPECT_EQ(read_endpoint("[::1]:783")->host, "::1");
-  for (const char* wrong : {"", "unix:", "unix:relative", "host", "host:", "host:0", "host:65536", "host:12x", ":12",
-                            "[::1]", "[::1:12", "::1:12", "a b:1", "host:-1"}) {
-    EXPECT_FALSE(read_endpoint(wrong)) << wrong;
-  }
-  EXPECT_FALSE(read_endpoint("unix:/" + std::string(200, 'x')));
-}
-
-TEST(Connect, WhereNobodyListens) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  EXPECT_EQ(connect_to({"/nowhere/at/all", {}, 0}, deadline).error().cause(), Cause::unavailable);
-  EXPECT_FALSE(connect_to({{}, "name.invalid", 1}, deadline));
 }
 
 TEST(Decimal, IsReadAndWrittenExactly) {

@@ -1,5 +1,5 @@
 # First, since it lends its precompiled headers and nothing but postern_base may have left a definition in them.
-postern_unit_test(base SOURCES unit/base_log_test.cc unit/base_text_test.cc unit/base_privilege_test.cc LINK postern_base)
+postern_unit_test(base SOURCES unit/base_log_test.cc unit/base_connect_test.cc unit/base_text_test.cc unit/base_privilege_test.cc LINK postern_base)
 include(unit/rules_content.cmake)
 include(unit/match.cmake)
 include(unit/x509.cmake)
