@@ -19,8 +19,8 @@
 namespace postern::keystore {
 
 // Calls is a module and an open session in it. Whoever searches token objects or makes some holds `listing` for that
-// call: SoftHSM2 (2.6.1, OSToken::index) reads its directory anew in a search without a lock of its own, loses the
-// object that another thread is making then, and two searches at once change one list.
+// call: a search of SoftHSM2 (2.6.1) reads every object of the token, also one that another thread is still writing,
+// and then takes that for broken for good. Objects that are known already are used without it.
 struct Calls {
   const CK_FUNCTION_LIST& pkcs11;
   CK_SESSION_HANDLE session;

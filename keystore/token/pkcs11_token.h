@@ -92,6 +92,7 @@ class Pkcs11Token final : public Token {
   void after_fault(Pkcs11Session& session, const Fault& fault);
   void close_session(Pkcs11Session& session);
   Outcome<std::shared_ptr<const FoundKey>> lookup(const Calls& calls, const KeyRef& key);
+  void remember(const KeyRef& key, std::shared_ptr<const FoundKey> found);
 
   // Outside the gate: reopen opens the token again unless somebody did since generation `seen`.
   base::Result<void> reopen(uint64_t seen, Repair repair);

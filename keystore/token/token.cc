@@ -139,10 +139,13 @@ Outcome<std::shared_ptr<const FoundKey>> Pkcs11Token::lookup(const Calls& calls,
     if (at != keys_.end() && at->second->pub.spki() == key.spki) return at->second;
   }
   auto found = find_key(calls, key);
-  if (!found) return found;
-  std::lock_guard lock(keys_mutex_);
-  keys_[key.id] = *found;
+  if (found) remember(key, *found);
   return found;
+}
+
+void Pkcs11Token::remember(const KeyRef& key, std::shared_ptr<const FoundKey> found) {
+  std::lock_guard lock(keys_mutex_);
+  keys_[key.id] = std::move(found);
 }
 
 template <class Work>
@@ -215,12 +218,14 @@ Result<Secret> Pkcs11Token::wrap(const KeyRef& key) {
   });
 }
 
-// Looks at the token itself, not at what is remembered of it.
+// Looks at the token itself, not at what is remembered of it; and remembers, so that the first signature after an
+// unlock need not search, which waits while a key is being made.
 Result<void> Pkcs11Token::find(const KeyRef& key) {
   std::lock_guard writing(writing_);
   return run<void>(*writer_, Again::always, Stay::with_others, [&](const Calls& calls) -> Outcome<void> {
     auto found = find_key(calls, key);
     if (!found) return std::unexpected(std::move(found.error()));
+    remember(key, std::move(*found));
     return {};
   });
 }

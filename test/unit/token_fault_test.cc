@@ -47,6 +47,17 @@ TEST_F(TokenFaultTest, ASignatureIsTriedOnceMore) {
   }
 }
 
+// After a start every key is looked for once; signatures must not wait for a search again.
+TEST_F(TokenFaultTest, AKeyThatWasFoundSignsWithoutASearch) {
+  token_->forget();
+  ASSERT_TRUE(token_->login(user_pin_));
+  ASSERT_TRUE(token_->find(keys_[0]));
+  control(fmt::format("fail C_FindObjectsInit 1 0x{:x} always", CKR_DEVICE_ERROR));
+  signs(keys_[0]);
+  EXPECT_EQ(calls("C_FindObjectsInit"), 0u);
+  control("");
+}
+
 TEST_F(TokenFaultTest, DecryptionSurvivesEveryFault) {
   std::string cipher(256, '\0');
   cipher[255] = 2;
