@@ -193,7 +193,7 @@ void serve(Vault& vault, Server& server, int signals, const std::string& config)
         tell_ready(vault);
         break;
       case SIGUSR1:
-        if (auto opened = base::open_log(vault.settings()->log); !opened) {
+        if (auto opened = base::reopen_log(); !opened) {
           base::emit(event(Event::reload_failed), {{"diagnostics", opened.error().text()}});
         }
         break;

@@ -269,7 +269,20 @@ std::string_view level_name(Level level) {
   return "info";
 }
 
-Result<void> open_log(const LogTarget& target) {
+namespace {
+
+// Opening is who changes the target, one at a time, and what it is.
+struct Opening {
+  std::mutex mutex;
+  LogTarget target;
+};
+
+Opening& opening() {
+  static Opening& instance = *new Opening;
+  return instance;
+}
+
+Result<void> open_target(const LogTarget& target) {
   auto sink = make_sink(target.to, target.rotation);
   if (!sink) return std::unexpected(std::move(sink.error()));
   const bool fields = (*sink)->takes_fields();
@@ -289,6 +302,22 @@ Result<void> open_log(const LogTarget& target) {
   lock.unlock();
   if (target.to == "journal" && !fields) emit(kEvents[1], {});
   return {};
+}
+
+}  // namespace
+
+Result<void> open_log(const LogTarget& target) {
+  Opening& shared = opening();
+  const std::lock_guard lock(shared.mutex);
+  auto opened = open_target(target);
+  if (opened) shared.target = target;
+  return opened;
+}
+
+Result<void> reopen_log() {
+  Opening& shared = opening();
+  const std::lock_guard lock(shared.mutex);
+  return open_target(shared.target);
 }
 
 void observe_log(LogObserver observer) {

@@ -53,11 +53,12 @@ struct LogTarget {
   LogRotation rotation{};  // of a file
 };
 
-// open_log sets the process's log target; safe to call again (reload, reopen after rotation). On error the old target
-// stays. From the first call on, lines are written by a thread of their own a few milliseconds after emit(), so that no
+// open_log sets the process's log target; safe to call again. On error the old target stays. From the first call on, lines are written by a thread of their own a few milliseconds after emit(), so that no
 // sink can hold up the caller; lines still waiting when the process ends by exit() are written then, for at most a
 // second.
 Result<void> open_log(const LogTarget& target);
+// reopen_log opens the present target again, after rotation: the one that open_log() set last, whoever did.
+Result<void> reopen_log();
 
 // emit writes one line: shape with its values, then " queue-id=Q" when `queue_id` is known, then " [id]". Values are
 // escaped and cut to 512 bytes (4,096 for errors). Costs a comparison where the level is off and nobody observes.

@@ -187,6 +187,20 @@ TEST_F(Log, ManyThreadsWriteWholeLines) {
     ASSERT_THAT(line, MatchesRegex(".* Info: MID [0-9]+ From: <[a-h]*> \\[message-from\\]"));
 }
 
+TEST_F(Log, ReopeningIsOfTheTargetThatWasSetLast) {
+  ASSERT_TRUE(open_log({target("a.log"), Level::info}));
+  ASSERT_TRUE(open_log({target("b.log"), Level::warning}));
+  EXPECT_FALSE(open_log({target("none/c.log"), Level::debug})) << "the old one stays";
+  ASSERT_TRUE(flush_log(20'000));
+  std::filesystem::rename(folder_ / "b.log", folder_ / "b.log.1");
+  ASSERT_TRUE(reopen_log());
+  emit(kFrom, {{"mid", "1"}, {"from", ""}});
+  emit(kBroken, {{"what", "x"}});
+  ASSERT_TRUE(flush_log(20'000));
+  EXPECT_EQ(lines("b.log").size(), 1u);
+  EXPECT_TRUE(lines("b.log.1").empty());
+}
+
 TEST_F(Log, LinesReachAFileWithoutAFlush) {
   ASSERT_TRUE(open_log({target("a.log"), Level::info}));
   emit(kFrom, {{"mid", "1"}, {"from", ""}});
