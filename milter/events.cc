@@ -17,6 +17,7 @@ constexpr base::LogId kEvents[] = {
     {"stopping", Level::info, "posternd stops: {inflight} messages in flight get {seconds} s to finish"},
     {"stopped", Level::info, "posternd stopped"},
     {"not-drained", Level::warning, "posternd stops with {inflight} messages unfinished; the MTA answers them 4xx"},
+    {"stop-cut-short", Level::warning, "posternd stops without waiting for its {part} thread any longer"},
     {"milter-ended", Level::error, "libmilter ended by itself; posternd exits so that it is started again"},
     {"watchdog-failed", Level::error, "posternd does not answer on its own milter socket: {reason}"},
     {"reload-done", Level::info, "Reload done: generation {generation}, {filters} filters from {files} files"},

@@ -15,6 +15,7 @@ enum class Event : uint8_t {
   stopping,
   stopped,
   not_drained,
+  stop_cut_short,
   milter_ended,
   watchdog_failed,
   reload_done,

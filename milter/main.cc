@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -53,6 +54,7 @@ using base::kUsage;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kDrain{30};
+constexpr std::chrono::seconds kEnd{8};  // with kDrain less than TimeoutStopSec of the unit
 constexpr std::chrono::seconds kStart{30};
 constexpr std::chrono::milliseconds kDrainCheck{20};
 constexpr std::chrono::milliseconds kLastReply{200};  // libmilter writes an answer after our callback has returned
@@ -114,7 +116,9 @@ class Daemon {
   bool start_milter();
   void reopen_log();
   void tell_ready();
+  int serve(int signals, uint64_t watchdog_microseconds);
   [[noreturn]] void drain(int signals);
+  void end_threads(int signals);
 
   Service& service_;
   Reloader& reloader_;
@@ -126,6 +130,8 @@ class Daemon {
   ServerWatch engines_;
   Tracker tracker_;
   base::UniqueFd milter_ended_;
+  base::UniqueFd threads_ended_;
+  std::atomic<const char*> ending_{""};  // which of the threads is awaited
 };
 
 void Daemon::tell_ready() {
@@ -150,8 +156,7 @@ bool Daemon::start_milter() {
 }
 
 void Daemon::reopen_log() {
-  const auto live = service_.current();
-  if (auto opened = base::open_log(live->generation->settings.log); !opened) {
+  if (auto opened = base::reopen_log(); !opened) {
     base::emit(event(Event::log_target_failed), {{"reason", opened.error().text()}});
   } else {
     base::emit(event(Event::log_reopened), {});
@@ -174,19 +179,59 @@ void Daemon::drain(int signals) {
     if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) break;
   }
   if (inflight() == 0) ::poll(nullptr, 0, static_cast<int>(kLastReply.count()));
-  control_.stop();
-  courier_.stop();
-  alerts_.stop();
-  keeper_.stop();
-  directories_.stop();
-  engines_.stop();
-  tracker_.stop();
+  end_threads(signals);
   if (inflight() != 0) base::emit(event(Event::not_drained), {{"inflight", std::to_string(inflight())}});
   base::emit(event(Event::stopped), {});
   end_process(kDone);
 }
 
+// What runs beside mail may wait for a store that does not answer. After kEnd, or at a second signal, it is left as it
+// is: the service manager would kill the process then, and the log's last lines with it.
+void Daemon::end_threads(int signals) {
+  threads_ended_ = base::UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  std::thread([this] {
+    const auto end = [this](const char* name, auto& part) {
+      ending_.store(name);
+      part.stop();
+    };
+    end("control", control_);
+    end("courier", courier_);
+    end("alerts", alerts_);
+    end("keeper", keeper_);
+    end("directories", directories_);
+    end("engines", engines_);
+    end("tracker", tracker_);
+    const uint64_t one = 1;
+    if (::write(threads_ended_.get(), &one, sizeof one) < 0) return;
+  }).detach();
+  const Clock::time_point deadline = Clock::now() + kEnd;
+  pollfd entries[2] = {{threads_ended_.get(), POLLIN, 0}, {signals, POLLIN, 0}};
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    const int ready = left <= 0 ? 0 : ::poll(entries, 2, static_cast<int>(left));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready > 0 && entries[0].revents != 0) return;
+    signalfd_siginfo info{};
+    if (ready > 0 && ::read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info) &&
+        info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT) {
+      continue;
+    }
+    base::emit(event(Event::stop_cut_short), {{"part", ending_.load()}});
+    return;
+  }
+}
+
+// Nothing may unwind past here: libmilter's threads use what would be destroyed.
 int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
+  try {
+    return serve(signals.get(), watchdog_microseconds);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "posternd: %s\n", error.what());
+    end_process(kSoftware);
+  }
+}
+
+int Daemon::serve(int signals, uint64_t watchdog_microseconds) {
   service_.set_on_mail([this] { courier_.wake(); });
   service_.set_on_confirmed([this] { keeper_.wake(); });
   tracker_.start();
@@ -212,7 +257,13 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
   courier_.start();
   const auto live = service_.current();
   // Long lists of patterns take seconds to compile into one; mail does not wait for that.
-  std::thread([generation = live->generation] { generation->rules->prepare(); }).detach();
+  std::thread([generation = live->generation] {
+    try {
+      generation->rules->prepare();
+    } catch (const std::exception&) {
+      return;  // memory is short; each pattern is looked for by itself
+    }
+  }).detach();
   if (!live->generation->settings.store.empty()) keeper_.start();
   directories_.start();
   engines_.start();
@@ -233,14 +284,14 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
         base::emit(event(Event::watchdog_failed), {{"reason", alive.error().text()}});
       }
     }
-    pollfd entries[2] = {{signals.get(), POLLIN, 0}, {milter_ended_.get(), POLLIN, 0}};
+    pollfd entries[2] = {{signals, POLLIN, 0}, {milter_ended_.get(), POLLIN, 0}};
     if (::poll(entries, 2, wait) <= 0) continue;
     if (entries[1].revents != 0) {
       base::emit(event(Event::milter_ended), {});
       end_process(kUnavailable);
     }
     signalfd_siginfo info{};
-    if (::read(signals.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
+    if (::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
     switch (info.ssi_signo) {
       case SIGHUP:
         control_.request_reload();
@@ -249,7 +300,7 @@ int Daemon::run(base::UniqueFd signals, uint64_t watchdog_microseconds) {
         reopen_log();
         break;
       default:
-        drain(signals.get());
+        drain(signals);
     }
   }
 }

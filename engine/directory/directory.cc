@@ -220,7 +220,9 @@ base::Result<std::unique_ptr<Connection>> Profile::State::open(const ProfileSett
 }
 
 Profile::Profile(ProfileSettings settings, KeySource keys, EventSink sink)
-    : settings_(std::move(settings)), state_(std::make_unique<State>(settings_, std::move(keys), std::move(sink))) {}
+    : settings_(std::move(settings)), state_(std::make_unique<State>(settings_, std::move(keys), std::move(sink))) {
+  Connection::start_library();
+}
 
 Profile::~Profile() = default;
 

@@ -226,6 +226,11 @@ Connection::Connection(const ProfileSettings& settings, std::unique_ptr<Transpor
 
 Connection::~Connection() = default;
 
+void Connection::start_library() {
+  int version = 0;
+  ldap_get_option(nullptr, LDAP_OPT_PROTOCOL_VERSION, &version);
+}
+
 base::Result<std::unique_ptr<Connection>> Connection::open(const ProfileSettings& settings, const ServerUrl& server,
                                                            const crypto::TlsClient* tls, Deadline deadline) {
   auto fd = connect_socket(server, deadline);

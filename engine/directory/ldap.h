@@ -27,6 +27,9 @@ class Connection {
   // open connects, secures and binds before `deadline`. The error says what kept it from that.
   static base::Result<std::unique_ptr<Connection>> open(const ProfileSettings& settings, const ServerUrl& server,
                                                         const crypto::TlsClient* tls, Deadline deadline);
+  // start_library has libldap set itself up, which every first use does: it looks up this machine's own host name under
+  // a lock, for as long as the name service takes. Called before mail waits for it.
+  static void start_library();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection();

@@ -245,7 +245,10 @@ struct PatternSet::Database {
   hs_scratch_t* scratch() const {
     thread_local Scratch scratch;
     if (std::ranges::find(scratch.known, id) == scratch.known.end()) {
-      if (hs_alloc_scratch(compiled, &scratch.memory) != HS_SUCCESS) return nullptr;
+      if (hs_alloc_scratch(compiled, &scratch.memory) != HS_SUCCESS) {
+        scratch.known.clear();  // what it was large enough for is gone
+        return nullptr;
+      }
       if (scratch.known.size() >= kMaxKnown) scratch.known.clear();
       scratch.known.push_back(id);
     }

@@ -9,6 +9,7 @@ import pathlib
 import resource
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import unittest
@@ -255,6 +256,20 @@ class Events(unittest.TestCase):
             daemon.process.send_signal(signal.SIGTERM)
             self.seen(daemon, "not-drained")
             daemon.process.wait()
+
+    def test_a_store_that_hangs_does_not_keep_the_stop(self):
+        """Who holds the store's lock has the tracker wait; a second SIGTERM ends that, and the log is whole."""
+        directory = scratch()
+        path = os.path.join(directory, "postern.db")
+        daemon = self.daemon(**{"store": "sqlite:" + path, "state-directory": directory, "tracking": {"keep": "7d"}})
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            self.message(daemon, "plain")
+            daemon.process.send_signal(signal.SIGTERM)
+            self.seen(daemon, "stopping")
+            daemon.process.send_signal(signal.SIGTERM)
+            self.assertEqual(daemon.process.wait(), 0)
+        self.seen(daemon, "stop-cut-short", "stopped")
 
     def test_service_manager(self):
         """Type=notify: READY after the socket is there, RELOADING and READY around a reload, WATCHDOG while the milter socket answers,
