@@ -53,9 +53,9 @@ struct LogTarget {
   LogRotation rotation{};  // of a file
 };
 
-// open_log sets the process's log target; safe to call again. On error the old target stays. From the first call on, lines are written by a thread of their own a few milliseconds after emit(), so that no
-// sink can hold up the caller; lines still waiting when the process ends by exit() are written then, for at most a
-// second.
+// open_log sets the process's log target; safe to call again. On error the old target stays. From the first call on,
+// lines are written by a thread of their own a few milliseconds after emit(), so that no sink can hold up the caller;
+// lines still waiting when the process ends by exit() are written then, for at most a second.
 Result<void> open_log(const LogTarget& target);
 // reopen_log opens the present target again, after rotation: the one that open_log() set last, whoever did.
 Result<void> reopen_log();
