@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 
-DEADLINE = float(os.environ.get("POSTERN_TEST_DEADLINE", "60"))
+from support.process import DEADLINE
 
 # What changes files. Names that this architecture does not have are passed over.
 STATE_CHANGING = ("openat", "write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "ftruncate",
