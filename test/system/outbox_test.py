@@ -114,13 +114,15 @@ class Outbox(unittest.TestCase):
         self.assertEqual([m["Subject"] for m in box], ["all of it"])
         self.assertEqual(box[0]["X-After"], "yes")
         box.close()
-        mids = re.findall(r"MID (\d+) generated based on MID (\d+) by (\S+) filter 'copies' .*\[mail-generated\]", world.daemon.log_text())
+        generated = r"MID (\d+) generated based on MID (\d+) by (\S+) filter 'copies' .*\[mail-generated\]"
+        wait_until(lambda: len(world.daemon.lines(generated)) >= 5, "five log lines")
+        mids = re.findall(generated, world.daemon.log_text())
         self.assertEqual([kind for _, _, kind in mids], ["notify", "notify-copy", "bcc", "bcc-scan", "archive"])
         self.assertEqual(len({own for own, _, _ in mids} | {cause for _, cause, _ in mids}), 6)
         for own, _, kind in mids[:4]:
-            self.assertTrue(world.daemon.lines(rf"MID \d+ is MID {own}, made by {kind} .*\[mail-returned\]"), kind)
-            self.assertTrue(world.daemon.lines(rf"MID {own} submitted, {kind} based on MID \d+: 250 .*\[mail-submitted\]"), kind)
-        self.assertTrue(world.daemon.lines(r"archived in 'all-mail' \[mail-archived\]"))
+            world.daemon.wait_log(rf"MID \d+ is MID {own}, made by {kind} .*\[mail-returned\]")
+            world.daemon.wait_log(rf"MID {own} submitted, {kind} based on MID \d+: 250 .*\[mail-submitted\]")
+        world.daemon.wait_log(r"archived in 'all-mail' \[mail-archived\]")
         self.assertEqual(original.values("X-After"), [" yes"])
         self.assertEqual(os.stat(os.path.join(world.daemon.directory, "state", "mark.key")).st_mode & 0o7777, 0o600)
 
@@ -237,7 +239,7 @@ class Outbox(unittest.TestCase):
                 self.send("notice")
                 wait_until(lambda: taken.attempts >= 2, lambda: "a second attempt\n" + self.world.daemon.log_text()[-2000:])
                 self.assertEqual([m["state"] for m in self.outbox()["mails"]], ["waiting"])
-                self.assertTrue(self.world.daemon.lines(r"not submitted, tried again in 1 s: .*\[mail-delayed\]"))
+                self.world.daemon.wait_log(r"not submitted, tried again in 1 s: .*\[mail-delayed\]")
                 taken.at = None
                 wait_until(lambda: len(taken.taken) == 1, "the notice")
                 self.wait_empty()
@@ -260,6 +262,7 @@ class Outbox(unittest.TestCase):
         self.assertEqual(self.outbox("drop", "--failed")["changed"], [second])
         self.wait_empty()
         self.assertEqual(self.outbox("drop", str(second), check=False)["missing"], [second])
+        wait_until(lambda: len(world.daemon.lines("outbox-changed")) >= 2, "two changes to be logged")
         self.assertEqual(len(world.daemon.lines("outbox-changed")), 2)
         self.assertEqual(world.daemon.command("outbox", "retry", "-c", world.daemon.config_file, check=False).returncode, 64)
 

@@ -122,7 +122,7 @@ class PostfixTls(unittest.TestCase):
             good, out = self.connect(server)
             self.assertFalse(good)
             self.assertNotIn("Didn't find STARTTLS", out)
-            self.assertIn("fipsd does not answer", server.log_text())
+            wait_until(lambda: "fipsd does not answer" in server.log_text(), lambda: "the reason\n" + server.log_text())
             # Who does not insist on TLS is served.
             with smtplib.SMTP("127.0.0.1", server.port, timeout=60) as client:
                 client.sendmail("a@x.test", ["b@y.test"], MESSAGE)

@@ -173,6 +173,12 @@ class Scan(unittest.TestCase):
         for n in range(30):
             if f"under fire {n}" not in held:
                 self.assertIn(b"gone: run.zip", self.wait_arrived(f"under fire {n}").body)
+        def ready():
+            scan = world.daemon.status()["scan"]
+            return scan["trouble"] == "" and scan["idle"] > 0
+
+        # Starts that failed while templates were killed are tried again, later each time.
+        wait_until(ready, lambda: f"workers to be back: {world.daemon.status()['scan']}")
         self.send("after", ("run.zip", zipped({"run.exe": PROGRAM})))
         self.assertIn(b"gone: run.zip", self.wait_arrived("after").body)
         self.assertEqual(json.loads(world.daemon.command("status", "-c", world.daemon.config_file, "--json").stdout)["scan"]["trouble"], "")
@@ -217,10 +223,12 @@ class Scan(unittest.TestCase):
             self.assertIn(b"gone: run.zip", delivery.body)
 
     def test_reload_and_a_program_that_is_not_there(self):
-        world = self.make()
+        workers = {"scan": {"workers": 2}}
+        world = self.make(workers)
+        # posternd is ready with the first of them.
+        wait_until(lambda: world.daemon.status()["scan"]["idle"] == 2, "two workers")
         before = set(self.workers())
-        self.assertTrue(before)
-        world.daemon.write(None, RULES + [{"name": "more", "then": ["no-op"]}])
+        world.daemon.write(workers, RULES + [{"name": "more", "then": ["no-op"]}])
         world.daemon.reload()
         self.assertEqual(set(self.workers()), before)
         world.daemon.write({"scan": {"program": "/nonexistent/postern-scan"}}, RULES)
