@@ -16,7 +16,7 @@ QUICK = ["--bin", BIN, "--rounds", "1", "--seconds", "0.2", "--peers", "", "--fi
 
 
 def run(*options):
-    return subprocess.run([RUN, *options], capture_output=True, text=True, timeout=240)
+    return subprocess.run([RUN, *options], capture_output=True, text=True, timeout=900)
 
 
 class RunnerTest(unittest.TestCase):

@@ -6,10 +6,10 @@ add_executable(noop bench/noop.cc)
 target_link_libraries(noop PRIVATE postern_flags libmilter)
 add_test(NAME bench-generator
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/bench/generator_test.py $<TARGET_FILE:milterload> $<TARGET_FILE:noop>)
-set_tests_properties(bench-generator PROPERTIES LABELS "ci;bench" TIMEOUT 120)
+set_tests_properties(bench-generator PROPERTIES LABELS "ci;bench" TIMEOUT 300)
 add_test(NAME bench-runner
   COMMAND ${PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/bench/runner_test.py ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
-set_tests_properties(bench-runner PROPERTIES LABELS "ci;bench" TIMEOUT 300)
+set_tests_properties(bench-runner PROPERTIES LABELS "ci;bench" TIMEOUT 1000)
 # Run by hand: Token::sign against bare PKCS#11 calls.
 add_executable(tokenbench bench/tokenbench.cc)
 target_link_libraries(tokenbench PRIVATE postern_client postern_token pkcs11_header PkgConfig::FMT)

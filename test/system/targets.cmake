@@ -42,7 +42,7 @@ postern_system_test(long LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE
 postern_system_test(walk LABEL long TIMEOUT 3600 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/protocol_test.py" Protocol.test_random_walk)
 set_property(TEST system-walk APPEND PROPERTY ENVIRONMENT "POSTERN_WALKS=20000" "POSTERN_SEED=20260101")
 postern_system_test(directory COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/directory_test.py" $<TARGET_FILE:directory-ask>)
-postern_system_test(masquerade COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/masquerade_test.py")
+postern_system_test(masquerade TIMEOUT 1200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/masquerade_test.py")
 postern_system_test(masquerade-storm LABEL long TIMEOUT 7200 COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/masquerade_test.py" Storm StormAccepting)
 set_property(TEST system-masquerade-storm APPEND PROPERTY ENVIRONMENT "POSTERN_STORM_MESSAGES=250")
 postern_system_test(recipients COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/system/recipients_test.py")

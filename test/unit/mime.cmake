@@ -11,7 +11,7 @@ target_link_libraries(readings-dump PRIVATE postern_mime nlohmann_json::nlohmann
 add_test(NAME unit-mime-crosscheck COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/mime_crosscheck.py" $<TARGET_FILE:mime-dump>)
 set_tests_properties(unit-mime-crosscheck PROPERTIES LABELS "ci;unit" TIMEOUT 300)
 add_test(NAME unit-readings-crosscheck COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/readings_crosscheck.py" $<TARGET_FILE:readings-dump> 40)
-set_tests_properties(unit-readings-crosscheck PROPERTIES LABELS "ci;unit" TIMEOUT 300)
+set_tests_properties(unit-readings-crosscheck PROPERTIES LABELS "ci;unit" TIMEOUT 600)
 add_test(NAME unit-readings-crosscheck-long
   COMMAND ${PYTHON3} "${CMAKE_CURRENT_SOURCE_DIR}/unit/readings_crosscheck.py" $<TARGET_FILE:readings-dump> 3000 7)
 set_tests_properties(unit-readings-crosscheck-long PROPERTIES LABELS "long;unit" TIMEOUT 1800)
