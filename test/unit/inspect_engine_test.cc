@@ -144,7 +144,7 @@ class InspectEngine : public ::testing::Test {
     out.name = "engine";
     out.type = type;
     out.servers = std::move(servers);
-    out.connect_timeout = milliseconds(500);
+    out.connect_timeout = milliseconds(20'000);
     out.timeout = milliseconds(20'000);
     out.retry = milliseconds(0);  // no pause: it may be asked again at once
     return out;
@@ -380,6 +380,20 @@ TEST_F(InspectEngine, AReloadDoesNotTellOfTheSameOutageAgain) {
   Server server(path("a"), clamd("stream: OK"));
   engine.probe(true);
   EXPECT_EQ(events(), Events({"server-up", "recovery"}));
+}
+
+TEST_F(InspectEngine, AnOutageThatAMessageOfTheEarlierLoadSeesLateEndsForTheLaterOne) {
+  const EngineSettings settled = settings({{"unix:" + path("a"), {path("a"), {}, 0}}});
+  Engine earlier(settled, sink());
+  Engine engine(settled, sink());
+  engine.inherit(earlier);
+  earlier.probe(true);
+  EXPECT_EQ(events(), Events({"server-down", "outage"}));
+  EXPECT_TRUE(engine.status().outage);
+  Server server(path("a"), clamd("stream: OK"));
+  EXPECT_TRUE(engine.inspect(subject({"x"}), soon()));
+  EXPECT_EQ(events(), Events({"recovery"}));
+  EXPECT_FALSE(earlier.status().outage);
 }
 
 TEST_F(InspectEngine, SpamdIsToldWhomTheMessageCameFrom) {

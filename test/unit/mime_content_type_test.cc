@@ -148,7 +148,7 @@ TEST(ContentType, IsBoundedAndLinear) {
     parse_content_type(attack.substr(18));
     file_names(parse_content_type(attack), parse_disposition(attack));
   }
-  EXPECT_LT(cpu.seconds(), test::kCpuBound * 2);
+  EXPECT_LT(cpu.seconds(), test::kCpuBound);
 }
 
 TEST(EncodeParameter, RoundTrips) {

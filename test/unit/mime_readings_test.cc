@@ -374,7 +374,7 @@ TEST(Readings, DamageAtTheEnd) {
     return true;
   };
   EXPECT_FALSE(find(huge, bounds).others.complete);
-  EXPECT_LT(cpu.seconds(), test::kCpuBound * 4);
+  EXPECT_LT(cpu.seconds(), test::kCpuBound * 2);
   EXPECT_LE(kept, bounds.bytes);
   EXPECT_GT(kept, bounds.bytes / 2);
   bounds.reserve = [](uint64_t) { return false; };
@@ -405,7 +405,7 @@ TEST(Readings, IsLinear) {
   for (const std::string& each : table) {
     const test::CpuTime cpu;
     const Found found = find(each);
-    EXPECT_LT(cpu.seconds(), test::kCpuBound * 30) << each.substr(0, 100);
+    EXPECT_LT(cpu.seconds(), test::kCpuBound * 6) << each.substr(0, 100);
     EXPECT_LE(found.others.list.size(), ReadingBounds().count);
   }
 }
