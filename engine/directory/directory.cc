@@ -120,7 +120,9 @@ struct Profile::State {
   bool tls_making = false;
   std::optional<base::Error> tls_failure;  // of the last attempt
   Clock::time_point tls_failed;
-  std::atomic<bool> outage{false};
+  // Shared with the profile of this name that a later load makes: who still uses the earlier one may see the outage
+  // that the later one then sees the end of.
+  std::shared_ptr<std::atomic<bool>> outage = std::make_shared<std::atomic<bool>>(false);
   std::atomic<uint32_t> turn{0};
   std::atomic<uint64_t> hits{0};
   std::atomic<uint64_t> misses{0};
@@ -131,7 +133,7 @@ struct Profile::State {
   }
   void note_answer(const ProfileSettings& settings, Server& server) {
     if (server.succeeded()) tell(EventKind::server_up, settings, server.url().text, {});
-    if (outage.load(std::memory_order_relaxed) && outage.exchange(false)) {
+    if (outage->load(std::memory_order_relaxed) && outage->exchange(false)) {
       tell(EventKind::recovery, settings, server.url().text, {});
     }
   }
@@ -144,9 +146,9 @@ struct Profile::State {
     return up == servers.end() ? nullptr : up->get();
   }
   void note_outage(const ProfileSettings& settings, std::string_view reason) {
-    if (one_up() != nullptr || outage.exchange(true)) return;
+    if (one_up() != nullptr || outage->exchange(true)) return;
     tell(EventKind::outage, settings, {}, reason);
-    if (const Server* up = one_up(); up != nullptr && outage.exchange(false)) {
+    if (const Server* up = one_up(); up != nullptr && outage->exchange(false)) {
       tell(EventKind::recovery, settings, up->url().text, {});
     }
   }
@@ -463,13 +465,13 @@ void Profile::inherit(const Profile& earlier) {
       if (server->url().text == old->url().text) server->inherit(*old);
     }
   }
-  state_->outage = earlier.state_->outage.load();
+  state_->outage = earlier.state_->outage;
 }
 
 ProfileStatus Profile::status() const {
   ProfileStatus out;
   out.name = settings_.name;
-  out.outage = state_->outage;
+  out.outage = state_->outage->load();
   for (const auto& server : state_->servers) out.servers.push_back(server->status());
   out.hits = state_->hits;
   out.misses = state_->misses;

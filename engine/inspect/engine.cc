@@ -57,7 +57,7 @@ void Engine::tell(EventKind kind, std::string_view server, std::string_view reas
 
 void Engine::note_answer(Server& server) {
   if (server.health.succeeded()) tell(EventKind::server_up, server.place.text, {});
-  if (outage_.load(std::memory_order_relaxed) && outage_.exchange(false)) {
+  if (outage_->load(std::memory_order_relaxed) && outage_->exchange(false)) {
     tell(EventKind::recovery, server.place.text, {});
   }
 }
@@ -72,10 +72,10 @@ const Engine::Server* Engine::one_up() const {
 }
 
 void Engine::note_outage(std::string_view reason) {
-  if (one_up() != nullptr || outage_.exchange(true)) return;
+  if (one_up() != nullptr || outage_->exchange(true)) return;
   tell(EventKind::outage, {}, reason);
   // Somebody else may have had an answer meanwhile.
-  if (const Server* up = one_up(); up != nullptr && outage_.exchange(false)) {
+  if (const Server* up = one_up(); up != nullptr && outage_->exchange(false)) {
     tell(EventKind::recovery, up->place.text, {});
   }
 }
@@ -190,11 +190,11 @@ void Engine::inherit(const Engine& earlier) {
       if (server->place.text == old->place.text) server->health.inherit(old->health);
     }
   }
-  outage_ = earlier.outage_.load();
+  outage_ = earlier.outage_;
 }
 
 EngineStatus Engine::status() const {
-  EngineStatus out{settings_.name, std::string(type_name(settings_.type)), outage_, {}, answers_, failures_};
+  EngineStatus out{settings_.name, std::string(type_name(settings_.type)), outage_->load(), {}, answers_, failures_};
   for (const auto& server : servers_) {
     const base::Health::Status health = server->health.status();
     out.servers.push_back(

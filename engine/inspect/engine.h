@@ -113,7 +113,9 @@ class Engine {
   const EngineSettings settings_;
   const EventSink sink_;
   std::vector<std::unique_ptr<Server>> servers_;
-  std::atomic<bool> outage_{false};
+  // Shared with the engine of this name that a later load makes: who still uses the earlier one may see the outage that
+  // the later one then sees the end of.
+  std::shared_ptr<std::atomic<bool>> outage_ = std::make_shared<std::atomic<bool>>(false);
   std::atomic<uint64_t> answers_{0};
   std::atomic<uint64_t> failures_{0};
 };
