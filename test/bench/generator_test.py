@@ -168,7 +168,7 @@ class GeneratorTest(unittest.TestCase):
     def test_violations(self):
         for name, script, actions, steps, problem in CASES:
             with Filter(tempfile.mkdtemp(dir=self.directory.name), script, actions, steps) as peer:
-                timeout = ["--timeout", "0.5"] if name == "no answer" else []
+                timeout = ["--timeout", "3"] if name == "no answer" else []
                 self.check(name, load(peer.address, "--messages", "1", *timeout), problem)
 
     def test_negotiation(self):

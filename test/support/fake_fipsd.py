@@ -47,7 +47,7 @@ class FakeFipsd:
         if self.process is not None and self.process.alive():
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait()
 
     def config(self, **profile):
         """What a postern.yaml needs to sign mail of example.org with both keys in its one flow; `profile` is laid over the profile."""

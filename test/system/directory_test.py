@@ -195,7 +195,7 @@ class Slapd(Base):
 
     def test_hung_server(self):
         first, second = self.slapd("first", PEOPLE), self.slapd("second", PEOPLE)
-        asker = self.asker([first, second], timeout=1500, connect_timeout=1500)
+        asker = self.asker([first, second], timeout=3000, connect_timeout=3000)
         self.assertTrue(asker.ask("mail", "anna@example.org")[0]["found"])
         first.pause()
         self.addCleanup(first.resume)
@@ -311,7 +311,7 @@ class Faults(Base):
 
     def outcome(self, behaviour, kinds, words, cause="unavailable", **settings):
         server = self.fake(behaviour)
-        settings.setdefault("timeout", 1500)
+        settings.setdefault("timeout", 10000)
         asker = self.asker([server], **settings)
         answer = asker.ask("mail", "old@example.org")[0]
         self.assertEqual(answer.get("cause"), cause, answer)
@@ -323,15 +323,15 @@ class Faults(Base):
     DOWN = ["server_down", "outage"]
 
     def test_no_answer(self):
-        self.outcome(fake_ldap.silent, self.DOWN, "no answer in time")
+        self.outcome(fake_ldap.silent, self.DOWN, "no answer in time", timeout=1500)
         self.outcome(fake_ldap.half, self.DOWN, "closed the connection")
-        self.outcome(fake_ldap.half_and_silence, self.DOWN, "no answer in time")
+        self.outcome(fake_ldap.half_and_silence, self.DOWN, "no answer in time", timeout=1500)
         self.outcome(fake_ldap.closing, self.DOWN, "closed the connection")
         self.outcome(fake_ldap.junk, self.DOWN, "")
         self.outcome(fake_ldap.not_ldap, self.DOWN, "")
         stop = threading.Event()
         self.addCleanup(stop.set)
-        self.outcome(fake_ldap.dripping(stop), self.DOWN, "no answer in time")
+        self.outcome(fake_ldap.dripping(stop), self.DOWN, "no answer in time", timeout=1500)
 
     def test_errors_of_the_server(self):
         for number in (51, 52):
@@ -353,14 +353,14 @@ class Faults(Base):
         self.assertFalse(asker.ask("mail", "old@example.org")[0]["found"])
 
     def test_too_much(self):
-        self.outcome(fake_ldap.many(2), ["bad_answer"], "more than one entry", "malformed", timeout=5000)
-        self.outcome(fake_ldap.many(10000), ["bad_answer"], "more than one entry", "malformed", timeout=5000)
-        self.outcome(fake_ldap.huge(100 << 20), ["bad_answer"], "larger than the limit", "malformed", timeout=5000)
+        self.outcome(fake_ldap.many(2), ["bad_answer"], "more than one entry", "malformed")
+        self.outcome(fake_ldap.many(10000), ["bad_answer"], "more than one entry", "malformed")
+        self.outcome(fake_ldap.huge(100 << 20), ["bad_answer"], "larger than the limit", "malformed")
         values = lambda server, connection, number, wanted: connection.sendall(  # noqa: E731
             fake_ldap.entry(number, "uid=x", {"mail": [f"{i}@example.org" for i in range(101)]}) + fake_ldap.done(number))
-        self.outcome(values, ["bad_answer"], "more than 100 values", "malformed", timeout=5000)
+        self.outcome(values, ["bad_answer"], "more than 100 values", "malformed")
         # Where one entry is as good as any, many are no fault.
-        asker = self.asker([self.fake(fake_ldap.many(10000))], [{"name": "any", "filter": "(x={a})", "any_entry": True}], timeout=5000)
+        asker = self.asker([self.fake(fake_ldap.many(10000))], [{"name": "any", "filter": "(x={a})", "any_entry": True}], timeout=10000)
         self.assertTrue(asker.ask("any", "old@example.org")[0]["found"])
         self.assertEqual(asker.kinds(), [])
 
@@ -370,7 +370,7 @@ class Faults(Base):
         self.addCleanup(stop.set)
         for behaviour in (fake_ldap.silent, fake_ldap.half, fake_ldap.code(51), fake_ldap.junk, fake_ldap.closing, fake_ldap.dripping(stop)):
             bad = self.fake(behaviour)
-            asker = self.asker([bad, good], timeout=1500)
+            asker = self.asker([bad, good], timeout=3000)
             answer = asker.ask("mail", *[f"old{i}@example.org" for i in range(50)])
             self.assertTrue(all(one["values"][0] == ["new@example.org"] for one in answer))
             self.assertEqual(asker.kinds(), ["server_down"])

@@ -52,7 +52,7 @@ class Token(unittest.TestCase):
 
     def world(self, url=None, **settings):
         profile = {"servers": [url or self.slapd.tls_url], "base": slapd.BASE, "trusted": self.keys.authority.certificate, "sasl": "external",
-                   "key": "fipsd:gateway", "timeout": "2s", "connect-timeout": "3s", "retry": "1s", "cache-size": 0,
+                   "key": "fipsd:gateway", "timeout": "10s", "connect-timeout": "10s", "retry": "1s", "cache-size": 0,
                    "queries": {"mail": {"filter": "(employeeNumber={a})", "address": "mail"}}, **settings}
         profile = {name: value for name, value in profile.items() if value is not None}
         world = World(config={"keys": {"socket": self.fipsd.milter_socket}, "ldap": {"one": profile}, "masquerade": {"m": {"queries": "one.mail"}},

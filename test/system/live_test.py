@@ -39,7 +39,7 @@ class Live(unittest.TestCase):
     def test_hang(self):
         """SIGSTOP at several steps: Postfix gives up after its own time and answers 4xx; after SIGCONT mail flows again."""
         world = World(rules=MARK, behind=True, start=False,
-                      extra={"milter_connect_timeout": "2s", "milter_command_timeout": "2s", "milter_content_timeout": "2s"})
+                      extra={"milter_connect_timeout": "5s", "milter_command_timeout": "5s", "milter_content_timeout": "5s"})
         self.addCleanup(world.close)
         world.daemon.start()
         proxy = Proxy(world.mta.milter_socket, world.daemon.socket)

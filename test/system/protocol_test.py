@@ -64,7 +64,7 @@ class Protocol(unittest.TestCase):
 
     def closed(self, *chunks, negotiate=False):
         """Sends the chunks; the daemon must close the connection, or at least not crash, and say nothing that accepts."""
-        mta = milter.Mta(self.daemon.socket, negotiate=negotiate, timeout=5)
+        mta = milter.Mta(self.daemon.socket, negotiate=negotiate, timeout=60)
         answers = []
         with mta:
             try:
@@ -154,7 +154,7 @@ class Protocol(unittest.TestCase):
     def test_unpaired_macros(self):
         """A macro packet whose last name has no value, of every length: libmilter's look-up would run past its end."""
         for names in range(1, 80, 2):
-            mta = milter.Mta(self.daemon.socket, timeout=10)
+            mta = milter.Mta(self.daemon.socket, timeout=60)
             with mta:
                 macros = milter.packet(milter.MACRO, milter.MAIL + b"x\0" * names)
                 mail = milter.packet(milter.MAIL, b"<a@x.test>\0")
@@ -190,7 +190,7 @@ class Protocol(unittest.TestCase):
             # libmilter takes an empty offer for one of version 1 of the protocol.
             steps_offered, actions_offered = steps or 0x3F, actions or 0x0F
             try:
-                mta = milter.Mta(self.daemon.socket, steps, actions, timeout=10)
+                mta = milter.Mta(self.daemon.socket, steps, actions, timeout=60)
             except milter.Closed:
                 continue
             with mta:
@@ -226,7 +226,7 @@ class Protocol(unittest.TestCase):
                     data = bytes(generator.randrange(256) for _ in range(generator.randrange(60)))
                 packets.append(milter.packet(letter, data))
             mta = milter.Mta(self.daemon.socket, generator.randrange(milter.ALL_STEPS + 1) if generator.random() < 0.3 else
-                             milter.ALL_STEPS, timeout=10)
+                             milter.ALL_STEPS, timeout=60)
             with mta:
                 try:
                     mta.send_raw(b"".join(packets))

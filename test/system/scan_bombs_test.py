@@ -17,7 +17,7 @@ import zlib
 import json
 
 SCAN = sys.argv.pop(1)
-MOST_CPU = 5.0  # only against what does not end; what is printed is the figure
+MOST_CPU = 15.0  # only against what does not end before the limit of 20 s ends it; what is printed is the figure
 MOST_MEMORY = 64  # MiB above idle, besides the bytes of the file itself
 
 
@@ -125,6 +125,7 @@ class Bombs(unittest.TestCase):
         print(f"{name}: {cpu:.2f} s CPU, {added} MiB added, {len(leaves)} leaves, {','.join(reasons) or 'scanned'}")
         self.assertEqual(status, 0, name)
         self.assertLess(cpu, MOST_CPU, name)
+        self.assertNotIn("time", reasons, name)
         self.assertLess(added, MOST_MEMORY, name)
         if unscannable:
             self.assertTrue(reasons, name)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """posternd and postern in the surroundings an administrator gives them: rights of the sockets, a user without privileges, a TCP
 socket, `postern doctor` on the configuration of real mail servers, messages being worked on, and what contrib/quickstart shows."""
+import contextlib
 import glob
 import json
 import os
@@ -47,7 +48,10 @@ class Setup(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(os.stat(daemon.control).st_mode) & 0o007, 0)
         # It listens on nothing else.
         with open(f"/proc/{daemon.pid}/net/tcp") as table:
-            ours = {os.readlink(path) for path in glob.glob(f"/proc/{daemon.pid}/fd/*") if os.path.exists(path)}
+            ours = set()
+            for path in glob.glob(f"/proc/{daemon.pid}/fd/*"):
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    ours.add(os.readlink(path))
             inodes = {"socket:[%s]" % line.split()[9] for line in table.readlines()[1:]}
         self.assertEqual(ours & inodes, set())
         daemon.stop()
