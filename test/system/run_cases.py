@@ -188,7 +188,7 @@ class Runner:
                     self.stored(daemon, (message.get("expect") or {}).get("kept", []), kept)
             for pattern in case.get("log", []):
                 try:
-                    wait_until(lambda: daemon.lines(pattern), "log", 5)
+                    wait_until(lambda: daemon.lines(pattern), "log")
                 except Timeout:
                     raise Failed(f"no log line matches {pattern!r}") from None
             daemon.stop()
@@ -329,7 +329,7 @@ class Runner:
                     return delivery
             return None
         wait_until(arrived, lambda: f"mail to {later['to']} with {later.get('headers-match')}; there is " +
-                   str([(delivery.recipients, delivery.headers()) for delivery in self.sink.all()[-3:]]), 20)
+                   str([(delivery.recipients, delivery.headers()) for delivery in self.sink.all()[-3:]]))
 
     def close(self):
         self.mta.stop()
