@@ -180,7 +180,7 @@ class Faults(Base):
     def setUp(self):
         self.fake = engines.FakeClamd()
         self.addCleanup(self.fake.close)
-        self.setup({"clam": {"type": "clamd", "servers": [self.fake.place], "connect-timeout": "2s", "timeout": "2s", "retry": "1s"}},
+        self.setup({"clam": {"type": "clamd", "servers": [self.fake.place], "connect-timeout": "3s", "timeout": "3s", "retry": "1s"}},
                    [{"name": "inbound", "inspect": ["clam"]}], rules=FILTERS[1:3])
 
     def clean(self):
