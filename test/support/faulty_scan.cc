@@ -268,6 +268,13 @@ Verdict misbehave(const Job& job, std::string_view word, uint64_t number) {
   if (word == "hog") hog(false);
   if (word == "hog-c") hog(true);
   if (word == "killed") ::raise(SIGKILL);
+  if (word == "killed-slowly") {
+    // As where the kernel takes long for the rest, once its files are closed.
+    ::close(worker::serving().socket);
+    const timespec pause{0, 400'000'000};
+    ::nanosleep(&pause, nullptr);
+    ::raise(SIGKILL);
+  }
   if (word == "stale" && jobs > 1) std::abort();
   if (word == "stale-hang") {
     if (jobs > 1) std::abort();

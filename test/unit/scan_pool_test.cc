@@ -138,18 +138,17 @@ TEST_P(ScanPoolFault, HasItsReasonAndCostsNoOther) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, ScanPoolFault,
-    ::testing::Values(Fault{"abort", Reason::crash, 2}, Fault{"segv", Reason::crash, 2},
-                      Fault{"trap", Reason::crash, 2}, Fault{"recurse", Reason::crash, 2},
-                      Fault{"throw", Reason::crash, 2}, Fault{"exit 0", Reason::crash, 2},
-                      Fault{"exit 7", Reason::crash, 2}, Fault{"spin", Reason::time, 0}, Fault{"hang", Reason::time, 0},
-                      Fault{"time", Reason::time, 0}, Fault{"unfinished-verdict", Reason::time, 0},
-                      Fault{"hog", Reason::memory, 0}, Fault{"hog-c", Reason::memory, 0},
-                      Fault{"noted-ill", Reason::memory, 0}, Fault{"ignored-failure", Reason::memory, 0},
-                      Fault{"ignored-failure-of-a-broken-one", Reason::memory, 0}, Fault{"killed", Reason::memory, 2},
-                      Fault{"close", Reason::crash, 2}, Fault{"garbage", Reason::crash, 2},
-                      Fault{"too-long", Reason::crash, 2}, Fault{"other-job", Reason::crash, 2},
-                      Fault{"garbage-verdict", Reason::crash, 2}, Fault{"half-verdict", Reason::crash, 2},
-                      Fault{"long-verdict", Reason::crash, 2}, Fault{"wide-piece", Reason::crash, 2}),
+    ::testing::Values(
+        Fault{"abort", Reason::crash, 2}, Fault{"segv", Reason::crash, 2}, Fault{"trap", Reason::crash, 2},
+        Fault{"recurse", Reason::crash, 2}, Fault{"throw", Reason::crash, 2}, Fault{"exit 0", Reason::crash, 2},
+        Fault{"exit 7", Reason::crash, 2}, Fault{"spin", Reason::time, 0}, Fault{"hang", Reason::time, 0},
+        Fault{"time", Reason::time, 0}, Fault{"unfinished-verdict", Reason::time, 0}, Fault{"hog", Reason::memory, 0},
+        Fault{"hog-c", Reason::memory, 0}, Fault{"noted-ill", Reason::memory, 0},
+        Fault{"ignored-failure", Reason::memory, 0}, Fault{"ignored-failure-of-a-broken-one", Reason::memory, 0},
+        Fault{"killed", Reason::memory, 2}, Fault{"killed-slowly", Reason::memory, 2}, Fault{"close", Reason::crash, 2},
+        Fault{"garbage", Reason::crash, 2}, Fault{"too-long", Reason::crash, 2}, Fault{"other-job", Reason::crash, 2},
+        Fault{"garbage-verdict", Reason::crash, 2}, Fault{"half-verdict", Reason::crash, 2},
+        Fault{"long-verdict", Reason::crash, 2}, Fault{"wide-piece", Reason::crash, 2}),
     [](const auto& fault) {
       std::string name = fault.param.word;
       for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';

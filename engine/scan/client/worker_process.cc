@@ -42,6 +42,8 @@ constexpr std::chrono::milliseconds kSlow[] = {std::chrono::milliseconds(500), s
 constexpr int kSlowNice = 6;  // by step
 constexpr size_t kKeptFrame = 1u << 20;
 constexpr int kMostNice = 19;
+// Between the end of a worker's socket and its own: long where memory is short, or the processor has much to do.
+constexpr auto kEnding = std::chrono::seconds(2);
 // For a copy of a template that is gone to say who it is; the pool's keeper waits that long.
 constexpr auto kUnnamed = std::chrono::seconds(2);
 
@@ -230,9 +232,10 @@ bool WorkerProcess::exchange(const std::string& frame, Kind expected, Kind other
   }
   const std::optional<std::string> got = wait == Wait::message ? receive_frame(socket_.get()) : std::nullopt;
   if (!got) {
-    // It may have closed the socket and live on; an end comes a moment after its socket's.
+    // It may have closed the socket and live on; an end comes after its socket's, and how it ended tells a crash from a
+    // process that was killed.
     pollfd end{child_.fd(), POLLIN, 0};
-    const auto soon = std::min(deadline, Clock::now() + std::chrono::milliseconds(200));
+    const auto soon = std::min(deadline, Clock::now() + kEnding);
     while (::poll(&end, 1, milliseconds_left(soon)) < 0 && errno == EINTR) continue;
     outcome.end = child_.ended() ? End::died : End::nonsense;
     outcome.what = "it closed its socket";
