@@ -53,7 +53,11 @@ Pool::State::Lease Pool::State::acquire(bool fresh, Clock::time_point deadline) 
     if (idle.empty()) wake_keeper();
     return {*this, place};
   }
-  if (total() == 0 && !counts.trouble.empty()) return {};
+  if (total() == 0 && !counts.trouble.empty()) {
+    const Clock::time_point now = Clock::now();
+    deadline = std::min(deadline, worth_waiting(now));
+    if (deadline <= now) return {};
+  }
   Waiter waiter;
   waiter.fresh = fresh;
   const auto place = waiters.insert(waiters.end(), &waiter);
@@ -62,6 +66,13 @@ Pool::State::Lease Pool::State::acquire(bool fresh, Clock::time_point deadline) 
   if (waiter.given) return {*this, *waiter.given};
   if (!waiter.over) waiters.erase(place);
   return {};
+}
+
+// With the lock held. Until when a job waits for a worker where none started the last time.
+Clock::time_point Pool::State::worth_waiting(Clock::time_point now) const {
+  const Clock::time_point then = tried + kAskedPause;
+  if (trying) return then;
+  return now >= then ? now + kAskedPause : now;
 }
 
 // With the lock held.

@@ -2,6 +2,7 @@
 // Pool: a Scanner whose answers come from worker processes without rights. A worker that dies, hangs or takes too much
 // memory costs the job it had, never another's and never this process; nothing that goes wrong is ever "clean".
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,8 +31,9 @@ struct PoolSettings {
   unsigned workers = 0;            // kept ready; 0: one for each processor
   unsigned most_workers = 0;       // busy ones included, past it a job waits; 0: four for each processor, and two
   unsigned jobs_per_worker = 500;  // then it is replaced
-  uint64_t memory = 512ull << 20;  // address space of a worker
-  uint64_t arena = 4ull << 20;     // memory shared with each worker; what is larger goes through it in pieces
+  std::chrono::milliseconds start_pause{100};  // after a worker did not start; then longer, up to ten seconds
+  uint64_t memory = 512ull << 20;              // address space of a worker
+  uint64_t arena = 4ull << 20;            // memory shared with each worker; what is larger goes through it in pieces
   std::shared_ptr<CrashList> crash_list;  // contents that crashed; null: one of its own, forgotten with the pool
   // Called where a job is scanned, or on the pool's own thread, several at once; must not call the pool. `content` is
   // the SHA-256 of the job's bytes, in hexadecimal, where it is about one.

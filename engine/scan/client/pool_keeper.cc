@@ -50,9 +50,10 @@ Result<void> Pool::State::start_worker() {
   Workers made;
   made.push_back(std::move(*worker));
   const std::unique_lock lock(mutex);
+  set_trying(false);
   ++counts.workers_started;
   counts.trouble.clear();
-  starting.pause = kFirstPause;
+  starting.pause = settings.start_pause;
   if (stopping) {
     dead.splice(dead.end(), made);
   } else {
@@ -92,6 +93,7 @@ void Pool::State::renewal_failed(const base::Error& error) {
 void Pool::State::failed(const base::Error& error) {
   starting.failed();
   std::unique_lock lock(mutex);
+  set_trying(false);
   if (stopping) return;
   if (total() == 0) {
     for (Waiter* waiter : waiters) {
@@ -133,8 +135,8 @@ void Pool::State::wait_for_work() {
     const std::unique_lock lock(mutex);
     if (stopping || !dead.empty()) return;
     if (start_needed()) {
-      if (starting.due()) return;
-      until = starting.at;
+      until = next_start();
+      if (Clock::now() >= until) return;
     }
     if (crowded_since != Clock::time_point::max()) until = std::min(until, crowded_since + kSurplus);
     // An idle one that ends is buried at once.
@@ -165,8 +167,9 @@ bool Pool::State::turn() {
     } else if (Clock::now() >= crowded_since + kSurplus) {
       burials.splice(burials.end(), idle, idle.begin());
     }
-    start = start_needed() && starting.due();
+    start = start_needed() && Clock::now() >= next_start();
     burials.splice(burials.end(), dead);
+    if (start) set_trying(true);
   }
   for (const WorkerPointer& worker : burials) worker->kill();
   if (start) {
@@ -185,6 +188,10 @@ void Pool::State::keep() {
     } catch (const std::exception&) {
       // No memory, as a rule. Nothing is lost by it: a later turn does what this one did not.
       starting.failed();
+      {
+        const std::unique_lock lock(mutex);
+        set_trying(false);
+      }
       pollfd woken{wake.get(), POLLIN, 0};
       wait({&woken, 1}, Clock::now() + kFirstPause);
     }

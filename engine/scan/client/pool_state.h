@@ -28,6 +28,9 @@ inline constexpr auto kTemplateStart = std::chrono::seconds(30);
 inline constexpr auto kWorkerStart = std::chrono::seconds(10);
 inline constexpr std::chrono::milliseconds kFirstPause{100};
 inline constexpr std::chrono::milliseconds kMostPause{10000};
+// A job that finds no worker since none starts has that tried again, this long after the last time, and waits for it
+// no longer than this: nobody knows what the pause until the next time would cost.
+inline constexpr std::chrono::milliseconds kAskedPause{1000};
 // Workers of one template have one address space layout: who makes them crash must not get many guesses at it.
 inline constexpr unsigned kCrashesPerTemplate = 16;
 
@@ -68,7 +71,9 @@ struct Pool::State {
   Clock::time_point crowded_since = Clock::time_point::max();
   Workers busy;  // each its Lease's
   std::list<Waiter*> waiters;
-  Workers dead;  // for the keeper to bury
+  Workers dead;               // for the keeper to bury
+  bool trying = false;        // a worker is being started
+  Clock::time_point tried{};  // the last change of that
   bool stopping = false;
   unsigned scans = 0;  // threads in scan()
   std::condition_variable scan_over;
@@ -80,7 +85,7 @@ struct Pool::State {
   std::thread keeper;
   std::mutex join_mutex;
   std::unique_ptr<Template> current;
-  Retry starting;
+  Retry starting{.pause = settings.start_pause};
   // What comes of the next template has no bearing on workers while the current one serves.
   std::unique_ptr<Template> next;
   Clock::time_point next_until{};
@@ -108,6 +113,17 @@ struct Pool::State {
   // With the lock held.
   size_t total() const { return idle.size() + busy.size(); }
 
+  // With the lock held.
+  void set_trying(bool now) {
+    trying = now;
+    tried = Clock::now();
+  }
+  // With the lock held, on the keeper: when the next worker may be started. A job that waits for one has it tried
+  // sooner.
+  Clock::time_point next_start() const {
+    return waiters.empty() ? starting.at : std::min(starting.at, tried + kAskedPause);
+  }
+
   // With all of the usual number busy, one more is ready for the next job.
   size_t kept_idle() const { return settings.workers + size_t{1}; }
 
@@ -132,6 +148,7 @@ struct Pool::State {
   };
 
   Lease acquire(bool fresh, Clock::time_point deadline);
+  Clock::time_point worth_waiting(Clock::time_point now) const;
   void release(Workers::iterator place, bool keep);
   void offer(Workers& from, Workers::iterator place);
   bool in_the_way(const WorkerProcess& worker) const;
