@@ -3,6 +3,7 @@
 // after a failed open.
 #include "engine/scan/worker/archive_reader.h"
 
+#include <algorithm>
 #include <clocale>
 #include <cstring>
 
@@ -114,6 +115,10 @@ int ArchiveReader::next(archive_entry*& entry) {
   return archive_read_next_header(archive_, &entry);
 }
 
+uint64_t ArchiveReader::begin_of_entry() const {
+  return static_cast<uint64_t>(std::max<la_int64_t>(archive_read_header_position(archive_), 0));
+}
+
 void ArchiveReader::read(Unpack& unpack) {
   const InLocale locale;
   while (true) {
@@ -150,8 +155,8 @@ Reason ArchiveReader::reason() const {
   if (says("encrypt") || says("passphrase") || says("password")) return Reason::password;
   if (says("memory") || says("allocat")) return Reason::memory;
   if (says("multivolume") || says("multi-volume")) return Reason::partial;
-  if (says("unknown codec") || says("unsupported") || says("not supported") || says("don't support") ||
-      says("unknown compression")) {
+  if (says("unknown codec") || says("unexpected codec") || says("unsupported") || says("not supported") ||
+      says("don't support") || says("unknown compression")) {
     return Reason::unsupported;
   }
   return Reason::corrupt;
@@ -162,6 +167,19 @@ std::string entry_name(archive_entry* entry) {
   const char* name = archive_entry_pathname_utf8(entry);
   if (name == nullptr) name = archive_entry_pathname(entry);
   return name == nullptr ? std::string() : std::string(name);
+}
+
+bool is_false_link(archive_entry* entry) {
+  if (archive_entry_filetype(entry) != AE_IFLNK) return false;
+  const InLocale locale;
+  const char* target = archive_entry_symlink(entry);
+  // What stands behind a zero is not seen here: what is left of a program is its first letters.
+  constexpr size_t kLongest = 4096;
+  const std::string_view path = target == nullptr ? "" : target;
+  if (path.empty() || path.size() > kLongest || path.starts_with("MZ") || path.starts_with("%PDF")) return true;
+  return std::ranges::any_of(path, [](unsigned char c) {
+    return c < ' ' || c == 0x7f || std::string_view("<>|\"{}*?").find(static_cast<char>(c)) != std::string_view::npos;
+  });
 }
 
 void decode_stream(std::string_view bytes, int filter, Unpack& unpack) {

@@ -29,6 +29,8 @@ class ArchiveReader {
   bool open(std::string_view bytes) { return open(std::span(&bytes, 1)); }
   // next goes to the next entry and returns libarchive's answer.
   int next(archive_entry*& entry);
+  // begin_of_entry tells where the heads of the entry begin.
+  uint64_t begin_of_entry() const;
   // read unpacks the entry; what goes wrong is the thing's reason.
   void read(Unpack& unpack);
   // lenient has warnings of content ignored, for who checks what comes out himself.
@@ -58,6 +60,10 @@ class ArchiveReader {
 
 // entry_name returns an entry's name, UTF-8 where libarchive can tell, else as it stands; never null.
 std::string entry_name(archive_entry* entry);
+
+// is_false_link tells whether an entry that its mode calls a link has content that is no path. Such content is taken
+// for the target by libarchive, and for a file by programs that make no links.
+bool is_false_link(archive_entry* entry);
 
 // decode_stream unpacks one packed stream of filter `filter`.
 void decode_stream(std::string_view bytes, int filter, Unpack& unpack);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Archives that libarchive reads: tar, 7-Zip, cabinet, cpio, ar, xar, RPM, LHA. Members are read in order; folders are
-// no members, links and devices are members without content and never anything else.
+// no members, links and devices are members without content. What has content is read whatever its mode calls it.
 #include <archive.h>
 #include <archive_entry.h>
 #include <zlib.h>
@@ -81,6 +81,40 @@ bool has_folder_bomb(std::string_view bytes) {
   return read_number(head, at) > head.size();
 }
 
+// tar_number reads a number of a head: octal digits, or 256-based where the first bit is set.
+uint64_t tar_number(std::string_view field) {
+  uint64_t value = 0;
+  if ((byte_at(field, 0) & 0x80) != 0) {
+    for (size_t i = field.size() - 8; i < field.size(); ++i) value = value << 8 | byte_at(field, i);
+    return value;
+  }
+  for (const char c : field) {
+    if (c >= '0' && c <= '7') value = value * 8 + static_cast<uint64_t>(c - '0');
+    if (c == '\0') break;
+  }
+  return value;
+}
+
+// give_passed_over gives what stands before an entry of a tar as if it were something about it, where other programs
+// see a file: lists of rights as Solaris writes them. libarchive passes them over. false: stop.
+bool give_passed_over(std::string_view bytes, uint64_t at, Unpack& unpack) {
+  constexpr uint64_t kBlock = 512;
+  while (at < bytes.size() && bytes.size() - at >= kBlock) {
+    const std::string_view head = bytes.substr(at, kBlock);
+    if (std::string_view("AKLVXgx").find(head[156]) == std::string_view::npos) return true;
+    const uint64_t size = tar_number(head.substr(124, 12));
+    at += kBlock;
+    const std::string_view data = slice(bytes, at, size);
+    if (head[156] == 'A' && size > 0) {
+      const std::string_view name = head.substr(0, std::min<size_t>(head.find('\0'), 100));
+      if (!unpack.give_view(data, name, data.size() < size ? Reason::corrupt : Reason::none)) return false;
+    }
+    if (data.size() < size) return true;
+    at += (size + kBlock - 1) / kBlock * kBlock;
+  }
+  return true;
+}
+
 void read_format(Context& context, const Row& row, std::string_view bytes) {
   ArchiveReader reader(row.enable);
   Unpack unpack(context);
@@ -106,8 +140,9 @@ void read_format(Context& context, const Row& row, std::string_view bytes) {
       context.fail(Reason::time);
       break;
     }
+    if (row.type == FileType::tar && !give_passed_over(bytes, reader.begin_of_entry(), unpack)) break;
     const std::string name = entry_name(entry);
-    if (archive_entry_filetype(entry) == AE_IFDIR) {
+    if (archive_entry_filetype(entry) == AE_IFDIR && archive_entry_size(entry) <= 0) {
       if (++empty <= kEmptyEntries) continue;
       context.fail(Reason::members);
       break;
@@ -121,6 +156,9 @@ void read_format(Context& context, const Row& row, std::string_view bytes) {
       continue;
     }
     unpack.begin();
+    // These have what a link leads to as its content.
+    const bool link_content = row.type == FileType::type_7z || row.type == FileType::cpio;
+    if (link_content && is_false_link(entry)) unpack.set_reason(Reason::unsupported);
     reader.read(unpack);
     const Reason lost = unpack.reason();
     if (!unpack.give(name)) break;

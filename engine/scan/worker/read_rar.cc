@@ -187,7 +187,8 @@ void read_contents(Context& context, std::string_view bytes, const RarHeaders& h
     if (state == ARCHIVE_EOF) return context.fail(Reason::corrupt);
     if (state < ARCHIVE_WARN) return context.fail(reader.reason());
     if (context.budget().expired()) return context.fail(Reason::time);
-    if (member.directory || archive_entry_filetype(entry) == AE_IFDIR) continue;
+    // Not by the mode, which other programs do not look at.
+    if (member.directory) continue;
     const std::string name = entry_name(entry);
     if (member.encrypted) {
       if (!unpack.unread(name, member.size, Reason::password, Protection::yes)) return;
@@ -196,7 +197,10 @@ void read_contents(Context& context, std::string_view bytes, const RarHeaders& h
     unpack.begin();
     if (member.split) unpack.set_reason(Reason::partial);
     if (member.old) unpack.set_reason(Reason::unsupported);
-    if (!member.split && !member.old) reader.read(unpack);
+    if (!member.split && !member.old) {
+      if (!five && is_false_link(entry)) unpack.set_reason(Reason::unsupported);
+      reader.read(unpack);
+    }
     const Reason lost = unpack.reason();
     if (!unpack.give(name)) return;
     if (reader.dead()) return context.fail(lost);
