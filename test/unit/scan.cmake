@@ -6,7 +6,8 @@ set_tests_properties(scan-bombs PROPERTIES LABELS "ci;system" TIMEOUT 300)
 postern_unit_test(scan-archive SOURCES unit/scan_archive_test.cc unit/scan_packages_test.cc unit/scan_modes_test.cc
   LINK postern_scan_worker)
 postern_unit_test(scan-carriers SOURCES unit/scan_carriers_test.cc unit/scan_images_test.cc LINK postern_scan_worker)
-postern_unit_test(scan-text SOURCES unit/scan_text_test.cc unit/scan_charset_test.cc LINK postern_scan_worker)
+postern_unit_test(scan-text SOURCES unit/scan_text_test.cc unit/scan_charset_test.cc unit/scan_sheets_test.cc
+  LINK postern_scan_worker)
 add_test(NAME scan-charsets COMMAND unit-scan-text --gtest_filter=ScanCharset.AnyBytesInAnyCharsetBecomeText)
 set_tests_properties(scan-charsets PROPERTIES LABELS long ENVIRONMENT POSTERN_BUFFERS=1000000 TIMEOUT 3600)
 postern_unit_test(scan-pdf SOURCES unit/scan_pdf_test.cc LINK postern_scan_worker)

@@ -502,7 +502,8 @@ TEST(Documents, OneNote) {
   const std::string guid("\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac", 16);
   const std::string data = program();
   const Verdict verdict =
-      scan("\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3"s + std::string(1024, '\0') +
+      scan("\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3"s + std::string(32, '\0') +
+           "\x3f\xdd\x9a\x10\x1b\x91\xf5\x49\xa5\xd0\x17\x91\xed\xc8\xae\xd8"s + std::string(1024, '\0') +
            name16("secret Falkenflug") + "\0\0"s + name16("invoice.pdf") + "\0\0"s + guid + little(data.size(), 8) +
            std::string(12, '\0') + data + std::string(64, '\0'));
   EXPECT_TRUE(verdict.leaves[0].is(FileType::one));
@@ -510,6 +511,12 @@ TEST(Documents, OneNote) {
   ASSERT_EQ(verdict.leaves.size(), 2u);
   EXPECT_TRUE(verdict.leaves[1].is(FileType::exe));
   EXPECT_EQ(verdict.leaves[1].name, "invoice.pdf");
+  EXPECT_TRUE(verdict.complete());
+  // Built in the other way, as it comes from OneDrive.
+  const Verdict other =
+      scan("\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3"s + std::string(32, '\0') +
+           "\x2f\xe9\x8d\x63\xd4\xa6\xc1\x4b\x9a\x36\xb3\xfc\x25\x11\xa5\xb7"s + std::string(64, '\0'));
+  EXPECT_EQ(other.leaves[0].reason, Reason::unsupported);
 }
 
 TEST(Documents, DrawingsAndWordPerfect) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <random>
 #include <string>
 
@@ -107,6 +108,96 @@ TEST(ScanText, ProgramsSmuggledInPages) {
   EXPECT_TRUE(finds_program(scan("<html><script>new Uint8Array([" + numbers + "0])</script>", "a.html")));
   EXPECT_TRUE(finds_program(
       scan("<svg xmlns='http://www.w3.org/2000/svg'><image href='data:x/y;base64," + code + "'/></svg>", "a.svg")));
+}
+
+// written writes each octet by a format of printf.
+std::string written(std::string_view bytes, const char* format) {
+  std::string out;
+  char one[16];
+  for (const char c : bytes) {
+    std::snprintf(one, sizeof one, format, static_cast<unsigned>(static_cast<unsigned char>(c)));
+    out += one;
+  }
+  return out;
+}
+
+TEST(ScanText, ProgramsSmuggledInOtherDigits) {
+  const auto page = [](const std::string& string) {
+    return scan("<html><script>x('" + string + "')</script>", "a.html");
+  };
+  const std::string code = base64(program());
+  for (const char* const format : {"%02x", "%02X", "\\x%02x", "%%%02x", "\\u%04X", "%%u00%02x"}) {
+    EXPECT_TRUE(finds_program(page(written(program(), format)))) << format;
+  }
+  EXPECT_TRUE(finds_program(page("0x" + written(program(), "%02x"))));
+  EXPECT_TRUE(finds_program(page(written(code, "\\x%02x")))) << "base64 whose letters are escaped";
+  // As escape() of JavaScript writes it: letters stay.
+  EXPECT_TRUE(finds_program(page("MZ" + written(program().substr(2), "%%%02X"))));
+  std::string wide;
+  for (size_t i = 0; i + 1 < program().size(); i += 2) {
+    wide += "%u" + written(program().substr(i + 1, 1), "%02x") + written(program().substr(i, 1), "%02x");
+  }
+  EXPECT_TRUE(finds_program(page(wide)));
+  // The alphabet for addresses.
+  std::string bytes = program();
+  for (size_t i = 200; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i % 7 == 0 ? 0xfb : 0xff);
+  std::string url = base64(bytes);
+  std::ranges::replace(url, '+', '-');
+  std::ranges::replace(url, '/', '_');
+  EXPECT_TRUE(finds_program(page(url)));
+}
+
+TEST(ScanText, AddressesAndWordsAreNoData) {
+  std::string link = "https://example.org/";
+  for (int i = 0; i < 40; ++i) link += "%D0%BF%D1%80";
+  std::string icon = "<svg xmlns=%22http://www.w3.org/2000/svg%22%3E";
+  for (int i = 0; i < 40; ++i) icon += "%3Cg/%3E";
+  std::string token;
+  for (int i = 0; i < 12; ++i) token += "abcdefghijklmnopqrstuvwxy-";
+  const std::string pages[] = {
+      "<a href=\"" + link + "\">x</a>",
+      "<a href='https://example.org/?t=abc_" + token + "'>x</a>",
+      "<script>var r=/[\\u0300-\\u036f\\u0483-\\u0489]/, s='" + written(std::string(60, 'w'), "\\u03%02x") +
+          "'</script>",
+      "<p data-kind='d' dir=ltr>100 % of a, 20 % of b</p>",
+  };
+  for (const std::string& page : pages) {
+    EXPECT_EQ(scan("<html><body>" + page + "</body></html>", "a.html").leaves.size(), 1u) << page;
+  }
+  // A picture in an address is given once.
+  EXPECT_EQ(
+      scan("<html><style>a{background:url('data:image/svg+xml," + icon + "')}</style></html>", "a.html").leaves.size(),
+      2u);
+  const std::string plain = "<html><img src=\"data:image/png;base64," + base64(program()) + "\"></html>";
+  EXPECT_EQ(scan(plain, "a.html").leaves.size(), 2u);
+}
+
+TEST(ScanText, DataAddressesAsBrowsersReadThem) {
+  const std::string code = base64(program());
+  const std::string values[] = {
+      "data:application/zip;base64," + written(code, "&#%u;"),
+      "&#100;ata:application/zip;base64," + code,
+      "data&#58;application/zip;base64&#44;" + code,
+      "data&Tab;:application/zip;base64," + code,
+      "\nda\nta:application/zip;base64," + code,
+      "data:application/zip;%62ase64," + code,
+      "data:application/zip;x=" + std::string(300, 'y') + ";base64," + code,
+      "data:application/zip;x='<>';base64," + code,
+  };
+  for (const std::string& value : values) {
+    EXPECT_TRUE(finds_program(scan("<html><a href=\"" + value + "\" download=x>x</a></html>", "a.html"))) << value;
+  }
+  EXPECT_TRUE(finds_program(scan("<svg xmlns='http://www.w3.org/2000/svg'><script>x('data&#58;a/b;base64," +
+                                     written(code, "&#%u;") + "')</script></svg>",
+                                 "a.svg")));
+}
+
+TEST(ScanText, PagesCalledUtf7AreReadBothWays) {
+  const std::string page = "<script>x('" + base64(program()) + "')</script>words";
+  EXPECT_TRUE(finds_program(scan("<html><meta charset='utf-7'>" + page, "a.html")));
+  const Verdict verdict = scan("<html>" + page, "a.html", "text/html", "UNICODE-1-1-UTF-7");
+  EXPECT_TRUE(finds_program(verdict));
+  EXPECT_TRUE(has(text("+AHcAbwByAGQ-", "a.txt", "text/plain", "utf-7"), "word"));
 }
 
 TEST(ScanText, XmlEntitiesDoNotUnfold) {

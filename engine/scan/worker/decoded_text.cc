@@ -29,6 +29,18 @@ bool says_nothing(std::string_view charset) {
   return std::ranges::any_of(kNothing, [&](std::string_view each) { return base::iequals(each, charset); });
 }
 
+// is_page tells whether browsers read it. They do not follow labels of UTF-7, other readers do.
+bool is_page(const Leaf& leaf) {
+  return leaf.is(FileType::html) || leaf.is(FileType::xhtml) || leaf.is(FileType::hta) || leaf.is(FileType::svg);
+}
+bool is_utf7(std::string_view charset) {
+  std::string letters;
+  for (const char c : charset.substr(0, 64)) {
+    if (c != '-' && c != '_' && c != ' ') letters += base::ascii_lower(c);
+  }
+  return letters.ends_with("utf7") || letters == "cp65000";
+}
+
 size_t replacements(std::string_view utf8) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
   size_t count = 0;
@@ -95,6 +107,7 @@ DecodedText::DecodedText(Context& context, std::string_view bytes, std::string_v
              bytes.find('\0') == std::string_view::npos) {
     other = "utf-8";  // the label lies, or the text has no ASCII in it
   }
+  if (other.empty() && is_page(context.leaf()) && is_utf7(charset)) other = "utf-8";
   if (charset.empty() || base::iequals(charset, "utf-8")) {
     if (bytes.starts_with(kUtf8Mark)) bytes.remove_prefix(kUtf8Mark.size());
     if (base::is_valid_utf8(bytes)) {

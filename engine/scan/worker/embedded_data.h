@@ -34,8 +34,12 @@ bool give_inline(Context& context, std::string_view bytes, std::string_view labe
 // give_data_uri scans what stands in "data:…", if it is one; false: no more is wanted.
 bool give_data_uri(Context& context, std::string_view uri, std::string_view name);
 
-// find_embedded looks all through `text` for data URIs; with `script`, also for long base64 strings (put together from
-// pieces as programs do it) and arrays of byte values.
+// give_data_attribute does so with the value of an attribute: `source` as it stands in the page, `value` without
+// character references. Browsers skip tabs and line ends in it. What find_embedded finds in the source is not given.
+bool give_data_attribute(Context& context, std::string_view source, std::string_view value);
+
+// find_embedded looks all through `text` for data URIs; with `script`, also for long strings of base64 or hexadecimal
+// digits (put together from pieces as programs do it), of "%4d" and "\x4d", and for arrays of byte values.
 void find_embedded(Context& context, std::string_view text, bool script);
 
 }  // namespace postern::scan::worker

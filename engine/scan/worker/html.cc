@@ -10,6 +10,8 @@
 #include "engine/mime/html_tag.h"
 #include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/embedded_data.h"
+#include "engine/scan/worker/filetype.h"
+#include "engine/scan/worker/formula.h"
 #include "engine/scan/worker/text_readers.h"
 #include "engine/scan/worker/text_sink.h"
 
@@ -47,7 +49,8 @@ bool is_code(std::string_view address) {
 
 class MarkupText {
  public:
-  MarkupText(Context& context, std::string_view html) : context_(context), html_(html), sink_(context) {}
+  MarkupText(Context& context, std::string_view html)
+      : context_(context), html_(html), sink_(context), sheet_(is_sheet(context.leaf())) {}
 
   void run() {
     mime::HtmlScanner scanner(html_);
@@ -77,14 +80,28 @@ class MarkupText {
           break;
       }
     }
+    end_of_cell();
     sink_.paragraph(aside_);
   }
 
  private:
   static constexpr size_t kMostAside = 1u << 20;
 
+  // is_sheet tells whether a spreadsheet opens the page as one of its own.
+  static bool is_sheet(const Leaf& leaf) {
+    const std::string name = plain_name(leaf.name);
+    return name.ends_with(".xls") || name.ends_with(".xlt") ||
+           base::iequals(leaf.declared_mime, "application/vnd.ms-excel");
+  }
+  void end_of_cell() {
+    if (is_dde(base::trim(cell_))) context_.mark(Mark::macro_dde);
+    cell_.clear();
+  }
+
   // White space is drawn together; what a line ends with is not written.
   void text(std::string_view decoded) {
+    constexpr size_t kLongestCell = 1024;
+    if (sheet_) cell_ += decoded.substr(0, kLongestCell - std::min(kLongestCell, cell_.size()));
     if (!context_.wants_text()) return;
     std::string out;
     out.reserve(decoded.size() + 1);
@@ -129,6 +146,7 @@ class MarkupText {
     const std::string_view name = mime::tag_name(source);
     const bool end = mime::is_end_tag(source);
     last_ = name;
+    if (sheet_ && (base::iequals(name, "td") || base::iequals(name, "th") || base::iequals(name, "tr"))) end_of_cell();
     if (mime::is_one_of(name, kBlocks)) {
       line();
     } else if (base::iequals(name, "td") || base::iequals(name, "th")) {
@@ -155,6 +173,10 @@ class MarkupText {
     mime::HtmlAttribute each;
     while (mime::next_attribute(source, at, each)) {
       if (each.value.empty()) continue;
+      data_uri(each.value);
+      if (base::iequals(each.name, "x:fmla") && is_dde_formula(mime::html_text(each.value, true))) {
+        context_.mark(Mark::macro_dde);
+      }
       if (each.name.size() > 3 && base::istarts_with(each.name, "on")) {
         context_.mark(Mark::active_content);
       } else if (mime::is_one_of(each.name, kLinks)) {
@@ -173,6 +195,14 @@ class MarkupText {
         if (context_.job().want_metadata && mime::attribute_of(source, "http-equiv").empty()) aside(content);
       }
     }
+  }
+
+  // A data URI may be written so that it is none in the source.
+  void data_uri(std::string_view source) {
+    size_t begin = 0;
+    while (begin < source.size() && static_cast<unsigned char>(source[begin]) <= ' ') ++begin;
+    if (begin == source.size() || std::string_view("dD&").find(source[begin]) == std::string_view::npos) return;
+    more_data_ = more_data_ && give_data_attribute(context_, source, mime::html_text(source, true));
   }
 
   void cdata(std::string_view source) {
@@ -227,7 +257,10 @@ class MarkupText {
   TextSink sink_;
   std::string aside_;
   std::string_view last_;
-  unsigned foreign_ = 0;  // depth of SVG and MathML
+  std::string cell_;  // of a sheet
+  bool sheet_;
+  bool more_data_ = true;  // wanted of attributes
+  unsigned foreign_ = 0;   // depth of SVG and MathML
   bool blank_ = false;
   bool in_line_ = false;
 };

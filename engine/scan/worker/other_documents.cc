@@ -20,6 +20,10 @@ using namespace std::string_view_literals;
 // FileDataStoreObject, as OneNote stores files (MS-ONESTORE 2.6.13).
 constexpr std::string_view kOneFile("\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac", 16);
 
+// What a section or notebook says that it is built by (MS-ONESTORE 2.3.1). As OneNote sends it to others, a file is
+// built otherwise, and what is in it is not read.
+constexpr std::string_view kOneStore("\x3f\xdd\x9a\x10\x1b\x91\xf5\x49\xa5\xd0\x17\x91\xed\xc8\xae\xd8", 16);
+
 // file_names finds names of files, in UTF-16, in the order in which they stand.
 std::vector<std::string> file_names(std::string_view bytes) {
   std::vector<std::string> out;
@@ -142,6 +146,7 @@ std::string visio_unpack(std::string_view bytes, size_t most) {
 
 void read_one(Context& context) {
   const std::string_view bytes = context.bytes();
+  if (slice(bytes, 48, 16) != kOneStore) context.fail(Reason::unsupported);
   {
     TextSink sink(context);
     text_runs(sink, bytes, true, 4);

@@ -10,6 +10,7 @@
 
 #include "engine/base/text.h"
 #include "engine/mime/html_entities.h"
+#include "engine/mime/html_scanner.h"
 #include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/embedded_data.h"
 #include "engine/scan/worker/office.h"
@@ -219,6 +220,11 @@ void read_xml(Context& context) {
   }
   if (!whole) markup_text(context, text);
   find_embedded(context, text, true);
+  // Viewers run the scripts of a picture as they are without character references.
+  if (!leaf.is(FileType::svg) || text.find("&#") == std::string_view::npos) return;
+  constexpr size_t kMostResolved = 8u << 20;
+  if (text.size() > kMostResolved) context.fail(Reason::size);
+  find_embedded(context, mime::html_text(text.substr(0, kMostResolved), false), true);
 }
 
 }  // namespace postern::scan::worker

@@ -9,6 +9,7 @@
 #include "engine/mime/html_entities.h"
 #include "engine/scan/worker/decoded_text.h"
 #include "engine/scan/worker/embedded_data.h"
+#include "engine/scan/worker/filetype.h"
 #include "engine/scan/worker/formula.h"
 #include "engine/scan/worker/text_readers.h"
 #include "engine/scan/worker/text_sink.h"
@@ -37,6 +38,18 @@ bool is_header_type(std::string_view mime) {
   return std::ranges::find(kTypes, mime) != kTypes.end();
 }
 
+// starts_program tells whether a field of a cell is a formula of Excel's old macros that starts or loads a program.
+bool starts_program(std::string_view field) {
+  constexpr std::array<std::string_view, 4> kCalls = {"exec(", "call(", "register(", "fopen("};
+  if (!field.starts_with('E')) return false;
+  const std::string formula = base::lower(field.substr(1, 1024));
+  return std::ranges::any_of(kCalls, [&](std::string_view call) {
+    const size_t at = formula.find(call);
+    return at != std::string::npos &&
+           (at == 0 || std::string_view("=+-(,;&").find(formula[at - 1]) != std::string::npos);
+  });
+}
+
 void find_dde(Context& context, std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t bar = text.find('|', at);
@@ -55,6 +68,51 @@ void find_dde(Context& context, std::string_view text) {
       return;
     }
   }
+}
+
+// is_table tells whether a spreadsheet opens this as cells, of whatever type the text is.
+bool is_table(const Leaf& leaf) {
+  constexpr std::array<std::string_view, 9> kExtensions = {"csv", "dif", "iqy", "prn", "slk",
+                                                           "tab", "tsv", "xls", "xlt"};
+  const std::string name = plain_name(leaf.name);
+  const std::string_view extension = std::string_view(name).substr(std::min(name.rfind('.'), name.size() - 1) + 1);
+  return leaf.is(FileType::csv) || leaf.declared_mime == "text/csv" ||
+         leaf.declared_mime == "text/tab-separated-values" || leaf.declared_mime == "application/vnd.ms-excel" ||
+         std::ranges::find(kExtensions, extension) != kExtensions.end();
+}
+
+// find_slk_macros looks through a table in Microsoft's symbolic link format: its records are lines, fields stand apart
+// by ';', and an expression begins with 'E'.
+void find_slk_macros(Context& context, std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of("\r\n"), text.size());
+    const std::string_view record = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::string_view kind = record.substr(0, record.find(';'));
+    if (kind != "C" && kind != "NN" && kind != "O") continue;
+    for (size_t at = kind.size(); at < record.size();) {
+      // ";;" is a character of a field.
+      size_t next = record.find(';', at + 1);
+      while (next != std::string_view::npos && record.substr(next, 2) == ";;") next = record.find(';', next + 2);
+      next = std::min(next, record.size());
+      const std::string_view field = record.substr(at + 1, next - at - 1);
+      at = next;
+      // A sheet of macros says so; a name that they start by, and what starts a program, are nowhere else.
+      if (kind == "O" ? field == "E" : kind == "NN" ? base::istarts_with(field, "NAuto_") : starts_program(field)) {
+        context.mark(Mark::macro_xlm);
+      }
+      if (kind == "C" && field.starts_with('E') && is_dde_formula(field.substr(1))) context.mark(Mark::macro_dde);
+    }
+  }
+}
+
+// find_cells looks for what a spreadsheet does with a table on its own.
+void find_cells(Context& context, std::string_view text) {
+  find_dde(context, text);
+  const size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  if (text.substr(begin).starts_with("ID;")) find_slk_macros(context, text.substr(begin));
+  // A query: "WEB", a version, and the address that the cells come from.
+  if (base::istarts_with(text, "WEB\r\n1") || base::istarts_with(text, "WEB\n1")) context.mark(Mark::remote_template);
 }
 
 // In pieces, of which one at a time is kept; no character is cut.
@@ -115,11 +173,11 @@ void read_text(Context& context) {
   if (is_read_elsewhere(leaf)) return;
   if (is_header_type(leaf.declared_mime)) return read_headers(context);
   const bool script = is_script(leaf);
-  const bool table = leaf.is(FileType::csv) || leaf.name.ends_with(".csv") || leaf.declared_mime == "text/csv";
+  const std::string_view bytes = context.bytes();
+  const bool table = is_table(leaf) || bytes.starts_with("ID;P") || bytes.starts_with("WEB\r\n1\r\n");
   if (!context.wants_text() && !script && !table) return;
-  const DecodedText decoded(context, context.bytes(), {},
-                            script || table ? SIZE_MAX : text_bytes_wanted(context.job().limits));
-  if (table) find_dde(context, decoded.view());
+  const DecodedText decoded(context, bytes, {}, script || table ? SIZE_MAX : text_bytes_wanted(context.job().limits));
+  if (table) find_cells(context, decoded.view());
   if (context.wants_text()) {
     TextSink sink(context);
     if (leaf.is(FileType::json)) {
