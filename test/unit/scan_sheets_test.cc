@@ -50,6 +50,7 @@ TEST(ScanSheets, MacrosInSymbolicLinks) {
 TEST(ScanSheets, QueriesOfTheWeb) {
   EXPECT_TRUE(has("WEB\r\n1\r\nhttp://192.0.2.1/x.dat\r\n", "a.iqy", Mark::remote_template));
   EXPECT_TRUE(has("WEB\n1\nhttp://192.0.2.1/x.dat\n", "a.iqy", Mark::remote_template));
+  EXPECT_TRUE(has("https://192.0.2.1/x.dat\r\n", "a.iqy", Mark::remote_template));
   EXPECT_TRUE(has("WEB\r\n1\r\nhttp://192.0.2.1/x.dat\r\n", "a.txt", Mark::remote_template));
 }
 

@@ -111,8 +111,12 @@ void find_cells(Context& context, std::string_view text) {
   find_dde(context, text);
   const size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   if (text.substr(begin).starts_with("ID;")) find_slk_macros(context, text.substr(begin));
-  // A query: "WEB", a version, and the address that the cells come from.
-  if (base::istarts_with(text, "WEB\r\n1") || base::istarts_with(text, "WEB\n1")) context.mark(Mark::remote_template);
+  // A query: "WEB" and a version, which may be left out, and the address that the cells come from.
+  const bool called = plain_name(context.leaf().name).ends_with(".iqy") &&
+                      (text.find("://") != std::string_view::npos || text.find("\\\\") != std::string_view::npos);
+  if (called || base::istarts_with(text, "WEB\r\n1") || base::istarts_with(text, "WEB\n1")) {
+    context.mark(Mark::remote_template);
+  }
 }
 
 // In pieces, of which one at a time is kept; no character is cut.
