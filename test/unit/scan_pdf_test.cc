@@ -66,6 +66,30 @@ TEST(ScanPdf, TextOfPages) {
   EXPECT_EQ(leaf.protection, Protection::no);
 }
 
+TEST(ScanPdf, TextThatStandsForWhatIsDrawn) {
+  const std::string drawn = words("Needle in a page");
+  for (const char* mark :
+       {"/Span<</ActualText(ok)>>BDC ", "/Span<</ActualText()>>BDC ", "/Span <</Actual#54ext<FEFF00AD>>> BDC "}) {
+    const Leaf leaf = top(pdf(page(stream(mark + drawn + " EMC"))));
+    EXPECT_TRUE(has(leaf.text, "Needle in a page")) << mark << leaf.text;
+    EXPECT_EQ(leaf.reason, Reason::none);
+    EXPECT_TRUE(has(top(pdf(page(flate(mark + drawn + " EMC")))).text, "Needle in a page")) << mark;
+  }
+  EXPECT_TRUE(has(top(pdf(page(stream("/Span<</ActualText(said)>>BDC " + drawn + " EMC")))).text, "said"));
+  // By a name, and in a form.
+  const std::string named = "/Span /P BDC " + drawn + " EMC";
+  EXPECT_TRUE(has(top(pdf(page(stream(named), "/Properties<</P<</ActualText(ok)>>>>"))).text, "Needle in a page"));
+  std::vector<std::string> objects = page(stream("/X Do"), "/XObject<</X 6 0 R>>");
+  objects.push_back(stream(
+      named, "/Type/XObject/Subtype/Form/BBox[0 0 612 792]/Resources<</Font<</F 5 0 R>>/Properties<</P 7 0 R>>>>"));
+  objects.push_back("<</ActualText(ok)>>");
+  EXPECT_TRUE(has(top(pdf(objects)).text, "Needle in a page"));
+  // What is the same but for a hyphen is given once.
+  const Leaf same = top(
+      pdf(page(stream(words("Needle") + " /Span<</ActualText<FEFF00AD>>>BDC BT /F 12 Tf 72 600 Td (-) Tj ET EMC"))));
+  EXPECT_EQ(same.text.find("Needle"), same.text.rfind("Needle")) << same.text;
+}
+
 TEST(ScanPdf, JunkBeforeTheHeader) {
   EXPECT_TRUE(has(top(std::string(900, '\n') + pdf(page(stream(words("Needle"))))).text, "Needle"));
 }

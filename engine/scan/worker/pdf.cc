@@ -157,12 +157,14 @@ class PdfReader {
 
   void pages(const PdfObjects& objects) {
     std::vector<PdfPageCost> costs;
+    std::vector<QPDFObjectHandle> replacing;
     if (structure_.opened == Opened::yes) {
       PdfCosts counted(context_.budget());
       for (const QPDFObjectHandle& page : objects.pages) {
         costs.push_back(counted.page(page));
         if (context_.budget().expired()) return context_.fail(Reason::time);
       }
+      replacing = counted.replacing();
     }
     std::string copy;
     const bool too_much =
@@ -207,13 +209,56 @@ class PdfReader {
         context_.fail(cost.reason);
         continue;
       }
-      page(i, cost.characters <= kMostOrdered && known, sink);
+      const bool ordered = cost.characters <= kMostOrdered && known;
+      const std::string said = page(*document_, i, ordered);
+      sink.paragraph(said);
+      if (!cost.replaced) continue;
+      if (drawn_ == nullptr) {
+        if (!remove_replacements(replacing, context_.budget())) return context_.fail(Reason::time);
+        drawn_copy_ = rewrite(structure_.pdf, objects.pages.size());
+        drawn_ = open_document(drawn_copy_);
+      }
+      if (drawn_ == nullptr || drawn_->is_locked()) return context_.fail(Reason::corrupt);
+      only_drawn(said, page(*drawn_, i, ordered), sink);
     }
   }
 
-  void page(int index, bool ordered, TextSink& sink) {
-    const std::unique_ptr<poppler::page> page(document_->create_page(index));
-    if (page == nullptr) return context_.fail(Reason::corrupt);
+  // only_drawn gives the lines that readers show where the page says that they mean others.
+  static void only_drawn(std::string_view said, std::string_view drawn, TextSink& sink) {
+    const auto bare = [](std::string_view line) {
+      std::string out;
+      for (size_t i = 0; i < line.size(); ++i) {
+        // Hyphens are drawn for what means that a line may end there.
+        if (line[i] == ' ' || line[i] == '-') continue;
+        if (line.substr(i).starts_with("\u00ad")) {
+          ++i;
+        } else {
+          out.push_back(line[i]);
+        }
+      }
+      return out;
+    };
+    const auto each_line = [](std::string_view text, const auto& use) {
+      for (size_t at = 0; at < text.size();) {
+        const size_t end = std::min(text.find('\n', at), text.size());
+        use(text.substr(at, end - at));
+        at = end + 1;
+      }
+    };
+    std::set<std::string> known;
+    each_line(said, [&](std::string_view line) { known.insert(bare(line)); });
+    each_line(drawn, [&](std::string_view line) {
+      if (known.insert(bare(line)).second) sink.paragraph(line);
+    });
+  }
+
+  // page is the text of a page.
+  std::string page(poppler::document& document, int index, bool ordered) {
+    const std::unique_ptr<poppler::page> page(document.create_page(index));
+    if (page == nullptr) {
+      context_.fail(Reason::corrupt);
+      return {};
+    }
     const poppler::ustring text = page->text(
         poppler::rectf(), ordered ? poppler::page::non_raw_non_physical_layout : poppler::page::raw_order_layout);
     static_assert(sizeof(poppler::ustring::value_type) == 2);
@@ -222,13 +267,15 @@ class PdfReader {
     std::string utf8 = mime::to_utf8(units, "utf-16le").utf8;
     std::ranges::replace(utf8, '\f', '\n');
     while (utf8.ends_with('\n')) utf8.pop_back();
-    sink.paragraph(utf8);
+    return utf8;
   }
 
   Context& context_;
   PdfStructure outside_;
   Structure structure_;
   Document document_;
+  std::string drawn_copy_;  // without text that stands for what is drawn
+  Document drawn_;
 };
 
 }  // namespace

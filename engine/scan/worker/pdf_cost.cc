@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <qpdf/Pipeline.hh>
+#include <qpdf/Pl_Buffer.hh>
+#include <qpdf/Pl_Flate.hh>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -30,6 +32,39 @@ struct Stop : std::runtime_error {
   Stop() : std::runtime_error("enough") {}
 };
 
+constexpr std::string_view kReplacement = "/ActualText";
+constexpr size_t kMostReplacing = 100'000;
+constexpr uint64_t kMostRewritten = 16u << 20;
+
+// is_replacement tells whether a name, each character of which may be written as "#41", is that of a replacement.
+bool is_replacement(std::string_view name) {
+  const auto digit = [](char c) -> unsigned {
+    const char low = static_cast<char>(c | 0x20);
+    if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
+    return low >= 'a' && low <= 'f' ? static_cast<unsigned>(low - 'a' + 10) : 16;
+  };
+  size_t at = 0;
+  for (const char wanted : kReplacement) {
+    if (at >= name.size()) return false;
+    char c = name[at++];
+    if (c == '#' && at + 2 <= name.size() && digit(name[at]) < 16 && digit(name[at + 1]) < 16) {
+      c = static_cast<char>(digit(name[at]) << 4 | digit(name[at + 1]));
+      at += 2;
+    }
+    if (c != wanted) return false;
+  }
+  return at == name.size();
+}
+
+// Renaming calls replacements in content something else.
+class Renaming : public QPDFObjectHandle::TokenFilter {
+ public:
+  void handleToken(const QPDFTokenizer::Token& token) override {
+    if (token.getType() == QPDFTokenizer::tt_name && token.getValue() == kReplacement) return write("/Replaced");
+    writeToken(token);
+  }
+};
+
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\0'; }
 
 }  // namespace
@@ -42,7 +77,8 @@ struct PdfCosts::Content {
   uint64_t characters = 0;
   std::map<std::string, uint64_t> forms;   // names that Do draws, how often
   std::map<std::string, uint64_t> states;  // names that gs sets: a soft mask draws a form
-  bool drawing = false;                    // being counted: a form in itself
+  bool replaced = false;
+  bool drawing = false;  // being counted: a form in itself
   bool totalled = false;
   PdfPageCost total;  // with the forms in it
 };
@@ -60,6 +96,7 @@ class Counter : public Pipeline {
   uint64_t characters = 0;
   std::map<std::string, uint64_t> forms;
   std::map<std::string, uint64_t> states;
+  bool replaced = false;
 
   void write(unsigned char const* data, size_t size) override {
     bytes += size;
@@ -102,12 +139,14 @@ class Counter : public Pipeline {
         state_ = State::string;
         return;
       case State::hex:
-        if (c == '>') {
+        // A second one at once begins a dictionary.
+        if (c == '>' || (c == '<' && before_ == '<')) {
           state_ = State::plain;
         } else {
           half_ = !half_;
           if (half_) ++characters;
         }
+        before_ = 0;
         return;
       case State::comment:
         if (c == '\r' || c == '\n') state_ = State::plain;
@@ -139,6 +178,7 @@ class Counter : public Pipeline {
         end_word();
         state_ = State::hex;
         half_ = false;
+        before_ = c;
         return;
       case '%':
         end_word();
@@ -170,6 +210,7 @@ class Counter : public Pipeline {
     const char c = word_[0];
     if (c == '/') {
       name_ = word_;
+      replaced = replaced || is_replacement(word_);
     } else if ((c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.') {
       if (in_image_ && (name_ == "/W" || name_ == "/Width")) width_ = std::strtoull(word_.c_str(), nullptr, 10);
       if (in_image_ && (name_ == "/H" || name_ == "/Height")) height_ = std::strtoull(word_.c_str(), nullptr, 10);
@@ -320,6 +361,10 @@ const PdfCosts::Content& PdfCosts::content(const QPDFObjectHandle& stream) {
   slot->characters = counter.characters;
   slot->forms = std::move(counter.forms);
   slot->states = std::move(counter.states);
+  slot->replaced = counter.replaced;
+  // What is rewritten is in memory as a whole.
+  if (slot->replaced && slot->reason == Reason::none && slot->bytes > kMostRewritten) slot->reason = Reason::size;
+  if (slot->replaced && slot->reason == Reason::none) replacing_.push_back(stream);
   operators_ += slot->operators;
   return *slot;
 }
@@ -329,6 +374,7 @@ Reason PdfCosts::draw(const Content& what, QPDFObjectHandle resources, PdfPageCo
   if (depth > kDeepest) return Reason::depth;
   total.operators += what.operators;
   total.characters += what.characters;
+  total.replaced = properties(resources) || what.replaced || total.replaced;
   if (const Reason reason = fonts(resources); reason != Reason::none) return reason;
   // A form's own cost is counted once and multiplied.
   const auto draw_form = [&](QPDFObjectHandle form, uint64_t times) -> Reason {
@@ -343,6 +389,7 @@ Reason PdfCosts::draw(const Content& what, QPDFObjectHandle resources, PdfPageCo
       inner.totalled = true;
     }
     if (inner.total.reason != Reason::none) return inner.total.reason;
+    total.replaced = total.replaced || inner.total.replaced;
     const uint64_t most = UINT32_MAX;
     total.operators =
         std::min(most, total.operators + std::min(most, inner.total.operators + 20) * std::min(times, most));
@@ -422,6 +469,40 @@ Reason PdfCosts::fonts(QPDFObjectHandle resources) {
     if (reason != Reason::none) return reason;
   }
   return Reason::none;
+}
+
+// properties looks for replacements in what marks of content name.
+bool PdfCosts::properties(QPDFObjectHandle resources) {
+  if (!resources.isDictionary()) return false;
+  QPDFObjectHandle all = resources.getKey("/Properties");
+  if (!all.isDictionary()) return false;
+  bool found = false;
+  for (const std::string& key : all.getKeys()) {
+    QPDFObjectHandle each = all.getKey(key);
+    if (!each.isDictionary() || !each.hasKey(std::string(kReplacement))) continue;
+    found = true;
+    const QPDFObjGen id = each.getObjGen();
+    const bool added = !id.isIndirect() || known_replacing_.insert(id).second;
+    if (added && replacing_.size() < kMostReplacing) replacing_.push_back(each);
+  }
+  return found;
+}
+
+bool remove_replacements(std::vector<QPDFObjectHandle>& replacing, Budget& budget) {
+  for (QPDFObjectHandle& each : replacing) {
+    if (budget.expired()) return false;
+    if (!each.isStream()) {
+      each.removeKey(std::string(kReplacement));
+      continue;
+    }
+    Pl_Buffer buffer("content");
+    Pl_Flate packed("deflate", &buffer, Pl_Flate::a_deflate);
+    Renaming renaming;
+    each.filterAsContents(&renaming, &packed);
+    each.replaceStreamData(buffer.getBufferSharedPointer(), QPDFObjectHandle::newName("/FlateDecode"),
+                           QPDFObjectHandle::newNull());
+  }
+  return true;
 }
 
 PdfPageCost PdfCosts::page(QPDFObjectHandle page) {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "engine/scan/worker/context.h"
@@ -17,6 +19,7 @@ struct PdfPageCost {
   Reason reason = Reason::none;  // why the page must not be drawn
   uint64_t operators = 0;
   uint64_t characters = 0;
+  bool replaced = false;  // text stands there for what is drawn (ActualText)
 };
 
 class PdfCosts {
@@ -26,12 +29,15 @@ class PdfCosts {
 
   // page judges one page, with the appearances of its annotations.
   PdfPageCost page(QPDFObjectHandle page);
+  // replacing returns the content and the properties in which text stands for what is drawn.
+  std::vector<QPDFObjectHandle> replacing() { return std::move(replacing_); }
 
  private:
   struct Content;
   const Content& content(const QPDFObjectHandle& stream);
   Reason draw(const Content& content, QPDFObjectHandle resources, PdfPageCost& total, unsigned depth);
   Reason fonts(QPDFObjectHandle resources);
+  bool properties(QPDFObjectHandle resources);
   Reason font(QPDFObjectHandle font);
   Reason stream_size(QPDFObjectHandle stream, uint64_t most);
   Reason map_size(QPDFObjectHandle stream);
@@ -40,8 +46,13 @@ class PdfCosts {
   std::map<QPDFObjGen, std::unique_ptr<Content>> contents_;
   std::map<QPDFObjGen, Reason> fonts_;
   std::unique_ptr<Content> scratch_;
+  std::vector<QPDFObjectHandle> replacing_;  // content streams and properties
+  std::set<QPDFObjGen> known_replacing_;
   uint64_t operators_ = 0;  // of the whole document
   uint64_t drawn_ = 0;
 };
+
+// remove_replacements takes that text out of them; false when the time is over.
+bool remove_replacements(std::vector<QPDFObjectHandle>& replacing, Budget& budget);
 
 }  // namespace postern::scan::worker
