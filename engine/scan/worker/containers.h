@@ -25,6 +25,9 @@ void read_mbox(Context& context);
 void read_text_carriers(Context& context);  // uuencode, yEnc, BinHex, parts of a mail in text
 void read_apple(Context& context);
 void read_tnef(Context& context);
+// is_webarchive tells whether bytes are a page with all it shows, as Safari keeps one.
+bool is_webarchive(std::string_view bytes);
+void read_webarchive(Context& context);
 void read_cms(Context& context);
 void read_pgp(Context& context);
 

@@ -66,6 +66,17 @@ class OoxmlHandler : public XmlHandler {
   void field_text(std::string_view utf8);
   void link(const std::string& target);
   void described(std::string_view text);
+  void begin_root(std::string_view name);
+  void begin_paragraph();
+  void end_paragraph();
+  void shown(std::string_view utf8);
+
+  // Visible is a paragraph without its hidden text, which may stand between the letters of a word.
+  struct Visible {
+    std::string text;
+    bool gap = false;     // hidden text came last, right after what is no blank
+    bool joined = false;  // and before what is none
+  };
 
   OoxmlState& state_;
   Kind kind_;
@@ -76,6 +87,8 @@ class OoxmlHandler : public XmlHandler {
   bool in_shape_ = false, placeholder_ = false;
   std::string shape_;  // text of a shape in a master, until it is known to be no placeholder
   Fields fields_;
+  bool begun_ = false, hidden_ = false;    // after the root's begin; in a run of hidden text
+  std::vector<Visible> visible_;           // of open paragraphs
   uint32_t paragraphs_ = 0;                // open ones
   std::vector<std::string> descriptions_;  // of pictures in them
   std::string description_;                // the last
@@ -107,13 +120,16 @@ class OdfHandler : public XmlHandler {
   void line();
   void tab();
   void own_line(std::string_view utf8);
+  void beside(std::string_view utf8);
   void end_asides();
+  void end_cell();
 
   Context& context_;
   TextSink& sink_;
   uint32_t collecting_ = 0;
   uint32_t asides_ = 0;  // open elements whose text stands beside the paragraph they are in
   std::string aside_;
+  std::string value_, shown_;  // of the open cell: the text that it is said to have, and what of it was met
   bool all_ = false, metadata_ = false, spreadsheet_ = false, in_binary_ = false, in_source_ = false;
   std::string binary_text_;
   std::vector<std::string> links_;
@@ -129,6 +145,10 @@ class PlainHandler : public XmlHandler {
  private:
   TextSink& sink_;
 };
+
+// list_label is what stands before each item of a list, without the numbers in `format`; empty where those and signs
+// are all of it.
+std::string list_label(std::string_view format);
 
 // decode_base64 decodes what it can and leaves out what is none.
 std::string decode_base64(std::string_view text);

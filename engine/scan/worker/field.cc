@@ -23,14 +23,17 @@ std::string_view word_of(std::string_view instruction) {
   return {instruction.begin(), end};
 }
 
-// argument cuts the next argument off `rest`, without its quotes.
-std::string_view argument(std::string_view& rest) {
+// argument cuts the next argument off `rest`, without its quotes; `bare` tells that it had none.
+std::string_view argument(std::string_view& rest, bool* bare = nullptr) {
   rest = base::trim(rest);
   const bool quoted = rest.starts_with('"');
   if (quoted) rest.remove_prefix(1);
-  const size_t end = quoted ? rest.find('"') : rest.find_first_of(" \t\r\n");
+  if (bare != nullptr) *bare = !quoted;
+  const size_t end = quoted ? rest.find('"') : rest.find_first_of(" \t\r\n\"");
   const std::string_view out = rest.substr(0, end);
-  rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+  // A quote that stands right after it begins the next.
+  const bool glued = !quoted && end != std::string_view::npos && rest[end] == '"';
+  rest = end == std::string_view::npos ? std::string_view() : rest.substr(glued ? end : end + 1);
   return out;
 }
 
@@ -161,12 +164,28 @@ std::string note_field(Context& context, std::string_view instruction) {
     context.mark(Mark::macro_dde);
     return std::string(text);
   }
-  const bool loads =
-      word == "includetext" || word == "includepicture" || word == "link" || word == "import" || word == "rd";
+  const bool loads = word == "includetext" || word == "includepicture" || word == "link" || word == "import" ||
+                     word == "rd" || word == "database";
   if (word != "hyperlink" && !loads) return {};
-  if (rest.starts_with("\\l")) rest.remove_prefix(2);
-  std::string target(argument(rest));
-  if (loads && is_remote(target)) context.mark(Mark::remote_template);
+  // What is loaded need not be named first: LINK names a program before, switches stand anywhere.
+  std::string target;
+  bool first = true;
+  while (!(rest = base::trim(rest)).empty()) {
+    bool bare = false;
+    const std::string_view next = argument(rest, &bare);
+    const bool is_switch = bare && next.starts_with('\\') && !next.starts_with("\\\\");
+    if (is_switch || next.empty()) continue;
+    // Cells and times, "R1C1:R2C2", have no slash.
+    const bool remote = is_remote(next) && (first || next.find_first_of("/\\") != std::string_view::npos);
+    first = false;
+    if (loads && remote) context.mark(Mark::remote_template);
+    // A connection names its source amid other things.
+    if (word == "database" &&
+        (next.find("://") != std::string_view::npos || next.find("=\\\\") != std::string_view::npos)) {
+      context.mark(Mark::remote_template);
+    }
+    if (target.empty() || (remote && !is_remote(target))) target = next;
+  }
   return target;
 }
 

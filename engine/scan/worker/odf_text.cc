@@ -2,6 +2,7 @@
 // Text of OpenDocument and iWork XML.
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "engine/base/text.h"
 #include "engine/scan/worker/document_xml.h"
@@ -13,6 +14,7 @@ namespace postern::scan::worker {
 namespace {
 
 constexpr size_t kLinks = 10000;
+constexpr size_t kCell = 4096;       // more text in a cell than it is said to have
 constexpr size_t kAside = 1u << 20;  // text beside one paragraph that is kept until it ends
 
 enum class Element : uint8_t {
@@ -20,12 +22,14 @@ enum class Element : uint8_t {
   aside,
   binary_data,
   cell,
+  control,
   covered_cell,
   dde,
   declared,
   event,
   line_break,
   link,
+  list_style,
   loaded,
   metadata,
   of_aside,
@@ -38,10 +42,13 @@ enum class Element : uint8_t {
   text,  // whose characters are read by people
 };
 
-constexpr NameTable<Element, 35> kElements({
+constexpr NameTable<Element, 52> kElements({
     {"a", Element::link},
     {"annotation", Element::aside},
     {"binary-data", Element::binary_data},
+    {"button", Element::control},
+    {"checkbox", Element::control},
+    {"combobox", Element::control},
     {"content-validation", Element::declared},
     {"covered-table-cell", Element::covered_cell},
     {"creator", Element::of_aside},
@@ -52,17 +59,30 @@ constexpr NameTable<Element, 35> kElements({
     {"desc", Element::text},
     {"event", Element::event},
     {"event-listener", Element::event},
+    {"fixed-text", Element::control},
     {"floating-frame", Element::loaded},
     {"footer-decl", Element::text},
+    {"formatted-text", Element::control},
+    {"frame", Element::control},
+    {"generic-control", Element::control},
     {"h", Element::text},
     {"header-decl", Element::text},
+    {"image-frame", Element::control},
+    {"item", Element::control},
+    {"label", Element::control},
     {"line-break", Element::line_break},
+    {"list-level-style-bullet", Element::list_style},
+    {"list-level-style-number", Element::list_style},
+    {"listbox", Element::control},
     {"meta", Element::metadata},
     {"module", Element::source},
     {"note", Element::aside},
     {"object", Element::loaded},
     {"object-ole", Element::loaded},
+    {"option", Element::control},
+    {"outline-level-style", Element::list_style},
     {"p", Element::text},
+    {"radio", Element::control},
     {"s", Element::spaces},
     {"section-source", Element::loaded},
     {"source-code", Element::source},
@@ -72,6 +92,7 @@ constexpr NameTable<Element, 35> kElements({
     {"table", Element::table},
     {"table-cell", Element::cell},
     {"table-row", Element::row},
+    {"textarea", Element::control},
     {"title", Element::text},
     {"user-field-decl", Element::declared},
 });
@@ -104,6 +125,13 @@ void OdfHandler::own_line(std::string_view utf8) {
   line();
 }
 
+// beside gives text in an attribute, after the paragraph that it stands in.
+void OdfHandler::beside(std::string_view utf8) {
+  if (collecting_ == 0) return own_line(utf8);
+  aside_.append(utf8).push_back('\n');
+  if (aside_.size() > kAside) end_asides();
+}
+
 // end_asides gives what stood beside a paragraph, after it.
 void OdfHandler::end_asides() {
   if (aside_.empty()) return;
@@ -120,6 +148,19 @@ void OdfHandler::end_asides() {
   }
   sink_.line();
   aside_.clear();
+}
+
+// end_cell gives the text that a cell is said to have, where that is not what was met in it: programs show either.
+void OdfHandler::end_cell() {
+  const std::string said = std::exchange(value_, {});
+  const std::string met = std::exchange(shown_, {});
+  const auto bare = [](std::string text) {
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; });
+    return text;
+  };
+  if (said.empty() || bare(said) == bare(met)) return;
+  tab();
+  put(said);
 }
 
 void OdfHandler::finish() {
@@ -166,11 +207,26 @@ void OdfHandler::start(std::string_view name, const XmlAttributes& attributes) {
       if (spreadsheet_) sink_.paragraph(attributes.get("name"));
       return;
     case Element::cell:
+      end_cell();  // the one that this is in
+      value_ = attributes.get("string-value");
       if (calls_dde(attributes.get("formula"))) context_.mark(Mark::macro_dde);
       for (const std::string_view literal : formula_literals(attributes.get("formula"))) own_line(literal);
       return;
     case Element::declared:
       return sink_.paragraph(attributes.get("string-value"));
+    case Element::control:
+      // Of a form: what stands on it and in it, and what may be chosen.
+      for (const char* key : {"label", "value", "current-value", "title"}) {
+        const std::string_view text = attributes.get(key);
+        if (!base::trim(text).empty()) beside(text);
+      }
+      return;
+    case Element::list_style:
+      for (const char* key : {"num-prefix", "num-suffix", "num-list-format"}) {
+        const std::string text = list_label(attributes.get(key));
+        if (!text.empty()) beside(text);
+      }
+      return;
     case Element::dde:
       return context_.mark(Mark::macro_dde);
     case Element::loaded:
@@ -207,6 +263,7 @@ void OdfHandler::end(std::string_view name) {
   switch (element) {
     case Element::cell:
     case Element::covered_cell:
+      end_cell();
       return tab();
     case Element::row:
       return line();
@@ -244,6 +301,7 @@ void OdfHandler::characters(std::string_view utf8) {
     return;
   }
   if (collecting_ == 0) return;
+  if (asides_ == 0 && !value_.empty() && shown_.size() <= value_.size() + kCell) shown_.append(utf8);
   if (utf8.find_first_of("\r\n\t") == std::string_view::npos) {
     put(utf8);
     return;

@@ -31,6 +31,7 @@ using Element = OoxmlElement;
 
 enum class OoxmlElement : uint8_t {
   other,
+  action,
   alternate_content,
   art,
   attached_template,
@@ -55,6 +56,8 @@ enum class OoxmlElement : uint8_t {
   hyperlink,
   instruction,
   line_break,
+  list_entry,
+  list_text,
   macro_sheet,
   named_range,
   no_break_hyphen,
@@ -68,6 +71,7 @@ enum class OoxmlElement : uint8_t {
   relationship,
   row,
   row_2003,
+  run,
   shape,
   shared_string,
   sheet,
@@ -80,6 +84,7 @@ enum class OoxmlElement : uint8_t {
   text_row,
   value,
   validation,
+  vanish,
   web_style,
   word_binary,
   worksheet,
@@ -87,7 +92,7 @@ enum class OoxmlElement : uint8_t {
 
 namespace {
 
-constexpr NameTable<Element, 70> kElements({
+constexpr NameTable<Element, 77> kElements({
     {"AlternateContent", Element::alternate_content},
     {"Cell", Element::cell_2003},
     {"Choice", Element::choice},
@@ -123,10 +128,15 @@ constexpr NameTable<Element, 70> kElements({
     {"fldSimple", Element::simple_field},
     {"group", Element::art},
     {"hlink", Element::hlink},
+    {"hlinkClick", Element::action},
+    {"hlinkHover", Element::action},
+    {"hlinkMouseOver", Element::action},
     {"hyperlink", Element::hyperlink},
     {"image", Element::art},
     {"instrText", Element::instruction},
     {"line", Element::art},
+    {"listEntry", Element::list_entry},
+    {"lvlText", Element::list_text},
     {"macrosheet", Element::macro_sheet},
     {"noBreakHyphen", Element::no_break_hyphen},
     {"numFmt", Element::number_format},
@@ -138,6 +148,7 @@ constexpr NameTable<Element, 70> kElements({
     {"polyline", Element::art},
     {"pt", Element::point},
     {"ptab", Element::tab},
+    {"r", Element::run},
     {"rPh", Element::phonetic},
     {"rect", Element::art},
     {"roundrect", Element::art},
@@ -156,6 +167,7 @@ constexpr NameTable<Element, 70> kElements({
     {"textpath", Element::text_path},
     {"tr", Element::text_row},
     {"v", Element::value},
+    {"vanish", Element::vanish},
     {"workbookPr", Element::book_properties},
     {"xf", Element::format},
 });
@@ -178,6 +190,7 @@ bool OoxmlHandler::in_properties(std::string_view name, bool begin) {
 }
 
 void OoxmlHandler::start(std::string_view name, const XmlAttributes& attributes) {
+  if (!begun_) begin_root(name);
   const Element element = kElements.find(name);
   if (element == Element::alternate_content) {
     if (alternatives_.size() < kAlternatives) alternatives_.emplace_back();
@@ -274,6 +287,7 @@ void OoxmlHandler::characters(std::string_view utf8) {
   } else if (collecting_ > 0) {
     field_text(utf8);
     put(utf8);
+    shown(utf8);
   }
 }
 
@@ -325,13 +339,31 @@ void OoxmlHandler::start_text(Element element, const XmlAttributes& attributes) 
     case Element::tab:
       if (attributes.has("pos")) return;
       field_text(" ");
+      shown(" ");
       return tab();
     case Element::paragraph:
-      ++paragraphs_;
+      begin_paragraph();
       field_text(" ");
       return line();
+    case Element::run:
+      hidden_ = false;
+      return;
+    case Element::vanish: {
+      const std::string_view value = attributes.get("val");
+      hidden_ = value != "0" && value != "false" && value != "off";
+      return;
+    }
+    case Element::list_text:
+      return described(list_label(attributes.get("val")));
+    case Element::list_entry:
+      return described(attributes.get("val"));
+    case Element::action:
+      // Slides run programs so.
+      if (base::istarts_with(attributes.get("action"), "ppaction://program")) state_.context.mark(Mark::macro_dde);
+      return;
     case Element::line_break:
       field_text(" ");
+      shown(" ");
       return line();
     case Element::no_break_hyphen:
       return put("-");
@@ -417,9 +449,12 @@ void OoxmlHandler::end_text(Element element) {
     case Element::simple_field:
       return link(fields_.end(true));
     case Element::paragraph:
-      if (paragraphs_ > 0) --paragraphs_;
       line();
+      end_paragraph();
       for (const std::string& text : std::exchange(descriptions_, {})) own_line(text);
+      return;
+    case Element::run:
+      hidden_ = false;
       return;
     case Element::text_row:
     case Element::comment:

@@ -156,18 +156,26 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   if (guess.packed) context.fail(Reason::unsupported);
   if (guess.as_text) guess.types.push_back(FileType::txt);
   if (lacks_pdf(context.leaf())) context.fail(Reason::corrupt);
+  const auto read = [&context](Reader reader) {
+    try {
+      reader(context);
+    } catch (const std::bad_alloc&) {
+      context.fail(Reason::memory);
+    } catch (const std::exception&) {
+      context.fail(Reason::corrupt);
+    }
+  };
   std::vector<Reader> done;
+  // It has no type of its own, and what is in it may give it any.
+  if (is_webarchive(what.bytes)) {
+    done.push_back(read_webarchive);
+    read(read_webarchive);
+  }
   for (const FileType type : guess.types) {
     for (const Reading& row : readings()) {
       if (row.type != type || std::ranges::find(done, row.reader) != done.end()) continue;
       done.push_back(row.reader);
-      try {
-        row.reader(context);
-      } catch (const std::bad_alloc&) {
-        context.fail(Reason::memory);
-      } catch (const std::exception&) {
-        context.fail(Reason::corrupt);
-      }
+      read(row.reader);
     }
   }
   // Readers stop in many places when the time is over.

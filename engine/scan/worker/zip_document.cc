@@ -153,11 +153,19 @@ class Ooxml {
     const std::string name = base::lower(member.name);
     if (name.ends_with('/')) return;
     std::string type = types_.of(name);
-    if (type.empty() || type == "application/xml" || type == "application/octet-stream") type = name;
-    // What the parts are follows from their content type; a package without one is read by names.
-    if (contains_any(type, kMacro) || name.ends_with("vbaproject.bin")) {
-      if (pass == 0) macro(member);
-      return;
+    type = base::trim(std::string_view(type).substr(0, type.find(';')));
+    // What the parts are follows from their content type, whatever they are called; of one without, the name tells.
+    const bool named =
+        type.empty() || type == "application/xml" || type == "text/xml" || type == "application/octet-stream";
+    if (named) type = name;
+    const auto called = [&](std::string_view prefix) { return named && name.starts_with(prefix); };
+    const bool readable = type.ends_with("xml");  // as XML
+    // Whole workbooks, which are no part of this one, have types that end in ".12".
+    const bool records = type.find("vnd.ms-excel.") != std::string::npos && !readable && !type.ends_with(".12");
+    const bool project = contains_any(type, kMacro);
+    if (project || name.ends_with("vbaproject.bin")) {
+      if (pass == 0 && !(named && name.find(".xml") != std::string::npos)) macro(member);
+      if (project || !(readable || records)) return;
     }
     if (type.find("activex") != std::string::npos && pass == 0) context_.mark(Mark::active_content);
     if ((type.find("macrosheet") != std::string::npos || name.starts_with("xl/macrosheets/")) && pass == 0 &&
@@ -169,19 +177,19 @@ class Ooxml {
       return;
     }
     const bool relationships = name.ends_with(".rels");
-    const bool binary = name.ends_with(".bin") &&
-                        (type.find("vnd.ms-excel.") != std::string::npos || (type == name && name.starts_with("xl/")));
-    const bool xml = relationships || type.ends_with("xml") || name.ends_with(".xml") || name.ends_with(".fpage");
+    const bool binary = records || (called("xl/") && name.ends_with(".bin"));
+    const bool xml = relationships || readable || name.ends_with(".xml") || name.ends_with(".fpage");
     if (!binary && !xml) return;
-    const bool first = type.find("sharedstrings") != std::string::npos ||
-                       (type.find("styles") != std::string::npos &&
-                        (type.find("spreadsheet") != std::string::npos || name.starts_with("xl/"))) ||
-                       type.find("sheet.main") != std::string::npos ||
-                       type.find("binary.macroenabled.main") != std::string::npos || name == "xl/workbook.xml" ||
-                       name == "xl/workbook.bin" || (type.find("spreadsheetml.template.main") != std::string::npos);
+    const bool spreadsheet =
+        type.find("spreadsheet") != std::string::npos || type.find("ms-excel") != std::string::npos;
+    const bool first = type.find("sharedstrings") != std::string::npos || type == "xl/workbook.xml" ||
+                       type == "xl/workbook.bin" ||
+                       (type.find("styles") != std::string::npos && (spreadsheet || called("xl/"))) ||
+                       (spreadsheet && type.find(".main") != std::string::npos);
     if (first != (pass == 0)) return;
     if (binary) {
       const std::string bytes = whole(member);
+      if (!name.ends_with(".bin") && has_known_head(bytes)) return;  // a file of its own
       read_binary_part(state_, bytes, type.find("sharedstrings") != std::string::npos);
       return;
     }
@@ -194,12 +202,12 @@ class Ooxml {
       kind = Kind::styles;
     } else if (first) {
       kind = Kind::workbook;
-    } else if (contains_any(type, kSheets) || name.starts_with("xl/worksheets/")) {
+    } else if (contains_any(type, kSheets) || called("xl/worksheets/")) {
       kind = Kind::sheet;
-    } else if (contains_any(type, kProperties) || name.starts_with("docprops/")) {
+    } else if (contains_any(type, kProperties) || called("docprops/")) {
       // As text it has none; it is read all the same, for what else it may be.
       kind = context_.job().want_metadata ? Kind::properties : Kind::text;
-    } else if (name.starts_with("customxml/")) {
+    } else if (called("customxml/")) {
       kind = Kind::properties;
     } else if (contains_any(type, kMasters)) {
       kind = Kind::master;
@@ -239,7 +247,6 @@ class Ooxml {
   // macro looks whether a VBA project holds code; its source is the text of the leaf that the archive reader makes of
   // it.
   void macro(ZipMember& member) {
-    if (member.name.find(".xml") != std::string_view::npos) return;
     const std::string bytes = whole(member);
     std::optional<CompoundFile> file = CompoundFile::open(bytes);
     if (!file) {
@@ -396,6 +403,13 @@ void read_zip_document(Context& context, ZipDirectory& directory) {
   if (!opc && !odf) {
     for (const std::string_view name : {"index.xml"sv, "index.apxl"sv, "presentation.apxl"sv}) {
       if (ZipMember* member = directory.find(name)) read_iwork(context, *member);
+    }
+    // Documents of iWork 2013 and later, in a form that is not read.
+    if (std::ranges::any_of(directory.members, [](const ZipMember& member) {
+          const std::string name = base::lower(member.name);
+          return name.ends_with(".iwa") && (name.starts_with("index/") || name.find("/index/") != std::string::npos);
+        })) {
+      context.fail(Reason::unsupported);
     }
     // Without a directory the part that would tell may be what is missing.
     const bool cut = without_directory && (directory.find("word/document.xml") || directory.find("xl/workbook.xml") ||
