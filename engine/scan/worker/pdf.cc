@@ -15,6 +15,8 @@
 #include <qpdf/QPDFLogger.hh>
 #include <qpdf/QPDFWriter.hh>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "engine/mime/charset.h"
 #include "engine/scan/worker/pdf_cost.h"
@@ -89,7 +91,7 @@ Document open_document(std::string_view bytes) {
 }
 
 // A copy with `pages` pages and what they need, and nothing else. Where their number is not right poppler shows none.
-std::string rewrite(QPDF& pdf, size_t pages) {
+std::shared_ptr<Buffer> rewrite(QPDF& pdf, size_t pages) {
   QPDFObjectHandle root = pdf.getRoot();
   QPDFObjectHandle tree = root.getKey("/Pages");
   if (tree.isDictionary()) tree.replaceKey("/Count", QPDFObjectHandle::newInteger(static_cast<long long>(pages)));
@@ -104,8 +106,11 @@ std::string rewrite(QPDF& pdf, size_t pages) {
   writer.setPreserveEncryption(false);
   writer.setStaticID(true);
   writer.write();
-  const std::shared_ptr<Buffer> buffer = writer.getBufferSharedPointer();
-  return {reinterpret_cast<const char*>(buffer->getBuffer()), buffer->getSize()};
+  return writer.getBufferSharedPointer();
+}
+
+std::string_view view(const Buffer& buffer) {
+  return {reinterpret_cast<const char*>(buffer.getBuffer()), buffer.getSize()};
 }
 
 class PdfReader {
@@ -166,7 +171,7 @@ class PdfReader {
       }
       replacing = counted.replacing();
     }
-    std::string copy;
+    std::shared_ptr<Buffer> copy;
     const bool too_much =
         std::ranges::any_of(costs, [](const PdfPageCost& cost) { return cost.reason != Reason::none; });
     const auto count = static_cast<int>(costs.size());
@@ -183,7 +188,7 @@ class PdfReader {
         (objects.tangled || unsure || document_ == nullptr || document_->pages() == 0)) {
       document_.reset();
       copy = rewrite(structure_.pdf, objects.pages.size());
-      document_ = open_document(copy);
+      document_ = open_document(view(*copy));
     }
     if (document_ == nullptr || document_->is_locked()) return context_.fail(Reason::corrupt);
     const int pages = document_->pages();
@@ -209,18 +214,25 @@ class PdfReader {
         context_.fail(cost.reason);
         continue;
       }
-      const bool ordered = cost.characters <= kMostOrdered && known;
-      const std::string said = page(*document_, i, ordered);
+      std::string said = page(*document_, i, is_ordered(costs, i));
       sink.paragraph(said);
-      if (!cost.replaced) continue;
-      if (drawn_ == nullptr) {
-        if (!remove_replacements(replacing, context_.budget())) return context_.fail(Reason::time);
-        drawn_copy_ = rewrite(structure_.pdf, objects.pages.size());
-        drawn_ = open_document(drawn_copy_);
-      }
-      if (drawn_ == nullptr || drawn_->is_locked()) return context_.fail(Reason::corrupt);
-      only_drawn(said, page(*drawn_, i, ordered), sink);
+      if (cost.replaced) said_.emplace_back(i, std::move(said));
     }
+    if (said_.empty()) return;
+    if (!remove_replacements(replacing, context_.budget())) return context_.fail(Reason::time);
+    drawn_copy_ = rewrite(structure_.pdf, objects.pages.size());
+    drawn_ = open_document(view(*drawn_copy_));
+    if (drawn_ == nullptr || drawn_->pages() != pages) return context_.fail(Reason::corrupt);
+    for (const auto& [i, said] : said_) {
+      if (context_.budget().expired()) return context_.fail(Reason::time);
+      if (!sink.wanted()) return;
+      only_drawn(said, page(*drawn_, i, is_ordered(costs, i)), sink);
+    }
+  }
+
+  static bool is_ordered(const std::vector<PdfPageCost>& costs, int page) {
+    const auto index = static_cast<size_t>(page);
+    return index < costs.size() && costs[index].characters <= kMostOrdered;
   }
 
   // only_drawn gives the lines that readers show where the page says that they mean others.
@@ -274,7 +286,8 @@ class PdfReader {
   PdfStructure outside_;
   Structure structure_;
   Document document_;
-  std::string drawn_copy_;  // without text that stands for what is drawn
+  std::vector<std::pair<int, std::string>> said_;  // text of pages where it stands for what is drawn
+  std::shared_ptr<Buffer> drawn_copy_;             // without text that stands for what is drawn
   Document drawn_;
 };
 

@@ -7,12 +7,15 @@
 #include <qpdf/Pipeline.hh>
 #include <qpdf/Pl_Buffer.hh>
 #include <qpdf/Pl_Flate.hh>
+#include <qpdf/Pl_String.hh>
 #include <set>
 #include <stdexcept>
 #include <string>
 
 namespace postern::scan::worker {
 namespace {
+
+using namespace std::string_view_literals;
 
 // A page of a book has some thousand operators, a map some hundred thousand. Poppler does about a million a second.
 constexpr uint64_t kMostOperators = 1'500'000;
@@ -35,6 +38,7 @@ struct Stop : std::runtime_error {
 constexpr std::string_view kReplacement = "/ActualText";
 constexpr size_t kMostReplacing = 100'000;
 constexpr uint64_t kMostRewritten = 16u << 20;
+constexpr uint64_t kMostRewrittenInAll = 64u << 20;
 
 // is_replacement tells whether a name, each character of which may be written as "#41", is that of a replacement.
 bool is_replacement(std::string_view name) {
@@ -55,15 +59,6 @@ bool is_replacement(std::string_view name) {
   }
   return at == name.size();
 }
-
-// Renaming calls replacements in content something else.
-class Renaming : public QPDFObjectHandle::TokenFilter {
- public:
-  void handleToken(const QPDFTokenizer::Token& token) override {
-    if (token.getType() == QPDFTokenizer::tt_name && token.getValue() == kReplacement) return write("/Replaced");
-    writeToken(token);
-  }
-};
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\0'; }
 
@@ -339,6 +334,16 @@ bool flow(QPDFObjectHandle stream, Pipeline& sink) {
   return stream.pipeStreamData(&sink, nullptr, 0, qpdf_dl_specialized, true, false);
 }
 
+// rename gives replacements in content another name of the same length, also where strings that are shown spell it.
+void rename(std::string& content) {
+  for (size_t at = 0; (at = content.find('/', at)) != std::string::npos;) {
+    const size_t end = std::min(content.find_first_of(" \t\r\n\f\0()<>[]{}/%"sv, at + 1), content.size());
+    if (is_replacement(std::string_view(content).substr(at, end - at)))
+      content.replace(at + 1, end - at - 1, end - at - 1, 'R');
+    at = end;
+  }
+}
+
 }  // namespace
 
 PdfCosts::PdfCosts(Budget& budget) : budget_(budget) {}
@@ -363,8 +368,11 @@ const PdfCosts::Content& PdfCosts::content(const QPDFObjectHandle& stream) {
   slot->states = std::move(counter.states);
   slot->replaced = counter.replaced;
   // What is rewritten is in memory as a whole.
-  if (slot->replaced && slot->reason == Reason::none && slot->bytes > kMostRewritten) slot->reason = Reason::size;
-  if (slot->replaced && slot->reason == Reason::none) replacing_.push_back(stream);
+  if (slot->replaced && slot->reason == Reason::none) {
+    rewritten_ += slot->bytes;
+    if (slot->bytes > kMostRewritten || rewritten_ > kMostRewrittenInAll) slot->reason = Reason::size;
+    if (slot->reason == Reason::none) replacing_.push_back(stream);
+  }
   operators_ += slot->operators;
   return *slot;
 }
@@ -489,16 +497,21 @@ bool PdfCosts::properties(QPDFObjectHandle resources) {
 }
 
 bool remove_replacements(std::vector<QPDFObjectHandle>& replacing, Budget& budget) {
+  Pl_Flate::setCompressionLevel(1);
   for (QPDFObjectHandle& each : replacing) {
     if (budget.expired()) return false;
     if (!each.isStream()) {
       each.removeKey(std::string(kReplacement));
       continue;
     }
+    std::string content;
+    Pl_String whole("content", nullptr, content);
+    flow(each, whole);
+    rename(content);
     Pl_Buffer buffer("content");
     Pl_Flate packed("deflate", &buffer, Pl_Flate::a_deflate);
-    Renaming renaming;
-    each.filterAsContents(&renaming, &packed);
+    packed.writeString(content);
+    packed.finish();
     each.replaceStreamData(buffer.getBufferSharedPointer(), QPDFObjectHandle::newName("/FlateDecode"),
                            QPDFObjectHandle::newNull());
   }

@@ -48,6 +48,7 @@ class PdfCosts {
   std::unique_ptr<Content> scratch_;
   std::vector<QPDFObjectHandle> replacing_;  // content streams and properties
   std::set<QPDFObjGen> known_replacing_;
+  uint64_t rewritten_ = 0;  // bytes of content among them
   uint64_t operators_ = 0;  // of the whole document
   uint64_t drawn_ = 0;
 };
