@@ -163,7 +163,8 @@ bool lacks_archive(const Leaf& leaf, std::string_view bytes) {
 void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   LeafContext context(scan, index, depth, what);
   TypeGuess guess = guess_types(what.bytes, context.leaf().name, context.leaf().declared_mime);
-  if (what.is_message && std::ranges::find(guess.types, FileType::rfc822) == guess.types.end()) {
+  if (what.is_message && guess.types.front() != FileType::rfc822) {
+    std::erase(guess.types, FileType::rfc822);
     guess.types.insert(guess.types.begin(), FileType::rfc822);
     guess.mime = info(FileType::rfc822).mime;
   }
