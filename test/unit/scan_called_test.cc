@@ -109,6 +109,8 @@ TEST(ScanCalled, AMessageIsNotReadInItself) {
   EXPECT_TRUE(finds(verdict, "Cat"));
   EXPECT_EQ(scan("no header at all", "a.eml").leaves.size(), 1u);
   EXPECT_TRUE(finds(scan("no header at all", "a.eml"), "no header"));
+  EXPECT_TRUE(finds(scan("secret words\0\r\n"s + kMail, "a.eml"), "secret words")) << "before the header";
+  EXPECT_TRUE(finds(scan("\r\n" + kMail, "a.eml"), "Cat"));
   EXPECT_TRUE(finds(scan("no header\0 secret words"s, "a.eml"), "secret words"));
 }
 

@@ -18,6 +18,12 @@
 namespace postern::scan::worker {
 namespace {
 
+// is_mail_only tells whether no other reader gives the text that is none of a message's parts.
+bool is_mail_only(const Leaf& leaf) {
+  return std::ranges::all_of(leaf.types,
+                             [](FileType type) { return type == FileType::rfc822 || type == FileType::unknown; });
+}
+
 class MailReader {
  public:
   // With `files`, text that is as it stands is no leaf of its own.
@@ -28,13 +34,16 @@ class MailReader {
     constexpr std::string_view kMark = "\xEF\xBB\xBF";
     if (bytes.starts_with(kMark)) bytes.remove_prefix(kMark.size());
     mime::ParsedFile file = mime::parse_file_header(bytes, limits_);
-    if (file.body_offset == 0) {
+    if (file.header.size() == 0) {
       // What stands before its header is skipped; without one, all would be the body, which is the same file again.
       const size_t header = find_header(bytes);
-      if (header == std::string_view::npos) return false;
-      bytes.remove_prefix(header);
-      file = mime::parse_file_header(bytes, limits_);
-      if (file.body_offset == 0) return false;
+      if (header == std::string_view::npos && file.body_offset == 0) return false;
+      if (header != std::string_view::npos) {
+        if (is_mail_only(context_.leaf())) context_.text(mime::to_utf8(bytes.substr(0, header), {}).utf8);
+        bytes.remove_prefix(header);
+        file = mime::parse_file_header(bytes, limits_);
+        if (file.body_offset == 0) return false;
+      }
     }
     read_parts(file, bytes);
     return true;
@@ -134,8 +143,7 @@ void read_mail(Context& context) {
     found |= MailReader(context).read(whole.utf8);
   }
   // Without a header it is text, where it is nothing else either.
-  const auto nothing = [](FileType type) { return type == FileType::rfc822 || type == FileType::unknown; };
-  if (found || !std::ranges::all_of(context.leaf().types, nothing)) return;
+  if (found || !is_mail_only(context.leaf())) return;
   read_text_carriers(context);
   read_text(context);
 }
