@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Leaves go to the scanner under the first of their names; what their other names would make of them is added here.
+// Leaves go to the scanner under the first of their names, and once more under each that stands for another kind of
+// file; what their other names would make of them besides is added here.
 #include "rules/inspection.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace postern::rules {
 namespace {
@@ -15,7 +17,45 @@ void add_names(const std::vector<std::string>& names, scan::Leaf& leaf) {
   }
 }
 
+// same tells whether nothing else was found under another name.
+bool same(const scan::Verdict& one, const scan::Verdict& other) {
+  return std::ranges::equal(one.leaves, other.leaves, [](const scan::Leaf& a, const scan::Leaf& b) {
+    return a.types == b.types && a.marks == b.marks && a.protection == b.protection && a.reason == b.reason &&
+           a.size == b.size && a.text == b.text;
+  });
+}
+
+// kind is what a name's extension stands for, as who opens it takes it: without blanks and dots at its end.
+std::optional<scan::FileType> kind(std::string_view name) {
+  const size_t end = name.find_last_not_of(". \t");
+  return scan::type_of_extension(name.substr(0, end == std::string_view::npos ? 0 : end + 1));
+}
+
 }  // namespace
+
+void Inspection::scan_other_names(scan::Job job, const std::vector<std::string>& names, scan::Verdict& verdict) {
+  constexpr size_t kMostKinds = 5;
+  if (names.empty()) return;
+  std::vector<std::optional<scan::FileType>> had = {kind(names.front())};
+  for (const std::string& name : names) {
+    const std::optional<scan::FileType> other = kind(name);
+    if (!other || std::ranges::find(had, other) != had.end()) continue;
+    scan::Leaf& first = verdict.leaves.front();
+    if (had.size() >= kMostKinds || verdict.leaves.size() >= scan::kMaxLeaves) {
+      if (scan::outweighs(scan::Reason::members, first.reason)) first.reason = scan::Reason::members;
+      return;
+    }
+    had.push_back(other);
+    job.name = name;
+    scan::Verdict more = scan(job);
+    if (same(verdict, more)) continue;
+    const auto offset = static_cast<uint32_t>(verdict.leaves.size());
+    for (scan::Leaf& leaf : more.leaves) leaf.parent += offset;
+    more.leaves.front().parent = 0;
+    verdict.leaves.insert(verdict.leaves.end(), std::make_move_iterator(more.leaves.begin()),
+                          std::make_move_iterator(more.leaves.end()));
+  }
+}
 
 void Inspection::set(scan::Scanner* scanner, const scan::ScanSettings* settings, bool text) {
   scanner_ = scanner;
@@ -70,6 +110,7 @@ const scan::Verdict& Inspection::of(uint32_t part) {
   if (leaf.type_declared) job.declared_mime = leaf.type.value;
   job.charset = leaf.type.get("charset");
   verdict = std::make_unique<scan::Verdict>(scan(job));
+  scan_other_names(job, leaf.file_names, *verdict);
   scan::Leaf& first = verdict->leaves.front();
   add_names(leaf.file_names, first);
   if (damaged && scan::outweighs(scan::Reason::corrupt, first.reason)) first.reason = scan::Reason::corrupt;
@@ -95,6 +136,7 @@ const std::vector<Inspection::Reading>& Inspection::readings(bool scanned) {
     job.declared_mime = reading.leaf->type;
     job.charset = reading.leaf->charset;
     reading.verdict = scan(job);
+    scan_other_names(job, reading.leaf->file_names, reading.verdict);
     add_names(reading.leaf->file_names, reading.verdict.leaves.front());
   }
   return readings_;

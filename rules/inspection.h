@@ -55,6 +55,8 @@ class Inspection {
 
  private:
   scan::Verdict scan(const scan::Job& job);
+  // scan_other_names adds what is found where one of a leaf's other names stands for another kind of file.
+  void scan_other_names(scan::Job job, const std::vector<std::string>& names, scan::Verdict& verdict);
   // was_in_line tells whether so much time was spent waiting that what did not come to an end might have without.
   bool was_in_line() const { return waited_ > settings_->limits.time / 4; }
 

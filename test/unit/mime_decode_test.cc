@@ -230,6 +230,15 @@ TEST(Charset, UnknownIsLatin1AndSaysSo) {
   }
 }
 
+TEST(Charset, AliasesOfTheRegistryAreKnown) {
+  for (const std::string_view charset :
+       {"csISOLatin1", "csISOLatin2", "csISOLatinCyrillic", "csISOLatinGreek", "csISO885915", "cswindows1252",
+        "csWindows31J", "csPC850Multilingual", "csIBM866", "csKOI8U", "csUTF16LE", "csUTF7", "csTIS620"}) {
+    EXPECT_TRUE(is_known_charset(charset)) << charset;
+  }
+  EXPECT_EQ(to_utf8("\xe9", "csISOLatin1").utf8, "é");
+}
+
 TEST(Charset, AnyBytesGiveUtf8) {
   std::mt19937 random(3);
   for (const std::string_view charset :

@@ -306,6 +306,36 @@ struct LabelScanner : scan::Scanner {
   }
 };
 
+// Who opens an attachment goes by one of its names, and nobody knows which.
+TEST(ScanRules, EachNameThatIsAnotherKindOfFileIsScanned) {
+  const auto attached = [](std::string_view name, std::string_view file_name) {
+    return "From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\ntxt\n--b\n"
+           "Content-Type: image/jpeg; name=" +
+           std::string(name) + "\nContent-Disposition: attachment; filename=" + std::string(file_name) +
+           "\n\nx\n--b--\n";
+  };
+  const scan::ScanSettings settings;
+  LabelScanner scanner;
+  const auto answer = [&](std::string_view condition, const std::string& text) {
+    const auto rules = load_filter(condition, {"no-op"});
+    Mail mail(text);
+    Facts facts(*mail.message, *rules, "inbound", 0);
+    facts.inspection().set(&scanner, &settings, true);
+    Outcome outcome;
+    EvalOptions options;
+    options.report_all = true;
+    evaluate(*rules, Phase::message, facts, options, outcome);
+    return truth_text(outcome.reports.front().result);
+  };
+  const char* page = R"(attachment-filetype == "html")";
+  EXPECT_EQ(answer(page, attached("a.jpg", "a.html")), "true");
+  EXPECT_EQ(answer(page, attached("a.html", "a.jpg")), "true");
+  EXPECT_EQ(answer(page, attached("a.jpg", "\"a.eml. \"")), "false");
+  EXPECT_EQ(answer(R"(attachment-filetype == "rfc822")", attached("a.jpg", "\"a.eml. \"")), "true");
+  EXPECT_EQ(answer(R"(attachment-filetype == "jpeg")", attached("a.jpg", "a.html")), "true");
+  EXPECT_EQ(answer(page, attached("a.jpg", "b.jpg")), "false");
+}
+
 // What a second header says of the same bytes counts, in every rule and for every drop.
 TEST(ScanRules, OtherLabelsOfTheSameContentCount) {
   const std::string head = "From: a@example.org\nMIME-Version: 1.0\n";

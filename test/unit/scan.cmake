@@ -13,7 +13,7 @@ set_tests_properties(scan-charsets PROPERTIES LABELS long ENVIRONMENT POSTERN_BU
 postern_unit_test(scan-pdf SOURCES unit/scan_pdf_test.cc LINK postern_scan_worker)
 add_test(NAME scan-pdf-damaged COMMAND unit-scan-pdf --gtest_filter=ScanPdf.DamagedDocumentsHaveVerdicts)
 set_tests_properties(scan-pdf-damaged PROPERTIES LABELS long ENVIRONMENT POSTERN_MUTATIONS=10000 TIMEOUT 1800)
-postern_unit_test(scan-types SOURCES unit/scan_types_test.cc unit/scan_textual_test.cc LINK postern_scan_worker)
+postern_unit_test(scan-types SOURCES unit/scan_types_test.cc unit/scan_textual_test.cc unit/scan_called_test.cc LINK postern_scan_worker)
 postern_unit_test(scan-office SOURCES unit/scan_office_test.cc unit/scan_crafted_test.cc unit/scan_macros_test.cc
   unit/scan_documents_test.cc unit/scan_visible_test.cc
   LINK postern_scan_worker)

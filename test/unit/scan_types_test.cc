@@ -149,7 +149,8 @@ TEST(FileTypes, ScriptsByContentAndByName) {
   EXPECT_EQ(types("hello", "C:\\a\\invoice.hta::$DATA"), "txt hta");
   EXPECT_EQ(types("%PDF-1.4", "a.js"), "pdf js") << "what runs scripts passes over a line that it does not understand";
   EXPECT_EQ(types("%PDF-1.4", "a.com"), "pdf");
-  EXPECT_EQ(types("PK\x03\x04\0\0"s + std::string(100, '\0'), "a.js"), "zip");
+  EXPECT_EQ(types("PK\x03\x04\0\0"s + std::string(100, '\0'), "a.js"), "zip js") << "whatever stands before";
+  EXPECT_EQ(types("PK\x03\x04\0\0"s + std::string(100, '\0'), "a.com"), "zip");
 }
 
 TEST(FileTypes, EveryTypeHasARowAndItsNameIsUnique) {

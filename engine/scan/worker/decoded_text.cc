@@ -41,6 +41,17 @@ bool is_utf7(std::string_view charset) {
   return letters.ends_with("utf7") || letters == "cp65000";
 }
 
+// has_run tells whether bytes of ASCII stand side by side, as they do not in Latin text in UTF-16.
+bool has_run(std::string_view bytes) {
+  constexpr int kRun = 5;
+  int run = 0;
+  for (const char c : bytes) {
+    run = c >= ' ' && c < 0x7F ? run + 1 : 0;
+    if (run == kRun) return true;
+  }
+  return false;
+}
+
 size_t replacements(std::string_view utf8) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
   size_t count = 0;
@@ -102,6 +113,10 @@ DecodedText::DecodedText(Context& context, std::string_view bytes, std::string_v
     charset = looks;
   } else if (!looks.empty()) {
     if (!charset.empty() && !mime::is_wide_charset(charset)) other = charset;
+    // A guess by zero bytes, which others skip.
+    if (other.empty() && mime::is_wide_charset(looks) && !mime::is_wide_charset(charset) && has_run(bytes)) {
+      other = "us-ascii";  // or UTF-8
+    }
     if (!mime::is_wide_charset(charset)) charset = looks;
   } else if (mime::is_wide_charset(charset) && base::is_valid_utf8(bytes) &&
              bytes.find('\0') == std::string_view::npos) {

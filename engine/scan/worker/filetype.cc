@@ -7,10 +7,13 @@
 #include <algorithm>
 
 #include "engine/base/text.h"
+#include "engine/scan/worker/bytes.h"
 #include "engine/scan/worker/filetype_parts.h"
 
 namespace postern::scan::worker {
 namespace {
+
+using namespace std::string_view_literals;
 
 // libmagic decides nothing: it gives a MIME type to what the table has no name for. Its text checks cost most and say
 // least, so they are off, and it sees the beginning only.
@@ -51,7 +54,8 @@ constexpr std::string_view kPacked[] = {
     "application/x-qpress",
     "application/x-svr4-package",
 };
-// And what libmagic has no MIME type for: ZPAQ, LZFSE, KGB, UC2, Amiga's packers.
+// And what libmagic has no MIME type for: ZPAQ, LZFSE, KGB, UC2, Amiga's packers, Apple's archives and pbzx, sparse
+// images, UHARC, DAA, CISO, Microsoft Reader.
 constexpr std::string_view kPackedMarks[] = {"7kSt\xa0\x31\x83\xd3\x8c\xb2\x28\xb0\xd3",
                                              "zPQ\x01\x01",
                                              "zPQ\x02\x01",
@@ -61,7 +65,15 @@ constexpr std::string_view kPackedMarks[] = {"7kSt\xa0\x31\x83\xd3\x8c\xb2\x28\x
                                              "KGB_arch",
                                              "UC2\x1a",
                                              "XPKF",
-                                             "PP20"};
+                                             "PP20",
+                                             "AA01",
+                                             "pbze",
+                                             "pbzx",
+                                             "sprs",
+                                             "UHA\x06",
+                                             "DAA\0"sv,
+                                             "CISO",
+                                             "ITOLITLS"};
 
 bool is_packed(std::string_view bytes, std::string_view mime) {
   return std::ranges::find(kPacked, mime) != std::end(kPacked) ||
@@ -81,7 +93,66 @@ bool is_read_as_text(Textual how, const Found& found) {
          std::ranges::all_of(found.types, [&](FileType type) { return carried(type) || mistaken(type); });
 }
 
+// is_archive tells whether something is an archive from its first byte on: what stands in it is its reader's to find.
+bool is_archive(std::string_view bytes, const Found& found) {
+  constexpr FileType kOthers[] = {FileType::uuencode, FileType::yenc, FileType::binhex,
+                                  FileType::mbox,     FileType::pst,  FileType::sis};
+  return std::ranges::any_of(found.types, [&](FileType type) {
+    if (!info(type).in(Group::compressed) || std::ranges::find(kOthers, type) != std::end(kOthers)) return false;
+    return (type != FileType::zip && type != FileType::jar && type != FileType::epub) || bytes.starts_with("PK");
+  });
+}
+
+// holds_files tells whether files stand in a kind of file as they are, and are found by its reader.
+bool holds_files(const Found& found) {
+  return std::ranges::any_of(found.types, [](FileType type) {
+    if (type == FileType::rtf || type == FileType::ps) return false;
+    return info(type).in(Group::document) || type == FileType::msi || type == FileType::smime ||
+           type == FileType::pgp || type == FileType::pst || type == FileType::zip;
+  });
+}
+
+// holds_mark tells whether marks of archives that unpackers look for in anything called one stand in the bytes.
+bool holds_mark(std::string_view bytes) {
+  for (const std::string_view mark : {"MSCF\0\0\0\0"sv, "MSWIM\0\0\0"sv, "\xfd\x37zXZ\0"sv,
+                                      "\x31\x41\x59\x26\x53\x59"sv, "ustar\0"sv, "ustar  \0"sv}) {
+    if (bytes.find(mark) != std::string_view::npos) return true;
+  }
+  constexpr std::string_view kGzip = "\x1f\x8b\x08";
+  for (size_t at = bytes.find(kGzip); at != std::string_view::npos; at = bytes.find(kGzip, at + 1)) {
+    const uint8_t level = byte_at(bytes, at + 8);
+    const uint8_t system = byte_at(bytes, at + 9);
+    if (byte_at(bytes, at + 3) < 32 && (level == 0 || level == 2 || level == 4) && (system < 14 || system == 255)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
+
+bool is_called_packed(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos || dot + 1 == name.size()) return false;
+  const std::string_view extension = name.substr(dot + 1);
+  const auto digits = [](std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+  };
+  // A volume of several: x.001, x.r00, x.z01.
+  if (extension.size() == 3 && digits(extension.substr(1)) &&
+      (digits(extension) || extension[0] == 'r' || extension[0] == 'z')) {
+    return true;
+  }
+  constexpr std::string_view kOthers[] = {"vmdk", "vdi", "vhd", "qcow", "qcow2", "b64",   "br",          "pmd",
+                                          "aar",  "wim", "swm", "esd",  "tzst",  "taz",   "sparseimage", "squashfs",
+                                          "sqfs", "nrg", "xxe", "zipx", "zpaq",  "dar",   "pea",         "uha",
+                                          "daa",  "cso", "hfs", "apm",  "paq",   "lzfse", "uif"};
+  if (std::ranges::find(kOthers, extension) != std::end(kOthers)) return true;
+  // Names that more than archives have.
+  const std::optional<FileType> type = type_of_extension(name);
+  return type && info(*type).in(Group::compressed) && extension != "dat" && extension != "mbox" &&
+         *type != FileType::pst && *type != FileType::epub;
+}
 
 bool prepare_types() {
   if (g_magic != nullptr) return true;
@@ -130,8 +201,11 @@ TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string
   const Textual how = textual(bytes, plain, declared_mime);
   add_text_types(bytes, plain, declared_mime, how, found);
   const bool disk = found.has(FileType::img) || found.has(FileType::vhd) || found.has(FileType::udf);
-  if (found.empty() || disk || found.any(Group::image) || found.any(Group::media) || found.has(FileType::pdf)) {
-    add_appended_program(bytes, found);
+  const bool pictures = found.any(Group::image) || found.any(Group::media);
+  if (found.empty() || disk || pictures || found.has(FileType::pdf)) add_appended_program(bytes, found);
+  const bool archive = is_archive(bytes, found);
+  const bool called = is_called_packed(plain);
+  if (disk || pictures || found.has(FileType::pdf) || (!archive && (called || !holds_files(found)))) {
     add_appended_archives(bytes, found);
   }
   // Text of a form that only its first lines tell is that form to who goes by MIME types; what is called text is text.
@@ -146,10 +220,12 @@ TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string
       found.mime = answer;
     }
   }
-  add_name_types(bytes, plain, how, found);
   TypeGuess guess;
   guess.as_text = is_read_as_text(how, found);
-  guess.packed = found.empty() && is_packed(bytes, found.mime);
+  guess.packed = (found.empty() && is_packed(bytes, found.mime)) ||
+                 (called && !archive && !found.any(Group::compressed) && holds_mark(bytes));
+  add_called_types(bytes, plain, declared_mime, found);
+  add_name_types(plain, found);
   guess.types = std::move(found.types);
   if (guess.types.empty()) guess.types.push_back(FileType::unknown);
   guess.mime = found.mime.empty() ? std::string(info(guess.types.front()).mime) : std::move(found.mime);

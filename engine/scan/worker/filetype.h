@@ -38,6 +38,9 @@ struct TypeGuess {
 // (text that is a script by its name, an unlabelled vCard).
 TypeGuess guess_types(std::string_view bytes, std::string_view name, std::string_view declared_mime);
 
+// is_called_packed tells whether a name, as plain_name gives it, is one of an archive, a volume of one, or an image.
+bool is_called_packed(std::string_view name);
+
 // plain_name returns `name` as Windows and a reader take it, lower case: without folders, trailing dots and blanks,
 // stream names ("x.exe::$DATA"), and the invisible and direction-changing characters that hide an extension.
 std::string plain_name(std::string_view name);

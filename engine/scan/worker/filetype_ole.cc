@@ -102,6 +102,7 @@ bool is_msi_name(const std::u16string& name) {
 }
 
 constexpr std::string_view kMsiClass = "\x84\x10\x0c\0\0\0\0\0\xc0\0\0\0\0\0\0\x46"sv;
+constexpr std::string_view kMstClass = "\x82\x10\x0c\0\0\0\0\0\xc0\0\0\0\0\0\0\x46"sv;
 constexpr std::string_view kMspClass = "\x86\x10\x0c\0\0\0\0\0\xc0\0\0\0\0\0\0\x46"sv;
 
 }  // namespace
@@ -116,7 +117,7 @@ void add_ole_types(std::string_view bytes, Found& found) {
   };
   const size_t before = found.types.size();
   if (directory.root_class() == kMsiClass || directory.root_class() == kMspClass ||
-      std::ranges::count_if(names, is_msi_name) >= 3) {
+      directory.root_class() == kMstClass || std::ranges::count_if(names, is_msi_name) >= 3) {
     found.add(FileType::msi);
   }
   if (any(u"WordDocument")) found.add(FileType::doc);

@@ -53,10 +53,10 @@ std::vector<FileType> script_types(std::string_view text);
 // is_json tells whether `text` is one JSON value that is an object or array; `lines` whether it is one for each line.
 bool is_json(std::string_view text, bool& lines);
 // add_name_types: programs and scripts that nothing but their name makes one.
-void add_name_types(std::string_view bytes, std::string_view name, Textual how, Found& found);
-// begins_as_text tells whether the first line has no bytes that text does not have: what runs scripts takes them line
-// by line.
-bool begins_as_text(std::string_view bytes);
+void add_name_types(std::string_view name, Found& found);
+// add_called_types: pages, mail, cards and calendars by name or declared type, whatever their content: what opens them
+// skips what it does not understand.
+void add_called_types(std::string_view bytes, std::string_view name, std::string_view declared_mime, Found& found);
 
 // find_mime returns the type whose MIME type is `mime`, or unknown.
 FileType find_mime(std::string_view mime);

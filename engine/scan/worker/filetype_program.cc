@@ -143,22 +143,61 @@ std::string plain_name(std::string_view name) {
   return out;
 }
 
-void add_name_types(std::string_view bytes, std::string_view name, Textual how, Found& found) {
+void add_name_types(std::string_view name, Found& found) {
   const std::optional<FileType> named = type_of_extension(name);
   if (!named || !info(*named).in(Group::executable) || found.has(*named)) return;
-  // Text or nothing known: what Windows does with it is what its name says. Anything else is what its content is; but a
-  // script runs from its first line on, whatever the mark in it or what is behind it.
+  // Text or nothing known: what Windows does with it is what its name says. Anything else is what its content is; but
+  // what runs scripts skips the lines, or bytes, that it does not understand.
   const bool text = std::ranges::all_of(found.types, [](FileType type) {
     return info(type).in(Group::text) || info(type).in(Group::executable) || type == FileType::rfc822;
   });
   constexpr FileType kScripts[] = {FileType::js,  FileType::vbs,    FileType::ps1,  FileType::bat,
                                    FileType::sh,  FileType::python, FileType::perl, FileType::wsf,
                                    FileType::hta, FileType::reg,    FileType::url};
-  const bool script =
-      std::ranges::find(kScripts, *named) != std::end(kScripts) && (how == Textual::looks || begins_as_text(bytes));
-  if (!text && !script) return;
+  if (!text && std::ranges::find(kScripts, *named) == std::end(kScripts)) return;
   if (*named == FileType::jar || *named == FileType::chm || *named == FileType::java) return;
   found.add(*named, info(found.empty() ? *named : found.types.front()).mime);
+}
+
+namespace {
+
+// has_mail tells whether a line near the beginning begins a MIME message. Word opens one that is called a document, a
+// PDF's head before it or not.
+bool has_mail(std::string_view bytes) {
+  constexpr size_t kWithin = 1u << 20;
+  constexpr std::string_view kField = "mime-version:";
+  if (has(bytes, 0, "\xd0\xcf\x11\xe0") || has(bytes, 0, "PK")) return false;
+  const std::string_view head = bytes.substr(0, kWithin);
+  for (size_t at = 0; at < head.size();) {
+    if (base::istarts_with(head.substr(at), kField)) return true;
+    at = head.find_first_of("\r\n", at);
+    at = at == std::string_view::npos ? head.size() : at + 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+void add_called_types(std::string_view bytes, std::string_view name, std::string_view declared_mime, Found& found) {
+  if (bytes.empty()) return;
+  constexpr FileType kCalled[] = {FileType::html,   FileType::xhtml, FileType::svg,
+                                  FileType::rfc822, FileType::vcard, FileType::ics};
+  const auto add = [&](FileType type) {
+    if (std::ranges::find(kCalled, type) == std::end(kCalled) || found.has(type)) return;
+    // Fields of a header that stand alone are no mail, and XHTML is read as HTML.
+    if (type == FileType::rfc822 && (found.has(FileType::mbox) || found.has(FileType::rfc822_headers))) return;
+    if ((type == FileType::html && found.has(FileType::xhtml)) ||
+        (type == FileType::xhtml && found.has(FileType::html))) {
+      return;
+    }
+    found.add(type, info(found.empty() ? type : found.types.front()).mime);
+  };
+  const std::optional<FileType> named = type_of_extension(name);
+  if (named) add(*named);
+  add(base::iequals(declared_mime, "text/x-vcard") ? FileType::vcard : find_mime(declared_mime));
+  const bool document = named == FileType::doc || named == FileType::xls || named == FileType::ppt ||
+                        named == FileType::rtf || named == FileType::docx;
+  if (document && has_mail(bytes)) add(FileType::rfc822);
 }
 
 }  // namespace postern::scan::worker

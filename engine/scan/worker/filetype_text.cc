@@ -281,7 +281,14 @@ void add_carriers(std::string_view text, bool start, Found& found) {
   }
 }
 
+// is_guessed tells whether only where its zero bytes stand makes UTF-16 or UTF-32 of something: who skips them reads it
+// as it stands.
+bool is_guessed(std::string_view charset) {
+  return mime::is_wide_charset(charset) && charset != "utf-16" && charset != "utf-32";
+}
+
 void add_all_carriers(std::string_view bytes, std::string_view charset, Found& found) {
+  if (is_guessed(charset)) add_carriers(bytes, true, found);
   if (!mime::is_wide_charset(charset)) {
     add_carriers(bytes.substr(bytes.starts_with("\xef\xbb\xbf") ? 3 : 0), true, found);
     return;
@@ -357,11 +364,6 @@ Textual textual(std::string_view bytes, std::string_view name, std::string_view 
   return wide ? Textual::maybe : Textual::no;
 }
 
-bool begins_as_text(std::string_view bytes) {
-  const std::string_view line = first_line(bytes.substr(0, 512));
-  return !line.empty() && is_text(line);
-}
-
 void add_text_types(std::string_view bytes, std::string_view name, std::string_view declared_mime, Textual how,
                     Found& found) {
   if (how == Textual::no || (how == Textual::maybe && !found.empty())) return;
@@ -380,11 +382,14 @@ void add_text_types(std::string_view bytes, std::string_view name, std::string_v
   const bool marked = before > 0 && text.size() > kLongestMark &&
                       std::ranges::none_of(found.types, is_textual_format) && is_text(text.substr(0, kHead));
   const bool other = before > 0 && !marked;
+  const bool guessed = is_guessed(charset);
   add_mail(text, name, declared_mime, found);
+  if (guessed) add_mail(bytes, name, declared_mime, found);
   const bool mail = found.has(FileType::rfc822) || found.has(FileType::mbox);
   // What a mail holds is looked at when its parts are.
   if (!mail) {
     if (!found.has(FileType::rtf)) add_markup(text, found);
+    if (guessed) add_markup(bytes, found);
     if (marked && (type_of_extension(name) == FileType::html || declared_mime == "text/html")) {
       found.add(FileType::html);
     }

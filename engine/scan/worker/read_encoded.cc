@@ -270,26 +270,29 @@ void read_parts(Context& context, std::string_view text) {
   }
 }
 
-}  // namespace
-
-void read_text_carriers(Context& context) {
-  std::string_view text = context.bytes();
-  std::string converted;
-  const std::string_view charset = mime::sniff_charset(text);
+void read_carriers(Context& context, std::string_view text) {
   const Leaf& leaf = context.leaf();
-  const bool carrier = leaf.is(FileType::uuencode) || leaf.is(FileType::yenc) || leaf.is(FileType::binhex);
-  if (mime::is_wide_charset(charset)) {
-    if (!carrier && !has_encoding(text, charset)) return;
-    mime::Converted whole = mime::to_utf8(text, charset, kMostWide);
-    if (!whole.whole) context.fail(Reason::size);
-    converted = std::move(whole.utf8);
-    text = converted;
-  }
   Unpack unpack(context);
   if (leaf.is(FileType::uuencode)) read_uuencode(context, text, unpack);
   if (leaf.is(FileType::yenc)) read_yenc(text, unpack);
   if (leaf.is(FileType::binhex)) read_binhex(context, text, unpack);
   read_parts(context, text);
+}
+
+}  // namespace
+
+void read_text_carriers(Context& context) {
+  const std::string_view text = context.bytes();
+  const std::string_view charset = mime::sniff_charset(text);
+  const Leaf& leaf = context.leaf();
+  const bool carrier = leaf.is(FileType::uuencode) || leaf.is(FileType::yenc) || leaf.is(FileType::binhex);
+  if (!mime::is_wide_charset(charset)) return read_carriers(context, text);
+  // What begins with no mark is UTF-16 by its zero bytes only.
+  if (charset != "utf-16" && charset != "utf-32") read_carriers(context, text);
+  if (!carrier && !has_encoding(text, charset)) return;
+  const mime::Converted whole = mime::to_utf8(text, charset, kMostWide);
+  if (!whole.whole) context.fail(Reason::size);
+  read_carriers(context, whole.utf8);
 }
 
 void read_apple(Context& context) {

@@ -72,6 +72,7 @@ void read_gzip(Context& context) {
   const std::string name = stated.empty() ? inner_name(context.leaf().name) : std::string(stated);
   if (unpack.reason() == Reason::none && rest.find_first_not_of('\0') != std::string_view::npos) {
     context.mark(Mark::inconsistent);
+    rest.remove_prefix(rest.find_first_not_of('\0'));
     if (!unpack.give(name)) return;
     unpack.give_view(rest, "trailing");
     return;

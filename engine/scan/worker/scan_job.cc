@@ -137,11 +137,34 @@ bool lacks_pdf(const Leaf& leaf) {
          });
 }
 
+// lacks_archive tells whether something is called an archive, or an image, and is nothing that has a reader: what it is
+// called may be unpacked elsewhere. A program that is found in it may be a member. A part of a volume may look like
+// anything; in text is one that is called so alone.
+bool lacks_archive(const Leaf& leaf, std::string_view bytes) {
+  const std::string name = plain_name(leaf.name);
+  if (bytes.empty() || !is_called_packed(name)) return false;
+  // Zero bytes that happen to stand as in UTF-16 make no text of a volume.
+  const bool marked = bytes.starts_with("\xff\xfe") || bytes.starts_with("\xfe\xff");
+  const bool zeros = !marked && bytes.find('\0') != std::string_view::npos;
+  bool text = false;
+  for (const FileType type : leaf.types) {
+    if (type == FileType::txt) {
+      text = !zeros;
+    } else if (type != FileType::unknown && (type != FileType::exe || bytes.starts_with("MZ"))) {
+      return false;
+    }
+  }
+  const size_t dot = name.rfind('.');
+  const bool number = name.find_first_not_of("0123456789", dot + 1) == std::string::npos;
+  return !text || !number || is_called_packed(name.substr(0, dot));
+}
+
 // Recursion is as deep as limits.depth, at most 50.
 void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   LeafContext context(scan, index, depth, what);
   TypeGuess guess = guess_types(what.bytes, context.leaf().name, context.leaf().declared_mime);
-  if (what.is_message && std::ranges::find(guess.types, FileType::rfc822) == guess.types.end()) {
+  if (what.is_message && guess.types.front() != FileType::rfc822) {
+    std::erase(guess.types, FileType::rfc822);
     guess.types.insert(guess.types.begin(), FileType::rfc822);
     guess.mime = info(FileType::rfc822).mime;
   }
@@ -156,6 +179,7 @@ void read_leaf(Scan& scan, uint32_t index, uint32_t depth, const Child& what) {
   if (guess.packed) context.fail(Reason::unsupported);
   if (guess.as_text) guess.types.push_back(FileType::txt);
   if (lacks_pdf(context.leaf())) context.fail(Reason::corrupt);
+  if (lacks_archive(context.leaf(), what.bytes)) context.fail(Reason::unsupported);
   const auto read = [&context](Reader reader) {
     try {
       reader(context);

@@ -17,12 +17,15 @@
 namespace postern::scan::worker {
 namespace {
 
-// Types whose own readers give the text.
+// Types whose own readers give the text. What only its name makes one of them is text as well, and shown as it stands;
+// what its carrier declares to be one is not.
 bool is_read_elsewhere(const Leaf& leaf) {
   constexpr std::array<FileType, 8> kOther = {FileType::html, FileType::xhtml,         FileType::hta,
                                               FileType::xml,  FileType::vcard,         FileType::ics,
                                               FileType::svg,  FileType::rfc822_headers};
-  return std::ranges::any_of(kOther, [&](FileType type) { return leaf.is(type); });
+  const bool named = leaf.is(FileType::txt);
+  return std::ranges::any_of(
+      kOther, [&](FileType type) { return leaf.is(type) && (!named || leaf.declared_mime == info(type).mime); });
 }
 
 bool is_script(const Leaf& leaf) {
