@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
+
+#include "engine/base/text.h"
 
 namespace postern::rules {
 namespace {
@@ -25,10 +28,14 @@ bool same(const scan::Verdict& one, const scan::Verdict& other) {
   });
 }
 
-// kind is what a name's extension stands for, as who opens it takes it: without blanks and dots at its end.
-std::optional<scan::FileType> kind(std::string_view name) {
+// kind is what a name's extension stands for, as who opens it takes it, without blanks and dots at its end: the name of
+// a type, or the extension where it is nobody's; empty without one.
+std::string kind(std::string_view name) {
   const size_t end = name.find_last_not_of(". \t");
-  return scan::type_of_extension(name.substr(0, end == std::string_view::npos ? 0 : end + 1));
+  name = name.substr(0, end == std::string_view::npos ? 0 : end + 1);
+  if (const std::optional<scan::FileType> type = scan::type_of_extension(name)) return std::string(info(*type).name);
+  const size_t dot = name.rfind('.');
+  return dot == std::string_view::npos ? std::string() : base::lower(name.substr(dot + 1));
 }
 
 }  // namespace
@@ -36,16 +43,16 @@ std::optional<scan::FileType> kind(std::string_view name) {
 void Inspection::scan_other_names(scan::Job job, const std::vector<std::string>& names, scan::Verdict& verdict) {
   constexpr size_t kMostKinds = 5;
   if (names.empty()) return;
-  std::vector<std::optional<scan::FileType>> had = {kind(names.front())};
+  std::vector<std::string> had = {kind(names.front())};
   for (const std::string& name : names) {
-    const std::optional<scan::FileType> other = kind(name);
-    if (!other || std::ranges::find(had, other) != had.end()) continue;
+    std::string other = kind(name);
+    if (other.empty() || std::ranges::find(had, other) != had.end()) continue;
     scan::Leaf& first = verdict.leaves.front();
     if (had.size() >= kMostKinds || verdict.leaves.size() >= scan::kMaxLeaves) {
       if (scan::outweighs(scan::Reason::members, first.reason)) first.reason = scan::Reason::members;
       return;
     }
-    had.push_back(other);
+    had.push_back(std::move(other));
     job.name = name;
     scan::Verdict more = scan(job);
     if (same(verdict, more)) continue;

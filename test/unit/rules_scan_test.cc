@@ -334,6 +334,10 @@ TEST(ScanRules, EachNameThatIsAnotherKindOfFileIsScanned) {
   EXPECT_EQ(answer(R"(attachment-filetype == "rfc822")", attached("a.jpg", "\"a.eml. \"")), "true");
   EXPECT_EQ(answer(R"(attachment-filetype == "jpeg")", attached("a.jpg", "a.html")), "true");
   EXPECT_EQ(answer(page, attached("a.jpg", "b.jpg")), "false");
+  const char* text = R"(attachment-filetype == "txt")";
+  EXPECT_EQ(answer(text, attached("a.jpg", "b.jpg")), "false");
+  EXPECT_EQ(answer(text, attached("a.jpg", "a.iqy")), "true")
+      << "an extension that stands for no type may for a worker";
 }
 
 // What a second header says of the same bytes counts, in every rule and for every drop.

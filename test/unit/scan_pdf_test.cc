@@ -90,6 +90,34 @@ TEST(ScanPdf, TextThatStandsForWhatIsDrawn) {
   EXPECT_EQ(same.text.find("Needle"), same.text.rfind("Needle")) << same.text;
 }
 
+// Where it is not certain how another reader takes the bytes, what is drawn is read or a reason given.
+TEST(ScanPdf, TextThatStandsForWhatIsDrawnIsFoundOutOfStepToo) {
+  const std::string drawn = words("Needle in a page");
+  const std::string marked = "/Span<</ActualText(ok)>>BDC " + drawn + " EMC";
+  const std::string image = "BI /W 8 /H 1 /BPC 1 /IM true ID xEI";
+  EXPECT_TRUE(has(top(pdf(page(stream(image + marked)))).text, "Needle in a page"));
+  const auto two = [](const std::string& first, const std::string& second) {
+    std::vector<std::string> objects = page(stream(first));
+    for (std::string& object : objects) {
+      const size_t at = object.find("/Contents 4 0 R");
+      if (at != std::string::npos) object.replace(at, 15, "/Contents [4 0 R 6 0 R]");
+    }
+    objects.push_back(stream(second));
+    return top(pdf(objects));
+  };
+  EXPECT_TRUE(has(two("BT /F 12 Tf 72 600 Td (", "< ) Tj ET " + marked).text, "Needle in a page"));
+  EXPECT_EQ(two("/Span<</Actual", "Text(ok)>>BDC " + drawn + " EMC").reason, Reason::corrupt);
+  EXPECT_EQ(two("/Span <</P /Some ", "(ok)>>BDC " + drawn + " EMC").reason, Reason::none);
+}
+
+TEST(ScanPdf, MorePropertiesThanAreLookedAtAreTold) {
+  std::string many;
+  for (int n = 0; n < 100'001; ++n) many += "/P" + std::to_string(n) + "<</ActualText()>>";
+  const std::string named = "/Span /Q BDC " + words("Needle in a page") + " EMC";
+  const Leaf leaf = top(pdf(page(stream(named), "/Properties<<" + many + "/Q<</ActualText(ok)>>>>")));
+  EXPECT_EQ(leaf.reason, Reason::members);
+}
+
 TEST(ScanPdf, JunkBeforeTheHeader) {
   EXPECT_TRUE(has(top(std::string(900, '\n') + pdf(page(stream(words("Needle"))))).text, "Needle"));
 }

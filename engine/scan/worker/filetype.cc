@@ -138,10 +138,15 @@ bool is_called_packed(std::string_view name) {
   const auto digits = [](std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
   };
-  // A volume of several: x.001, x.r00, x.z01.
+  // A volume of several: x.001, x.r00, x.z01. Other numbers are parts of names, but after an archive's.
   if (extension.size() == 3 && digits(extension.substr(1)) &&
-      (digits(extension) || extension[0] == 'r' || extension[0] == 'z')) {
+      (extension[0] == '0' || extension[0] == 'r' || extension[0] == 'z')) {
     return true;
+  }
+  if (digits(extension)) {
+    const std::string_view before = name.substr(0, dot);
+    const size_t inner = before.rfind('.');
+    return inner != std::string_view::npos && !digits(before.substr(inner + 1)) && is_called_packed(before);
   }
   constexpr std::string_view kOthers[] = {"vmdk", "vdi", "vhd", "qcow", "qcow2", "b64",   "br",          "pmd",
                                           "aar",  "wim", "swm", "esd",  "tzst",  "taz",   "sparseimage", "squashfs",

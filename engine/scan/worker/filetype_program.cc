@@ -166,7 +166,7 @@ namespace {
 bool has_mail(std::string_view bytes) {
   constexpr size_t kWithin = 1u << 20;
   constexpr std::string_view kField = "mime-version:";
-  if (has(bytes, 0, "\xd0\xcf\x11\xe0") || has(bytes, 0, "PK")) return false;
+  if (has(bytes, 0, "\xd0\xcf\x11\xe0") || has(bytes, 0, "PK") || has(bytes, 0, "{\\rtf")) return false;
   const std::string_view head = bytes.substr(0, kWithin);
   for (size_t at = 0; at < head.size();) {
     if (base::istarts_with(head.substr(at), kField)) return true;

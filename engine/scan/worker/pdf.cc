@@ -21,6 +21,7 @@
 #include "engine/mime/charset.h"
 #include "engine/scan/worker/pdf_cost.h"
 #include "engine/scan/worker/pdf_objects.h"
+#include "engine/scan/worker/pdf_replacement.h"
 #include "engine/scan/worker/pdf_structure.h"
 #include "engine/scan/worker/poppler_files.h"
 #include "engine/scan/worker/text_sink.h"

@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <qpdf/Pipeline.hh>
-#include <qpdf/Pl_Buffer.hh>
-#include <qpdf/Pl_Flate.hh>
-#include <qpdf/Pl_String.hh>
 #include <set>
 #include <stdexcept>
 #include <string>
+
+#include "engine/scan/worker/pdf_replacement.h"
 
 namespace postern::scan::worker {
 namespace {
@@ -35,30 +34,9 @@ struct Stop : std::runtime_error {
   Stop() : std::runtime_error("enough") {}
 };
 
-constexpr std::string_view kReplacement = "/ActualText";
 constexpr size_t kMostReplacing = 100'000;
 constexpr uint64_t kMostRewritten = 16u << 20;
 constexpr uint64_t kMostRewrittenInAll = 64u << 20;
-
-// is_replacement tells whether a name, each character of which may be written as "#41", is that of a replacement.
-bool is_replacement(std::string_view name) {
-  const auto digit = [](char c) -> unsigned {
-    const char low = static_cast<char>(c | 0x20);
-    if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
-    return low >= 'a' && low <= 'f' ? static_cast<unsigned>(low - 'a' + 10) : 16;
-  };
-  size_t at = 0;
-  for (const char wanted : kReplacement) {
-    if (at >= name.size()) return false;
-    char c = name[at++];
-    if (c == '#' && at + 2 <= name.size() && digit(name[at]) < 16 && digit(name[at + 1]) < 16) {
-      c = static_cast<char>(digit(name[at]) << 4 | digit(name[at + 1]));
-      at += 2;
-    }
-    if (c != wanted) return false;
-  }
-  return at == name.size();
-}
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\0'; }
 
@@ -73,6 +51,7 @@ struct PdfCosts::Content {
   std::map<std::string, uint64_t> forms;   // names that Do draws, how often
   std::map<std::string, uint64_t> states;  // names that gs sets: a soft mask draws a form
   bool replaced = false;
+  bool cut = false;      // its last name may go on in the next stream, as that of a replacement
   bool drawing = false;  // being counted: a form in itself
   bool totalled = false;
   PdfPageCost total;  // with the forms in it
@@ -93,6 +72,9 @@ class Counter : public Pipeline {
   std::map<std::string, uint64_t> states;
   bool replaced = false;
 
+  // cut: what it ends in may go on in another stream as the name of a replacement.
+  bool cut() const { return in_name_ && is_replacement(any_name_, true); }
+
   void write(unsigned char const* data, size_t size) override {
     bytes += size;
     if (bytes > kMostContent) stop(Reason::size);
@@ -101,12 +83,36 @@ class Counter : public Pipeline {
     if ((++calls_ & 1023) == 0 && budget_.expired()) stop(Reason::time);
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     for (const char c : text) put(c);
+    look_for_names(text);
     if (operators > kMostOperators) stop(Reason::time);
     if (characters > kMostCharacters * 4) stop(Reason::size);
   }
-  void finish() override { end_word(); }
+  void finish() override {
+    end_word();
+    replaced = replaced || (in_name_ && is_replacement(any_name_));
+  }
 
  private:
+  // Names in strings and images count: another reader may be in step where this one is not.
+  void look_for_names(std::string_view text) {
+    constexpr size_t kLongest = 64;
+    while (!text.empty() && !replaced) {
+      if (!in_name_) {
+        const size_t at = text.find('/');
+        if (at == std::string_view::npos) return;
+        text.remove_prefix(at + 1);
+        any_name_.assign(1, '/');
+        in_name_ = true;
+      }
+      const size_t end = text.find_first_of(kNameEnds);
+      any_name_ += text.substr(0, std::min(end, kLongest - std::min(kLongest, any_name_.size())));
+      if (end == std::string_view::npos) return;
+      replaced = is_replacement(any_name_);
+      in_name_ = false;
+      text.remove_prefix(end);
+    }
+  }
+
   enum class State { plain, string, escape, hex, comment, image, image_e, image_i };
 
   [[noreturn]] void stop(Reason why) {
@@ -205,7 +211,6 @@ class Counter : public Pipeline {
     const char c = word_[0];
     if (c == '/') {
       name_ = word_;
-      replaced = replaced || is_replacement(word_);
     } else if ((c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.') {
       if (in_image_ && (name_ == "/W" || name_ == "/Width")) width_ = std::strtoull(word_.c_str(), nullptr, 10);
       if (in_image_ && (name_ == "/H" || name_ == "/Height")) height_ = std::strtoull(word_.c_str(), nullptr, 10);
@@ -247,6 +252,8 @@ class Counter : public Pipeline {
   char before_ = 0;
   std::string word_;
   std::string name_;
+  std::string any_name_;
+  bool in_name_ = false;
   bool in_image_ = false;
   uint64_t width_ = 0;
   uint64_t height_ = 0;
@@ -334,16 +341,6 @@ bool flow(QPDFObjectHandle stream, Pipeline& sink) {
   return stream.pipeStreamData(&sink, nullptr, 0, qpdf_dl_specialized, true, false);
 }
 
-// rename gives replacements in content another name of the same length, also where strings that are shown spell it.
-void rename(std::string& content) {
-  for (size_t at = 0; (at = content.find('/', at)) != std::string::npos;) {
-    const size_t end = std::min(content.find_first_of(" \t\r\n\f\0()<>[]{}/%"sv, at + 1), content.size());
-    if (is_replacement(std::string_view(content).substr(at, end - at)))
-      content.replace(at + 1, end - at - 1, end - at - 1, 'R');
-    at = end;
-  }
-}
-
 }  // namespace
 
 PdfCosts::PdfCosts(Budget& budget) : budget_(budget) {}
@@ -367,6 +364,7 @@ const PdfCosts::Content& PdfCosts::content(const QPDFObjectHandle& stream) {
   slot->forms = std::move(counter.forms);
   slot->states = std::move(counter.states);
   slot->replaced = counter.replaced;
+  slot->cut = counter.cut();
   // What is rewritten is in memory as a whole.
   if (slot->replaced && slot->reason == Reason::none) {
     rewritten_ += slot->bytes;
@@ -382,7 +380,8 @@ Reason PdfCosts::draw(const Content& what, QPDFObjectHandle resources, PdfPageCo
   if (depth > kDeepest) return Reason::depth;
   total.operators += what.operators;
   total.characters += what.characters;
-  total.replaced = properties(resources) || what.replaced || total.replaced;
+  total.replaced = what.replaced || total.replaced;
+  if (const Reason reason = properties(resources, total.replaced); reason != Reason::none) return reason;
   if (const Reason reason = fonts(resources); reason != Reason::none) return reason;
   // A form's own cost is counted once and multiplied.
   const auto draw_form = [&](QPDFObjectHandle form, uint64_t times) -> Reason {
@@ -479,43 +478,21 @@ Reason PdfCosts::fonts(QPDFObjectHandle resources) {
   return Reason::none;
 }
 
-// properties looks for replacements in what marks of content name.
-bool PdfCosts::properties(QPDFObjectHandle resources) {
-  if (!resources.isDictionary()) return false;
+// properties looks for replacements in what marks of content name; `found` becomes true where there are some.
+Reason PdfCosts::properties(QPDFObjectHandle resources, bool& found) {
+  if (!resources.isDictionary()) return Reason::none;
   QPDFObjectHandle all = resources.getKey("/Properties");
-  if (!all.isDictionary()) return false;
-  bool found = false;
+  if (!all.isDictionary()) return Reason::none;
   for (const std::string& key : all.getKeys()) {
     QPDFObjectHandle each = all.getKey(key);
-    if (!each.isDictionary() || !each.hasKey(std::string(kReplacement))) continue;
+    if (!each.isDictionary() || !each.hasKey(kReplacement)) continue;
     found = true;
     const QPDFObjGen id = each.getObjGen();
-    const bool added = !id.isIndirect() || known_replacing_.insert(id).second;
-    if (added && replacing_.size() < kMostReplacing) replacing_.push_back(each);
+    if (id.isIndirect() && !known_replacing_.insert(id).second) continue;
+    if (replacing_.size() >= kMostReplacing) return Reason::members;
+    replacing_.push_back(each);
   }
-  return found;
-}
-
-bool remove_replacements(std::vector<QPDFObjectHandle>& replacing, Budget& budget) {
-  Pl_Flate::setCompressionLevel(1);
-  for (QPDFObjectHandle& each : replacing) {
-    if (budget.expired()) return false;
-    if (!each.isStream()) {
-      each.removeKey(std::string(kReplacement));
-      continue;
-    }
-    std::string content;
-    Pl_String whole("content", nullptr, content);
-    flow(each, whole);
-    rename(content);
-    Pl_Buffer buffer("content");
-    Pl_Flate packed("deflate", &buffer, Pl_Flate::a_deflate);
-    packed.writeString(content);
-    packed.finish();
-    each.replaceStreamData(buffer.getBufferSharedPointer(), QPDFObjectHandle::newName("/FlateDecode"),
-                           QPDFObjectHandle::newNull());
-  }
-  return true;
+  return Reason::none;
 }
 
 PdfPageCost PdfCosts::page(QPDFObjectHandle page) {
@@ -542,7 +519,13 @@ PdfPageCost PdfCosts::page(QPDFObjectHandle page) {
   };
   QPDFObjectHandle contents = page.getKey("/Contents");
   if (contents.isArray()) {
-    for (int i = 0; i < contents.getArrayNItems(); ++i) add(contents.getArrayItem(i), resources);
+    bool cut = false;
+    for (int i = 0; i < contents.getArrayNItems(); ++i) {
+      if (cut && cost.reason == Reason::none) cost.reason = Reason::corrupt;
+      QPDFObjectHandle each = contents.getArrayItem(i);
+      add(each, resources);
+      cut = each.isStream() && cost.reason == Reason::none && content(each).cut;
+    }
   } else {
     add(contents, resources);
   }

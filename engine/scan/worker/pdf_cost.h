@@ -37,7 +37,7 @@ class PdfCosts {
   const Content& content(const QPDFObjectHandle& stream);
   Reason draw(const Content& content, QPDFObjectHandle resources, PdfPageCost& total, unsigned depth);
   Reason fonts(QPDFObjectHandle resources);
-  bool properties(QPDFObjectHandle resources);
+  Reason properties(QPDFObjectHandle resources, bool& found);
   Reason font(QPDFObjectHandle font);
   Reason stream_size(QPDFObjectHandle stream, uint64_t most);
   Reason map_size(QPDFObjectHandle stream);
@@ -52,8 +52,5 @@ class PdfCosts {
   uint64_t operators_ = 0;  // of the whole document
   uint64_t drawn_ = 0;
 };
-
-// remove_replacements takes that text out of them; false when the time is over.
-bool remove_replacements(std::vector<QPDFObjectHandle>& replacing, Budget& budget);
 
 }  // namespace postern::scan::worker

@@ -202,6 +202,18 @@ std::string stated_encoding(std::string_view xml) {
   return close == std::string_view::npos ? std::string() : std::string(text.substr(quote + 1, close - quote - 1));
 }
 
+// has_references tells whether a character reference stands for anything but white space, in which drawing programs
+// write the lines of embedded pictures.
+bool has_references(std::string_view text) {
+  constexpr std::string_view kSpace[] = {"&#9;",  "&#10;", "&#13;", "&#32;", "&#x9;",
+                                         "&#xA;", "&#xa;", "&#xD;", "&#xd;"};
+  for (size_t at = 0; (at = text.find("&#", at)) != std::string_view::npos; at += 2) {
+    const std::string_view rest = text.substr(at);
+    if (std::ranges::none_of(kSpace, [&](std::string_view each) { return rest.starts_with(each); })) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 void read_xml(Context& context) {
@@ -221,8 +233,8 @@ void read_xml(Context& context) {
   if (!whole) markup_text(context, text);
   find_embedded(context, text, true);
   // Viewers run the scripts of a picture as they are without character references.
-  if (!leaf.is(FileType::svg) || text.find("&#") == std::string_view::npos) return;
-  constexpr size_t kMostResolved = 8u << 20;
+  if (!leaf.is(FileType::svg) || !has_references(text)) return;
+  constexpr size_t kMostResolved = 28u << 20;
   if (text.size() > kMostResolved) context.fail(Reason::size);
   find_embedded(context, mime::html_text(text.substr(0, kMostResolved), false), true);
 }

@@ -154,9 +154,13 @@ bool lacks_archive(const Leaf& leaf, std::string_view bytes) {
       return false;
     }
   }
+  if (!text) return true;
   const size_t dot = name.rfind('.');
   const bool number = name.find_first_not_of("0123456789", dot + 1) == std::string::npos;
-  return !text || !number || is_called_packed(name.substr(0, dot));
+  if (number) return is_called_packed(name.substr(0, dot));
+  // Names that text has, too.
+  constexpr std::string_view kOfText[] = {"a", "arc", "br", "pkg", "z"};
+  return std::ranges::find(kOfText, name.substr(dot + 1)) == std::end(kOfText);
 }
 
 // Recursion is as deep as limits.depth, at most 50.
