@@ -189,7 +189,7 @@ void Daemon::drain(int signals) {
 // is: the service manager would kill the process then, and the log's last lines with it.
 void Daemon::end_threads(int signals) {
   threads_ended_ = base::UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  std::thread([this] {
+  const auto body = [this] {
     const auto end = [this](const char* name, auto& part) {
       ending_.store(name);
       part.stop();
@@ -203,7 +203,13 @@ void Daemon::end_threads(int signals) {
     end("tracker", tracker_);
     const uint64_t one = 1;
     if (::write(threads_ended_.get(), &one, sizeof one) < 0) return;
-  }).detach();
+  };
+  try {
+    std::thread(body).detach();
+  } catch (const std::exception&) {
+    body();  // no thread is to be had: without a bound, then
+    return;
+  }
   const Clock::time_point deadline = Clock::now() + kEnd;
   pollfd entries[2] = {{threads_ended_.get(), POLLIN, 0}, {signals, POLLIN, 0}};
   for (;;) {

@@ -17,7 +17,6 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -90,7 +89,7 @@ bool Lookups::start(const std::shared_ptr<Lookup>& lookup) {
       lookup->done = true;
       end(lookup);
     }).detach();
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     end(lookup);
     return false;
   }
